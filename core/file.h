@@ -1,0 +1,44 @@
+// Files: whole reads with clear errors, and writes that are either complete or absent.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mss::core {
+
+namespace fs = std::filesystem;
+
+/// Throws Error(io) with path and the system's reason.
+std::string read_text_file(const fs::path& path);
+
+/// Writes to a temporary name in the same folder, flushes to disk, renames. On any failure the temporary file is
+/// removed, an existing `path` is untouched and Error(io) names path and reason (disk full, no permission).
+void write_file_atomic(const fs::path& path, std::string_view content);
+
+/// Temporary name beside `path` for writers that fill the file themselves; commit() renames, the destructor removes
+/// what was not committed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(fs::path target);
+  ~AtomicFile();
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  const fs::path& temporary() const noexcept { return temporary_; }
+  const fs::path& target() const noexcept { return target_; }
+  void commit();  ///< fsync and rename; throws Error(io)
+
+ private:
+  fs::path target_, temporary_;
+  bool done_ = false;
+};
+
+/// Creates the folder and its parents; throws Error(io) naming it.
+void make_directories(const fs::path& path);
+
+/// Entries of a folder sorted by name (bytes); throws Error(io) naming an unreadable or missing folder.
+std::vector<fs::path> list_directory(const fs::path& path);
+
+}  // namespace mss::core

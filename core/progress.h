@@ -1,0 +1,40 @@
+// Progress and log sinks. Libraries report through these and never print. All sinks are thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace mss::core {
+
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  /// A task of `total` steps begins (0 = unknown). Tasks do not nest.
+  virtual void begin(std::string_view task, std::int64_t total) = 0;
+  /// `done` steps of the task are finished; `item` names the latest ("track 'X': nmf").
+  virtual void update(std::int64_t done, std::string_view item) = 0;
+  virtual void end() = 0;
+};
+
+/// Swallows everything.
+Progress& null_progress() noexcept;
+/// A bar with rate and ETA, redrawn at most ten times a second; for terminals. `write` gets the bytes to emit.
+std::unique_ptr<Progress> make_bar_progress(std::function<void(std::string_view)> write, int columns);
+/// One plain line per update, at most one per `min_interval_s` (the first and last always); for log files.
+std::unique_ptr<Progress> make_line_progress(std::function<void(std::string_view)> write, double min_interval_s);
+/// {"event":"begin|update|end","task":…,"done":…,"total":…,"item":…,"elapsed_s":…} per line; for programs.
+std::unique_ptr<Progress> make_json_progress(std::function<void(std::string_view)> write);
+
+enum class LogLevel { debug, info, warning, error };
+
+/// A message sink. An empty function swallows everything.
+using LogFn = std::function<void(LogLevel, std::string_view message)>;
+
+inline void log(const LogFn& sink, LogLevel level, std::string_view message) {
+  if (sink) sink(level, message);
+}
+
+}  // namespace mss::core

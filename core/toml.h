@@ -1,0 +1,15 @@
+// TOML text -> Value (toml++ inside). Dates and times are refused: no setting of ours is one.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "core/value.h"
+
+namespace mss::core {
+
+/// Throws Error(config) with `name`, line and column.
+Value parse_toml(std::string_view text, std::string_view name);
+Value read_toml_file(const std::filesystem::path& path);
+
+}  // namespace mss::core
