@@ -78,11 +78,14 @@ class AudioBuffer {
 };
 
 /// First sample that is NaN or infinite, as (channel, sample), or {-1, -1}.
-struct SamplePosition { int channel = -1; std::int64_t sample = -1; };
+struct SamplePosition {
+  int channel = -1;
+  std::int64_t sample = -1;
+};
 SamplePosition find_non_finite(AudioView audio) noexcept;
-bool is_silent(AudioView audio) noexcept;     ///< every sample exactly zero
-double energy(AudioView audio) noexcept;      ///< sum of squares over samples and channels, in float64
-void add_to(AudioSpan sum, AudioView term);   ///< sum += term; throws Error(invalid_argument) on a shape mismatch
+bool is_silent(AudioView audio) noexcept;    ///< every sample exactly zero
+double energy(AudioView audio) noexcept;     ///< sum of squares over samples and channels, in float64
+void add_to(AudioSpan sum, AudioView term);  ///< sum += term; throws Error(invalid_argument) on a shape mismatch
 bool same_shape(AudioView a, AudioView b) noexcept;  ///< channels, samples and rate
 
 }  // namespace mss::audio

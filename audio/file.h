@@ -40,7 +40,8 @@ AudioBuffer read_file(const std::filesystem::path& path);
 std::unique_ptr<Source> open_file(const std::filesystem::path& path, int stream = 0);
 
 /// All audio streams of one container decoded in one pass (attached pictures and data are ignored by type).
-/// MUSDB18's order: 0 mixture, 1 drums, 2 bass, 3 other, 4 vocals. Streams may differ in length by what the decoder gives.
+/// MUSDB18's order: 0 mixture, 1 drums, 2 bass, 3 other, 4 vocals. Streams may differ in length by what the decoder
+/// gives.
 std::vector<AudioBuffer> read_streams(const std::filesystem::path& path);
 
 enum class SampleFormat { float32, pcm16, pcm24 };

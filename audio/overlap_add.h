@@ -11,7 +11,12 @@
 
 namespace mss::audio {
 
-enum class ChunkWindow { rectangular, triangle, hann, linear_fade };  ///< linear_fade: ramps over chunk - hop samples at both ends, flat between
+enum class ChunkWindow {
+  rectangular,
+  triangle,
+  hann,
+  linear_fade
+};  ///< linear_fade: ramps over chunk - hop samples at both ends, flat between
 
 struct ChunkSpec {
   std::int64_t chunk_samples = 0;
@@ -19,7 +24,9 @@ struct ChunkSpec {
   ChunkWindow window = ChunkWindow::linear_fade;
 };
 
-struct Chunk { std::int64_t begin = 0, samples = 0; };
+struct Chunk {
+  std::int64_t begin = 0, samples = 0;
+};
 /// Chunks that cover [0, total): begin = i * hop, until one reaches the end. Empty for total = 0.
 std::vector<Chunk> plan_chunks(const ChunkSpec& spec, std::int64_t total_samples);
 

@@ -2,9 +2,9 @@
 //
 // Layout of a spectrogram of one channel: N frames x F bins, frame-major (bin k of frame n at n * F + k),
 // F = fft_size / 2 + 1. Forward: X[n,k] = s * sum_t w[t] x[n*hop + t - offset] exp(-2 pi i k t / fft_size), with s = 1
-// (Scaling::none) or 1 / sum(w) (Scaling::window_sum, SciPy's "spectrum"). A window shorter than fft_size is centred in it,
-// zeros around (as torch.stft does). Inverse: overlap-add of w[t] times the inverse FFT, divided by the summed squared
-// window (least squares, Griffin & Lim 1984); where that sum is below 1e-11 of its maximum the output is 0.
+// (Scaling::none) or 1 / sum(w) (Scaling::window_sum, SciPy's "spectrum"). A window shorter than fft_size is centred in
+// it, zeros around (as torch.stft does). Inverse: overlap-add of w[t] times the inverse FFT, divided by the summed
+// squared window (least squares, Griffin & Lim 1984); where that sum is below 1e-11 of its maximum the output is 0.
 //
 // Framing (T = samples):
 //   none      frames start at sample 0, N = 1 + floor((T - fft_size) / hop) (0 for T < fft_size); edges are lost
@@ -12,12 +12,13 @@
 //             N = 1 + floor(T / hop): torch.stft(center=True), librosa. Reflect needs T > fft_size/2; shorter input is
 //             extended by repeated reflection (a single sample by itself).
 //   scipy     zeros of fft_size/2 on both sides, then zeros at the end to a whole frame: scipy.signal.stft's default
-//   toolbox   the NMF toolbox's: zeros of fft_size/2 in front, fft_size/2 (and to a whole frame) behind (nmf.md 2.1, 2.2)
+//   toolbox   the NMF toolbox's: zeros of fft_size/2 in front, fft_size/2 (and to a whole frame) behind
+//   (nmf.md 2.1, 2.2)
 // Methods that choose none set the framing explicitly; there is no process-wide default.
 //
-// Plans are made once per (size, direction, precision), with FFTW_ESTIMATE so that the bits do not depend on timing, and
-// shared by all objects and threads (planning is behind one mutex, execution is reentrant).
-// Thread-safety: const members may be called at once from several threads.
+// Plans are made once per (size, direction, precision), with FFTW_ESTIMATE so that the bits do not depend on timing,
+// and shared by all objects and threads (planning is behind one mutex, execution is reentrant). Thread-safety: const
+// members may be called at once from several threads.
 #pragma once
 
 #include <complex>
@@ -34,7 +35,8 @@ namespace mss::audio {
 
 enum class WindowKind { rectangular, hann, hamming, sqrt_hann };
 /// Periodic window (denominator n); symmetric = denominator n - 1.
-template <class T> std::vector<T> make_window(WindowKind kind, int size, bool symmetric = false);
+template <class T>
+std::vector<T> make_window(WindowKind kind, int size, bool symmetric = false);
 
 enum class Framing { none, centered_reflect, centered_zero, scipy, toolbox };
 enum class Scaling { none, window_sum };
@@ -58,7 +60,9 @@ class Spectrogram {
   Spectrogram() = default;
   Spectrogram(int channels, std::int64_t frames, int bins)
       : data_(static_cast<std::size_t>(channels) * static_cast<std::size_t>(frames) * static_cast<std::size_t>(bins)),
-        frames_(frames), channels_(channels), bins_(bins) {}
+        frames_(frames),
+        channels_(channels),
+        bins_(bins) {}
   int channels() const noexcept { return channels_; }
   std::int64_t frames() const noexcept { return frames_; }
   int bins() const noexcept { return bins_; }
