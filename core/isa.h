@@ -18,9 +18,12 @@ Isa active_isa();             ///< detected, or what MSSBENCH_ISA asks for; read
 template <class F>
 F select_isa(F baseline, F avx2, F avx512) {
   switch (active_isa()) {
-    case Isa::avx512: return avx512;
-    case Isa::avx2: return avx2;
-    default: return baseline;
+    case Isa::avx512:
+      return avx512;
+    case Isa::avx2:
+      return avx2;
+    default:
+      return baseline;
   }
 }
 

@@ -8,7 +8,7 @@ namespace mss::core {
 
 struct Cost {
   double wall_s = 0;
-  double cpu_s = 0;                 ///< of the calling thread and, where asked, its process
+  double cpu_s = 0;                 ///< user and system time of the whole process
   std::int64_t peak_rss_bytes = 0;  ///< the process's high-water mark at the end (not a difference)
 };
 
@@ -22,7 +22,7 @@ class Stopwatch {
   double wall_, cpu_;
 };
 
-std::int64_t peak_rss_bytes();     ///< 0 where the system does not tell
+std::int64_t peak_rss_bytes();          ///< 0 where the system does not tell
 std::int64_t available_memory_bytes();  ///< of the machine or this process's cgroup, whichever is less
 std::string host_name();
 std::string processor_name();

@@ -21,6 +21,7 @@ void parallel_for(std::int64_t count, int threads, const std::function<void(std:
 
 /// The same with the index of the worker (0 … threads-1) for per-thread scratch memory. The scratch must not carry
 /// state from item to item that changes results.
-void parallel_for_worker(std::int64_t count, int threads, const std::function<void(std::int64_t item, int worker)>& body);
+void parallel_for_worker(std::int64_t count, int threads,
+                         const std::function<void(std::int64_t item, int worker)>& body);
 
 }  // namespace mss::core

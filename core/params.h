@@ -18,11 +18,11 @@ enum class ParamType { boolean, integer, real, text, choice, file };
 struct Param {
   std::string name;
   ParamType type = ParamType::text;
-  std::string default_value;         ///< as text; empty = no default (optional parameter)
-  std::string unit;                  ///< "samples", "Hz", "dB", … or empty
-  std::string range;                 ///< integer/real: "[1,inf)", "(0,1]"; choice: "a|b|c"; else empty
-  std::string help;                  ///< one sentence
-  std::string source;                ///< paper or reference implementation, or empty
+  std::string default_value;  ///< as text; empty = no default (optional parameter)
+  std::string unit;           ///< "samples", "Hz", "dB", … or empty
+  std::string range;          ///< integer/real: "[1,inf)", "(0,1]"; choice: "a|b|c"; else empty
+  std::string help;           ///< one sentence
+  std::string source;         ///< paper or reference implementation, or empty
 };
 
 using ParamTable = std::vector<Param>;
@@ -41,7 +41,7 @@ class Params {
   std::int64_t integer(std::string_view name) const;
   double real(std::string_view name) const;
   const std::string& text(std::string_view name) const;  ///< text, choice, file; empty when not set
-  bool is_set(std::string_view name) const;               ///< given, or has a default
+  bool is_set(std::string_view name) const;              ///< given, or has a default
   bool is_given(std::string_view name) const;
 
   /// Given values that differ from their default, in table order, in canonical text: what a spec string prints.
@@ -50,7 +50,11 @@ class Params {
   Value resolved() const;
 
  private:
-  struct Entry { Param param; std::string value; bool set = false, given = false; };
+  struct Entry {
+    Param param;
+    std::string value;
+    bool set = false, given = false;
+  };
   const Entry& entry(std::string_view name) const;
   std::vector<Entry> entries_;
 };

@@ -1,7 +1,7 @@
 // BSS Eval v4 and the SDR family for one track. Formulas, constants, sources: docs/metrics.md.
 //
-// What depends on the references alone (Gram factors, spectra, energies) is kept in ReferenceSet, computed once per track and
-// used for every method that is scored on it. Scores are the same bits for any number of threads.
+// What depends on the references alone (Gram factors, spectra, energies) is kept in ReferenceSet, computed once per
+// track and used for every method that is scored on it. Scores are the same bits for any number of threads.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@
 namespace mss::eval {
 
 enum class Metrics {
-  sdr_only,   ///< frame SDR of BSS Eval v4 (no filters) and the SDR family
-  all         ///< SDR, ISR, SIR, SAR and the SDR family
+  sdr_only,  ///< frame SDR of BSS Eval v4 (no filters) and the SDR family
+  all        ///< SDR, ISR, SIR, SAR and the SDR family
 };
 enum class SilenceRule { museval, per_source };
 
@@ -26,15 +26,17 @@ struct ScorerOptions {
   double hop_s = 1.0;
   int filter_taps = 512;
   SilenceRule silence = SilenceRule::museval;
-  bool accompaniment = true;   ///< add the scenario "vocals/accompaniment" where there is a target "vocals" and at least two others
+  bool accompaniment =
+      true;  ///< add the scenario "vocals/accompaniment" where there is a target "vocals" and at least two others
   int threads = 1;
   core::StopToken stop;
 };
 
 class ReferenceSet {
  public:
-  /// `references`: one signal per name, one shape. `mixture` may be empty (then no improvements over the mixture are scored). The
-  /// signals must outlive the set. Throws Error: no sources, unequal shapes, non-finite samples, more than 100 sources.
+  /// `references`: one signal per name, one shape. `mixture` may be empty (then no improvements over the mixture are
+  /// scored). The signals must outlive the set. Throws Error: no sources, unequal shapes, non-finite samples, more than
+  /// 100 sources.
   ReferenceSet(std::vector<std::string> names, std::vector<Signal> references, Signal mixture, int rate_hz,
                ScorerOptions options = {});
   ~ReferenceSet();

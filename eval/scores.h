@@ -10,11 +10,11 @@ namespace mss::eval {
 
 /// A metric is a plain record. Definitions with constants and reasons: docs/metrics.md.
 struct MetricInfo {
-  std::string id;            ///< "SDR", "ISR", "SIR", "SAR", "SI-SDR", "uSDR", …
+  std::string id;  ///< "SDR", "ISR", "SIR", "SAR", "SI-SDR", "uSDR", …
   bool higher_is_better = true;
-  std::string unit;          ///< "dB"
-  std::string definition;    ///< one line
-  bool framewise = false;    ///< one value per frame (aggregated by median), else one per track
+  std::string unit;        ///< "dB"
+  std::string definition;  ///< one line
+  bool framewise = false;  ///< one value per frame (aggregated by median), else one per track
 };
 const std::vector<MetricInfo>& metrics();
 /// Throws Error(config) with the nearest id.
@@ -27,15 +27,15 @@ struct FrameSeries {
 };
 struct TrackValue {
   std::string metric;
-  double value = 0;          ///< NaN = undefined (null in records)
+  double value = 0;  ///< NaN = undefined (null in records)
 };
 
 /// Frames that do not count, by reason (one frame may have several).
 struct DroppedFrames {
   std::int64_t silent_reference = 0;
   std::int64_t silent_estimate = 0;
-  std::int64_t anti_phase = 0;   ///< the channel sum is zero though the channels are not
-  std::int64_t total = 0;        ///< frames without a value
+  std::int64_t anti_phase = 0;  ///< the channel sum is zero though the channels are not
+  std::int64_t total = 0;       ///< frames without a value
 };
 
 struct TargetScores {
@@ -44,12 +44,13 @@ struct TargetScores {
   std::vector<TrackValue> track;
   DroppedFrames dropped;
   bool silent_reference = false;  ///< over the whole track: left out of the problem, no values
-  bool silent_estimate = false;   ///< over the whole track: SDR 0 dB by definition in every frame that has a reference, other metrics NaN
+  bool silent_estimate =
+      false;  ///< over the whole track: SDR 0 dB by definition in every frame that has a reference, other metrics NaN
 };
 
 /// One problem: a set of sources that were scored jointly.
 struct Scores {
-  std::string scenario;           ///< "stems" (all stems), "vocals/accompaniment"
+  std::string scenario;  ///< "stems" (all stems), "vocals/accompaniment"
   double window_s = 1, hop_s = 1;
   std::int64_t frames = 0;
   std::vector<TargetScores> targets;

@@ -11,7 +11,8 @@ class Signal {
  public:
   Signal() = default;
   Signal(audio::AudioView view)
-      : f32_(view.channels() > 0 ? view.channel(0).data() : nullptr), samples_(view.samples()),
+      : f32_(view.channels() > 0 ? view.channel(0).data() : nullptr),
+        samples_(view.samples()),
         stride_(view.channels() > 1 ? view.channel(1).data() - view.channel(0).data() : view.samples()),
         channels_(view.channels()) {}
   Signal(const float* data, int channels, std::int64_t samples, std::int64_t stride)

@@ -1,7 +1,7 @@
 // Result records: the contract between runs and reports. Field by field: docs/records.md (schema 1).
 //
-// One record = one (data set, subset, track, spec, scenario, seed, target). A file is JSON Lines, sorted by that key at the end of
-// a run. All that two equal runs may differ in stands in the one object `measured`.
+// One record = one (data set, subset, track, spec, scenario, seed, target). A file is JSON Lines, sorted by that key at
+// the end of a run. All that two equal runs may differ in stands in the one object `measured`.
 #pragma once
 
 #include <compare>
@@ -27,11 +27,11 @@ struct RecordKey {
 
 struct Record {
   RecordKey key;
-  core::Value body;   ///< the whole JSON object, key fields included
+  core::Value body;  ///< the whole JSON object, key fields included
 
   /// Aggregate of one metric over the track (median over frames for frame-wise ones); NaN = null or absent.
   double score(std::string_view metric) const;
-  bool failed() const;              ///< has an `error` object
+  bool failed() const;  ///< has an `error` object
 };
 
 Record make_record(RecordKey key, const eval::Scores& scores, const eval::TargetScores& target);

@@ -1,5 +1,5 @@
-// Name -> factory. The registry is filled explicitly (harness/builtin_methods.h), not by static initialisers, so that a static
-// library drops nothing. Methods that a build lacks stay listed as unavailable with the reason.
+// Name -> factory. The registry is filled explicitly (harness/builtin_methods.h), not by static initialisers, so that a
+// static library drops nothing. Methods that a build lacks stay listed as unavailable with the reason.
 #pragma once
 
 #include <functional>
@@ -16,11 +16,11 @@ namespace mss::methods {
 
 struct MethodEntry {
   std::string name;
-  std::string family;                ///< "floor", "oracle", "classic", "network"
-  std::string summary;               ///< one sentence for `mssbench methods`
+  std::string family;   ///< "floor", "oracle", "classic", "network"
+  std::string summary;  ///< one sentence for `mssbench methods`
   core::ParamTable params;
   std::vector<std::pair<std::string, core::ParamText>> presets;  ///< name, values that it sets
-  std::string unavailable;           ///< reason; empty = available
+  std::string unavailable;                                       ///< reason; empty = available
   /// `params` are resolved, `spec` is the canonical part. Null for unavailable methods.
   std::function<std::unique_ptr<Separator>(const core::Params& params, const SpecPart& spec)> make;
 };
@@ -34,13 +34,14 @@ struct FilterEntry {
 
 class Registry {
  public:
-  void add(MethodEntry entry);       ///< throws Error(internal) for a second entry of one name
+  void add(MethodEntry entry);  ///< throws Error(internal) for a second entry of one name
   void add(FilterEntry entry);
   const std::vector<MethodEntry>& methods() const noexcept { return methods_; }
   const std::vector<FilterEntry>& filters() const noexcept { return filters_; }
 
-  /// Resolves names, presets and parameters; the canonical spec keeps name and preset and prints the arguments that differ from the
-  /// defaults, in table order. Throws Error(config) with the nearest name, Error(unsupported) for unavailable methods.
+  /// Resolves names, presets and parameters; the canonical spec keeps name and preset and prints the arguments that
+  /// differ from the defaults, in table order. Throws Error(config) with the nearest name, Error(unsupported) for
+  /// unavailable methods.
   std::unique_ptr<Separator> make(std::string_view spec) const;
   std::unique_ptr<Separator> make(const Spec& spec) const;
   /// The canonical spec string without building the method (no weights are read).

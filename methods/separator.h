@@ -1,23 +1,24 @@
 // The uniform interface of every separation method.
 //
-// Processing model. A Separator is a const object made from a spec string (registry.h). Its native form is a stream: the
-// mixture comes from an audio::Source, blocks of stems go to a StemSink; the whole-buffer call stands on it. The public,
-// non-virtual separate() owns what every method needs: validation (finite samples, at least one channel and sample), conversion
-// of channels and rate to the method's native format and back, exact output length (every stem has the mixture's
-// length), seeds, cancellation, progress, timing. A method implements one private virtual, do_separate(), on audio in
-// its native format.
+// Processing model. A Separator is a const object made from a spec string (registry.h). Its native form is a stream:
+// the mixture comes from an audio::Source, blocks of stems go to a StemSink; the whole-buffer call stands on it. The
+// public, non-virtual separate() owns what every method needs: validation (finite samples, at least one channel and
+// sample), conversion of channels and rate to the method's native format and back, exact output length (every stem has
+// the mixture's length), seeds, cancellation, progress, timing. A method implements one private virtual, do_separate(),
+// on audio in its native format.
 //
 // Stems are float32, planar, never clipped and never rescaled. For an empty mixture (0 samples) separate() throws
 // Error(invalid_argument); a silent one is separated like any other.
 //
-// Magnitudes. A method that works by masking may offer its magnitude estimates with their STFT (info().offers_magnitudes):
-// if the sink asks (StemSink::wants_magnitudes), it sends MagnitudeBlocks instead of stems. Post-filters use this.
+// Magnitudes. A method that works by masking may offer its magnitude estimates with their STFT
+// (info().offers_magnitudes): if the sink asks (StemSink::wants_magnitudes), it sends MagnitudeBlocks instead of stems.
+// Post-filters use this.
 //
-// Oracles. A method whose info().needs_references is true gets Options::references (sources of the true stems, in lockstep with the
-// mixture) and throws Error(invalid_argument) without them. No other method ever sees references.
+// Oracles. A method whose info().needs_references is true gets Options::references (sources of the true stems, in
+// lockstep with the mixture) and throws Error(invalid_argument) without them. No other method ever sees references.
 //
-// Thread-safety: const calls on one object may run concurrently. Determinism: the result is a function of (spec, weights,
-// audio, seed), the same bits for any number of threads on one instruction set.
+// Thread-safety: const calls on one object may run concurrently. Determinism: the result is a function of (spec,
+// weights, audio, seed), the same bits for any number of threads on one instruction set.
 #pragma once
 
 #include <complex>
@@ -39,21 +40,21 @@
 namespace mss::methods {
 
 struct SeparatorInfo {
-  std::string spec;                      ///< canonical spec string of this object
-  std::string method;                    ///< its first name: "nmf"
-  std::vector<std::string> targets;      ///< stems it yields; empty = whatever Options::targets asks for (floors, oracles)
-  int rate_hz = 0;                       ///< native rate; 0 = any
-  int channels = 0;                      ///< native channels; 0 = any
-  bool is_oracle = false;                ///< knows the test stems: set apart everywhere
-  bool is_floor = false;                 ///< silence, mixture, mixture-over-j
+  std::string spec;                  ///< canonical spec string of this object
+  std::string method;                ///< its first name: "nmf"
+  std::vector<std::string> targets;  ///< stems it yields; empty = whatever Options::targets asks for (floors, oracles)
+  int rate_hz = 0;                   ///< native rate; 0 = any
+  int channels = 0;                  ///< native channels; 0 = any
+  bool is_oracle = false;            ///< knows the test stems: set apart everywhere
+  bool is_floor = false;             ///< silence, mixture, mixture-over-j
   bool needs_references = false;
-  bool is_random = false;                ///< the seed changes the result
+  bool is_random = false;  ///< the seed changes the result
   bool offers_magnitudes = false;
-  bool streams = true;                   ///< memory independent of the length; false = holds the whole file
-  std::string protocol;                  ///< "P0" … "P5" of docs/metrics.md#protocols, empty where it has no meaning
-  std::string weights_label;             ///< name and content hash of weights, never a path; empty = none
+  bool streams = true;        ///< memory independent of the length; false = holds the whole file
+  std::string protocol;       ///< "P0" … "P5" of docs/metrics.md#protocols, empty where it has no meaning
+  std::string weights_label;  ///< name and content hash of weights, never a path; empty = none
   std::string weights_sha256;
-  core::Value resolved_options;          ///< every parameter with its value
+  core::Value resolved_options;  ///< every parameter with its value
 };
 
 /// Stems as they stream by: `stems[s]` are views of equal shape, valid during the call; `begin` counts from 0.
@@ -62,7 +63,8 @@ struct StemBlock {
   std::vector<audio::AudioView> stems;
 };
 
-/// Magnitude estimates of frames [first_frame, first_frame + N): mixture.at(c, n) and magnitudes[s][(c * N + n) * F + k].
+/// Magnitude estimates of frames [first_frame, first_frame + N): mixture.at(c, n) and magnitudes[s][(c * N + n) * F +
+/// k].
 struct MagnitudeBlock {
   std::int64_t first_frame = 0;
   const audio::Spectrogram<float>* mixture = nullptr;
@@ -73,7 +75,7 @@ struct StemFormat {
   std::vector<std::string> targets;
   int channels = 0;
   int rate_hz = 0;
-  std::int64_t samples = -1;             ///< -1 where the mixture's length is not known beforehand
+  std::int64_t samples = -1;  ///< -1 where the mixture's length is not known beforehand
 };
 
 class StemSink {
@@ -97,19 +99,19 @@ struct References {
 
 struct Options {
   std::uint64_t seed = 0;
-  int threads = 1;                       ///< 0 = all processors
-  std::vector<std::string> targets;      ///< of the data set (J = size); empty = vocals, drums, bass, other
+  int threads = 1;                   ///< 0 = all processors
+  std::vector<std::string> targets;  ///< of the data set (J = size); empty = vocals, drums, bass, other
   const References* references = nullptr;
   core::StopToken stop;
-  core::Progress* progress = nullptr;    ///< nullptr = silent
+  core::Progress* progress = nullptr;  ///< nullptr = silent
   core::LogFn log;
 };
 
 /// What do_separate() gets besides the audio.
 struct Context {
   std::uint64_t seed = 0;
-  int threads = 1;                       ///< resolved, >= 1
-  std::vector<std::string> targets;      ///< info().targets, or Options::targets
+  int threads = 1;                         ///< resolved, >= 1
+  std::vector<std::string> targets;        ///< info().targets, or Options::targets
   const References* references = nullptr;  ///< in native format; null unless needs_references
   core::StopToken stop;
   core::LogFn log;
@@ -127,7 +129,8 @@ class Separator {
   virtual ~Separator() = default;
   const SeparatorInfo& info() const noexcept { return info_; }
 
-  /// Stream to stream. Returns the number of samples per channel. Throws Error; what the sink got until then is incomplete.
+  /// Stream to stream. Returns the number of samples per channel. Throws Error; what the sink got until then is
+  /// incomplete.
   std::int64_t separate(audio::Source& mixture, StemSink& sink, const Options& options = {}) const;
   /// Whole buffers: stems of exactly the mixture's shape and rate.
   StemSet separate(audio::AudioView mixture, const Options& options = {}) const;
@@ -140,7 +143,8 @@ class Separator {
   SeparatorInfo info_;
 
  private:
-  /// `mixture` and `sink` are in native format. Must begin() the sink, write stems of equal shape for every sample, and not end() it.
+  /// `mixture` and `sink` are in native format. Must begin() the sink, write stems of equal shape for every sample, and
+  /// not end() it.
   virtual void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const = 0;
 };
 
@@ -162,15 +166,15 @@ class CollectSink final : public StemSink {
 class PostFilter {
  public:
   virtual ~PostFilter() = default;
-  virtual std::string spec() const = 0;                  ///< canonical text of this part
+  virtual std::string spec() const = 0;  ///< canonical text of this part
   virtual core::Value resolved_options() const = 0;
   /// Stems it yields from the method's (a residual target may be added).
   virtual std::vector<std::string> targets(const std::vector<std::string>& input) const { return input; }
   /// Would it rather take magnitudes than stems from a method that offers them?
   virtual bool wants_magnitudes(const SeparatorInfo& method) const = 0;
-  /// A sink that filters what it is given and forwards stems to `out` (begin, write; not end). `mixture` yields the mixture's samples that
-  /// belong to the stems, in order, and is read by the sink as stems arrive (never ahead of what the method has consumed). All
-  /// arguments outlive the sink. end() on the sink flushes the rest into `out`.
+  /// A sink that filters what it is given and forwards stems to `out` (begin, write; not end). `mixture` yields the
+  /// mixture's samples that belong to the stems, in order, and is read by the sink as stems arrive (never ahead of what
+  /// the method has consumed). All arguments outlive the sink. end() on the sink flushes the rest into `out`.
   virtual std::unique_ptr<StemSink> open(const SeparatorInfo& method, audio::Source& mixture, StemSink& out,
                                          Context& context) const = 0;
 };

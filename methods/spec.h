@@ -20,8 +20,8 @@ namespace mss::methods {
 
 struct SpecPart {
   std::string name;
-  std::string preset;          ///< empty = none
-  core::ParamText arguments;   ///< in the order given
+  std::string preset;         ///< empty = none
+  core::ParamText arguments;  ///< in the order given
   friend bool operator==(const SpecPart&, const SpecPart&) = default;
 };
 
@@ -36,8 +36,8 @@ Spec parse_spec(std::string_view text);
 std::string to_string(const SpecPart& part);
 std::string to_string(const Spec& spec);
 
-/// File-system name of a spec: its safe characters ([A-Za-z0-9._=-], others become '_', at most 80) + '-' + 8 hexadecimal
-/// digits of FNV-1a 64 of the whole spec string.
+/// File-system name of a spec: its safe characters ([A-Za-z0-9._=-], others become '_', at most 80) + '-' + 8
+/// hexadecimal digits of FNV-1a 64 of the whole spec string.
 std::string spec_slug(std::string_view spec);
 
 }  // namespace mss::methods

@@ -1,0 +1,53 @@
+#include "core/parallel.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <limits>
+#include <mutex>
+
+namespace mss::core {
+
+int resolve_threads(int requested) noexcept { return requested > 0 ? requested : std::max(1, omp_get_num_procs()); }
+
+void parallel_for(std::int64_t count, int threads, const std::function<void(std::int64_t)>& body) {
+  parallel_for_worker(count, threads, [&body](std::int64_t item, int) { body(item); });
+}
+
+void parallel_for_worker(std::int64_t count, int threads,
+                         const std::function<void(std::int64_t item, int worker)>& body) {
+  const int team = static_cast<int>(std::min<std::int64_t>(resolve_threads(threads), count));
+  if (team <= 1) {
+    for (std::int64_t i = 0; i < count; ++i) body(i, 0);
+    return;
+  }
+  std::atomic<std::int64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  std::exception_ptr first;
+  std::int64_t first_item = std::numeric_limits<std::int64_t>::max();
+  // Items are handed out by our own counter rather than by the runtime's schedule, so that a failure can stop the rest.
+#pragma omp parallel num_threads(team)
+  {
+    const int worker = omp_get_thread_num();
+    while (!failed.load(std::memory_order_relaxed)) {
+      const std::int64_t item = next.fetch_add(1, std::memory_order_relaxed);
+      if (item >= count) break;
+      try {
+        body(item, worker);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (item < first_item) {
+          first_item = item;
+          first = std::current_exception();
+        }
+        failed.store(true, std::memory_order_relaxed);
+      }
+    }
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace mss::core
