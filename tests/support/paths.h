@@ -46,10 +46,10 @@ class TempDir {
 }  // namespace mss::tests
 
 /// Leaves the test case as skipped, saying so, where the real audio is absent.
-#define MSS_REQUIRE_TEST_DATA(variable)                                        \
-  const auto variable##_optional = ::mss::tests::test_data();                  \
-  if (!variable##_optional) {                                                  \
+#define MSS_REQUIRE_TEST_DATA(variable)                                          \
+  const auto variable##_optional = ::mss::tests::test_data();                    \
+  if (!variable##_optional) {                                                    \
     WARN("SKIPPED: real audio is absent; set MSSBENCH_TEST_DATA to its folder"); \
-    return;                                                                    \
-  }                                                                            \
+    return;                                                                      \
+  }                                                                              \
   const std::filesystem::path variable = *variable##_optional
