@@ -1,0 +1,72 @@
+// Carries out a plan: every (track, method, seed) is separated, post-filtered, scored and recorded.
+//
+// Order of work. A worker takes a track, loads it once, analyses its references once, and runs every missing (method,
+// seed) on it. Up to `jobs` tracks are at work at once, as long as the sum of their memory estimates
+// (estimate_track_bytes) stays under the bound; a track whose estimate exceeds the bound runs alone. Records depend on
+// (plan, program, instruction set) only, never on order, jobs, threads or shards.
+//
+// Failures. Whatever fails for one (track, method, seed) becomes a record with `error`; a track that cannot be loaded
+// gives one such record per method and seed. The rest goes on. A rerun tries failed ones again. A method that cannot be
+// made (unknown name, missing weights) fails the run before any work.
+//
+// Cancellation. After a stop request the work in hand is abandoned (a record that is being written is written whole),
+// everything finished so far is on disk, RunResult::cancelled is set.
+//
+// Scenarios. Stems that a method yields are scored jointly under "stems" when they cover all the data set's stems, and
+// again as "vocals/accompaniment" where there are vocals. A method that yields some of the stems only (say vocals, or
+// vocals and accompaniment) is scored on those: "vocals/accompaniment" for that pair, else "stems:drums+vocals" with
+// the names in the data set's order. Extra targets (a residual) are saved but not scored.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/progress.h"
+#include "core/stop.h"
+#include "datasets/dataset.h"
+#include "harness/plan.h"
+#include "harness/record.h"
+#include "harness/shard.h"
+#include "methods/registry.h"
+
+namespace mss::harness {
+
+struct RunOptions {
+  Shard shard;          ///< count > 1: this part only, into its own records file
+  std::string command;  ///< the command line as typed, for records and reports
+  core::StopToken stop;
+  core::Progress* progress = nullptr;  ///< one task, one step per (track, method, seed)
+  core::LogFn log;
+};
+
+struct ItemFailure {
+  std::string subset, track, spec;
+  std::uint64_t seed = 0;
+  std::string code, message;
+};
+
+struct RunResult {
+  std::filesystem::path records;      ///< the file with all records; absent when cancelled
+  std::int64_t items = 0;             ///< (track, method, seed) of this plan and shard
+  std::int64_t reused = 0;            ///< of them found finished
+  std::int64_t done = 0;              ///< separated and scored now
+  std::vector<ItemFailure> failures;  ///< failed now
+  bool cancelled = false;
+  bool partial() const noexcept { return !failures.empty(); }
+};
+
+/// Throws Error: bad plan, unknown data set or method, run folder in use or made with other settings, disk full.
+RunResult run(const Plan& plan, const methods::Registry& registry, const RunOptions& options = {});
+
+/// Memory that a track takes while it is at work, from its length: audio, references, estimates, the scorer and the
+/// hungriest method.
+std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vector<methods::SeparatorInfo>& methods,
+                                  const Plan& plan);
+
+/// The spec under which a run records `spec`: canonical, and with the protocol named where it is what tells rows apart
+/// (a blind nmf gets its assignment protocol). Throws Error(config | unsupported).
+std::string run_spec(std::string_view spec, const methods::Registry& registry);
+
+}  // namespace mss::harness
