@@ -3,7 +3,7 @@
 //   * work is cut into items whose boundaries do not depend on the number of threads, so that a reduction which adds
 //     its per-item results in item order has the same bits for 1, 2 or 64 threads;
 //   * the first exception (lowest item index) is rethrown in the caller after all threads have stopped.
-// This is the only place that uses OpenMP (scripts/check_structure.py enforces it).
+// This is the only place that uses OpenMP (tests/lint/structure_test.cpp enforces it).
 #pragma once
 
 #include <cstdint>

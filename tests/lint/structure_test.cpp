@@ -1,0 +1,165 @@
+// The rules of docs/architecture.md that a program can check, over the sources of this tree.
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/file.h"
+#include "core/text.h"
+#include "tests/support/catch.h"
+#include "tests/support/paths.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Module path -> floor. The longest matching path decides ("methods/nmf" before "methods").
+const std::map<std::string, int> kFloors{{"core", 0},
+                                         {"checkpoints", 1},
+                                         {"plots", 1},
+                                         {"audio", 1},
+                                         {"datasets", 2},
+                                         {"wiener", 2},
+                                         {"eval", 2},
+                                         {"methods", 3},
+                                         {"methods/floors", 3},
+                                         {"methods/oracle", 3},
+                                         {"methods/nmf", 3},
+                                         {"methods/classic", 3},
+                                         {"methods/filters", 3},
+                                         {"nn", 4},
+                                         {"methods/openunmix", 5},
+                                         {"methods/demucs", 5},
+                                         {"methods/bsrnn", 5},
+                                         {"methods/baselines", 5},
+                                         {"training", 6},
+                                         {"harness", 6},
+                                         {"reports", 7},
+                                         {"harness/cli", 8},
+                                         {"benchmarks", 8},
+                                         {"tests", 8}};
+
+std::string module_of(const std::string& path) {
+  std::string best;
+  for (const auto& [module, floor] : kFloors) {
+    if (path.rfind(module + "/", 0) == 0 && module.size() > best.size()) best = module;
+  }
+  return best;
+}
+
+/// May a file of module `from` include a header of module `to`? Lower floors; on one floor only inside the module, and
+/// single methods their interface.
+bool may_include(const std::string& from, const std::string& to) {
+  if (from == to) return true;
+  if (kFloors.at(to) < kFloors.at(from)) return true;
+  return from.rfind("methods/", 0) == 0 && to == "methods";
+}
+
+struct Source {
+  std::string path;  ///< from the top
+  std::string text;
+};
+
+std::vector<std::string> violations(const std::vector<Source>& sources) {
+  // Third-party headers by the modules that may use them in public headers; elsewhere they stay in .cpp files.
+  const std::vector<std::string> third_party{"torch/",    "ATen/",        "c10/",   "Eigen/",    "fftw3.h",
+                                             "sndfile.h", "samplerate.h", "libav",  "nlohmann/", "toml++/",
+                                             "CLI/",      "fmt/",         "boost/", "png.h",     "omp.h"};
+  std::vector<std::string> found;
+  for (const Source& source : sources) {
+    const std::string module = module_of(source.path);
+    const bool header = source.path.size() > 2 && source.path.substr(source.path.size() - 2) == ".h";
+    const bool library = module != "tests" && module != "benchmarks" && module != "harness/cli";
+    int number = 0;
+    for (const std::string& raw : mss::core::split(source.text, '\n')) {
+      ++number;
+      const std::string line(mss::core::trim(raw));
+      const std::string at = source.path + ":" + std::to_string(number) + ": ";
+      if (line.rfind("#include \"", 0) == 0) {
+        const std::string included = line.substr(10, line.find('"', 10) - 10);
+        const std::string target = module_of(included);
+        if (target.empty()) {
+          // Generated headers and kernel sources are named by their module too; anything else is a relative path.
+          found.push_back(at + "include \"" + included + "\" by its path from the top");
+        } else if (!may_include(module, target)) {
+          found.push_back(at + module + " (floor " + std::to_string(kFloors.at(module)) + ") includes " + target +
+                          " (floor " + std::to_string(kFloors.at(target)) + ")");
+        }
+      }
+      if (line.rfind("#include <", 0) == 0 && header && library) {
+        for (const std::string& name : third_party) {
+          if (line.rfind("#include <" + name, 0) == 0 && source.path.find("_impl.h") == std::string::npos) {
+            found.push_back(at + "third-party header in a public header: " + line);
+          }
+        }
+      }
+      if (line.rfind("#pragma omp", 0) == 0 && source.path != "core/parallel.cpp") {
+        found.push_back(at + "raw OpenMP; use core/parallel.h");
+      }
+      if (library && line.rfind("//", 0) != 0) {
+        for (const char* word : {"std::cout", "std::cerr", "printf(", "std::exit(", "std::abort(", "std::rand(",
+                                 "std::mt19937", "std::random_device"}) {
+          const auto position = line.find(word);
+          if (position == std::string::npos) continue;
+          // snprintf and vsnprintf format into memory.
+          if (position > 0 && line[position - 1] == 'n' && std::string(word) == "printf(") continue;
+          if (position > 0 && line[position - 1] == 's' && std::string(word) == "printf(") continue;
+          found.push_back(at + "libraries never print, exit or draw hidden random numbers: " + word);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+std::vector<Source> tree() {
+  const fs::path top = fs::path(MSSBENCH_TESTS_DIR).parent_path();
+  std::vector<Source> sources;
+  std::set<std::string> roots;
+  for (const auto& [module, floor] : kFloors) roots.insert(mss::core::split(module, '/')[0]);
+  for (const std::string& root : roots) {
+    if (!fs::is_directory(top / root)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(top / root)) {
+      const std::string extension = entry.path().extension().string();
+      if (extension != ".h" && extension != ".cpp") continue;
+      sources.push_back({fs::relative(entry.path(), top).generic_string(), mss::core::read_text_file(entry.path())});
+    }
+  }
+  return sources;
+}
+
+}  // namespace
+
+TEST_CASE("modules include lower floors only, and libraries keep the house rules", "[lint]") {
+  const std::vector<Source> sources = tree();
+  REQUIRE(sources.size() > 30);
+  const std::vector<std::string> found = violations(sources);
+  INFO(mss::core::join(found, "\n"));
+  CHECK(found.empty());
+}
+
+TEST_CASE("the structure check finds what it forbids", "[lint]") {
+  const auto count = [](const std::string& path, const std::string& text) { return violations({{path, text}}).size(); };
+  CHECK(count("audio/a.cpp", "#include \"core/error.h\"\n") == 0);
+  CHECK(count("audio/a.cpp", "#include \"methods/separator.h\"\n") == 1);
+  CHECK(count("eval/a.h", "#include \"wiener/x.h\"\n") == 1);
+  CHECK(count("methods/nmf/a.cpp", "#include \"methods/registry.h\"\n#include \"methods/oracle/irm.h\"\n") == 1);
+  CHECK(count("methods/registry.cpp", "#include \"methods/nmf/nmf.h\"\n") == 1);
+  CHECK(count("core/a.cpp", "#include \"error.h\"\n") == 1);
+  CHECK(count("audio/a.h", "#include <fftw3.h>\n") == 1);
+  CHECK(count("audio/a.cpp", "#include <fftw3.h>\n#pragma omp parallel for\n") == 1);
+  CHECK(count("eval/a.cpp", "  std::cout << 1;\n  std::snprintf(b, 3, \"x\");\n") == 1);
+  CHECK(count("harness/cli/a.cpp", "  std::cout << 1;\n") == 0);
+}
+
+TEST_CASE("every public header guards itself and starts with what it is for", "[lint]") {
+  for (const Source& source : tree()) {
+    if (source.path.substr(source.path.size() - 2) != ".h") continue;
+    INFO(source.path);
+    CHECK(source.text.find("#pragma once") != std::string::npos);
+    CHECK(source.text.rfind("//", 0) == 0);
+  }
+}
