@@ -6,14 +6,20 @@
 // it, zeros around (as torch.stft does). Inverse: overlap-add of w[t] times the inverse FFT, divided by the summed
 // squared window (least squares, Griffin & Lim 1984); where that sum is below 1e-11 of its maximum the output is 0.
 //
-// Framing (T = samples):
-//   none      frames start at sample 0, N = 1 + floor((T - fft_size) / hop) (0 for T < fft_size); edges are lost
-//   centered  fft_size/2 samples of padding on both sides (reflect without repeating the edge, or zeros),
+// Framing (T = samples; no samples give no frames in every framing):
+//   none      offset 0, N = 1 + floor((T - fft_size) / hop) (0 for T < fft_size). The first and last samples have
+//             little or no weight and do not come back.
+//   centered  offset fft_size/2, padding on both sides (reflect without repeating the edge, or zeros),
 //             N = 1 + floor(T / hop): torch.stft(center=True), librosa. Reflect needs T > fft_size/2; shorter input is
-//             extended by repeated reflection (a single sample by itself).
-//   scipy     zeros of fft_size/2 on both sides, then zeros at the end to a whole frame: scipy.signal.stft's default
-//   toolbox   the NMF toolbox's: zeros of fft_size/2 in front, fft_size/2 (and to a whole frame) behind
-//   (nmf.md 2.1, 2.2)
+//             extended by repeated reflection (a single sample by itself). The last frame is centred up to hop - 1
+//             samples before the end: with hop > window/4 the last samples have little weight.
+//   scipy     offset fft_size/2, zeros on both sides, N = 1 + ceil(T / hop): scipy.signal.stft's default (a whole last
+//             frame). Input shorter than a frame is padded, where SciPy would shorten the window.
+//   toolbox   the NMF toolbox's (nmf.md 2.1, 2.2): symmetric windows (denominator n - 1), offset fft_size/2, zeros on
+//             both sides, N = ceil(T / hop) (a frame that would start fft_size/2 before the end is left out). Its
+//             inverse divides by the sum of window products that frames have far from the edges, sum_s w^2[t - s*hop]
+//             for |s| < round(fft_size / hop), also at the edges: the first fft_size/2 - hop and up to the last
+//             fft_size/2 samples come back attenuated.
 // Methods that choose none set the framing explicitly; there is no process-wide default.
 //
 // Plans are made once per (size, direction, precision), with FFTW_ESTIMATE so that the bits do not depend on timing,
@@ -77,6 +83,9 @@ class Spectrogram {
   int channels_ = 0, bins_ = 0;
 };
 
+class StreamingStft;
+class StreamingIstft;
+
 /// T = float or double.
 template <class T>
 class Stft {
@@ -101,6 +110,8 @@ class Stft {
   AudioBuffer inverse(const Spectrogram<T>& spectrum, std::int64_t samples, int rate_hz, int threads = 1) const;
 
  private:
+  friend class StreamingStft;
+  friend class StreamingIstft;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,12 @@
+// FFTW's planner (creating and destroying plans, both precisions) is the one part of FFTW that is not thread-safe, and
+// its state is one per process. Every module that plans with FFTW holds this lock while it does; executing a plan needs
+// no lock.
+#pragma once
+
+#include <mutex>
+
+namespace mss::audio {
+
+std::mutex& fftw_planner_mutex() noexcept;
+
+}  // namespace mss::audio
