@@ -10,6 +10,17 @@
 // Stems are float32, planar, never clipped and never rescaled. For an empty mixture (0 samples) separate() throws
 // Error(invalid_argument); a silent one is separated like any other.
 //
+// Conversions. Channels: audio::convert_channels (mono is copied, C -> 1 averages; anything else is
+// Error(unsupported)). Rate: audio/resample.h; the native mixture has max(1, round(T * native / rate)) samples, the
+// stems come back with exactly T. What a method reads has been checked: NaN and infinities are Error(numeric) naming
+// channel, sample and time. What it writes is checked too (targets, shapes, consecutive blocks, finite values, length);
+// a breach is Error(method_contract) naming the spec. Errors of the method, of the sources and of the sink pass through
+// as they are; std::bad_alloc becomes Error(resource). A source whose length() is known must keep its word
+// (Error(format)).
+//
+// Memory. Beyond what the method holds, the shell keeps a few blocks; compose() keeps the mixture's samples between the
+// slowest and the fastest of its readers (the method and the filters).
+//
 // Magnitudes. A method that works by masking may offer its magnitude estimates with their STFT
 // (info().offers_magnitudes): if the sink asks (StemSink::wants_magnitudes), it sends MagnitudeBlocks instead of stems.
 // Post-filters use this.
@@ -81,11 +92,13 @@ struct StemFormat {
 class StemSink {
  public:
   virtual ~StemSink() = default;
+  /// Called once, before anything else.
   virtual void begin(const StemFormat& format) = 0;
-  /// Consecutive blocks, front to back.
+  /// Consecutive blocks, front to back. Blocks are never empty.
   virtual void write(const StemBlock& block) = 0;
   virtual void end() {}
-  /// True: a method with offers_magnitudes calls begin_magnitudes() and write_magnitudes() instead of write().
+  /// True: a method with offers_magnitudes calls, after begin(), begin_magnitudes() once and then write_magnitudes()
+  /// for all frames of the mixture's STFT in order, instead of write().
   virtual bool wants_magnitudes() const { return false; }
   virtual void begin_magnitudes(const audio::StftSpec&) {}
   virtual void write_magnitudes(const MagnitudeBlock&) {}
@@ -103,19 +116,24 @@ struct Options {
   std::vector<std::string> targets;  ///< of the data set (J = size); empty = vocals, drums, bass, other
   const References* references = nullptr;
   core::StopToken stop;
-  core::Progress* progress = nullptr;  ///< nullptr = silent
+  core::Progress* progress = nullptr;  ///< nullptr = silent; else one task named after the spec, in samples
   core::LogFn log;
+  core::Cost* cost = nullptr;  ///< filled with what the call took, also when it throws
 };
+
+/// What Options::targets means when it is empty: vocals, drums, bass, other.
+const std::vector<std::string>& default_targets();
 
 /// What do_separate() gets besides the audio.
 struct Context {
   std::uint64_t seed = 0;
   int threads = 1;                         ///< resolved, >= 1
-  std::vector<std::string> targets;        ///< info().targets, or Options::targets
+  std::vector<std::string> targets;        ///< info().targets; if empty, the references' names or Options::targets
   const References* references = nullptr;  ///< in native format; null unless needs_references
   core::StopToken stop;
   core::LogFn log;
-  /// Call with the number of mixture samples finished so far.
+  /// Call with the number of mixture samples (native) finished so far. Stems that are written count by themselves; a
+  /// method that works long before it writes should call this. Never null.
   std::function<void(std::int64_t samples_done)> progress;
 };
 
@@ -128,13 +146,17 @@ class Separator {
  public:
   virtual ~Separator() = default;
   const SeparatorInfo& info() const noexcept { return info_; }
+  /// Names of the stems that a call yields, in order, when `asked` are Options::targets (for oracles: the references'
+  /// names): info().targets, or `asked` where that is empty; filters may add theirs.
+  virtual std::vector<std::string> targets_for(const std::vector<std::string>& asked) const;
 
   /// Stream to stream. Returns the number of samples per channel. Throws Error; what the sink got until then is
   /// incomplete.
   std::int64_t separate(audio::Source& mixture, StemSink& sink, const Options& options = {}) const;
   /// Whole buffers: stems of exactly the mixture's shape and rate.
   StemSet separate(audio::AudioView mixture, const Options& options = {}) const;
-  /// Whole buffers with references (for oracles): one view per name, shaped like the mixture.
+  /// Whole buffers with references (for oracles): one view per name, shaped like the mixture (else
+  /// Error(invalid_argument)). Options::references is replaced.
   StemSet separate(audio::AudioView mixture, const std::vector<std::string>& names,
                    const std::vector<audio::AudioView>& references, Options options) const;
 
@@ -143,12 +165,13 @@ class Separator {
   SeparatorInfo info_;
 
  private:
-  /// `mixture` and `sink` are in native format. Must begin() the sink, write stems of equal shape for every sample, and
-  /// not end() it.
+  friend class FilteredSeparator;
+  /// `mixture` and `sink` are in native format (mixture.channels(), mixture.rate_hz()). Must begin() the sink with
+  /// context.targets and that format, write stems of equal shape for every sample of the mixture, and not end() it.
   virtual void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const = 0;
 };
 
-/// A sink that keeps everything in memory.
+/// A sink that keeps everything in memory. take() after end().
 class CollectSink final : public StemSink {
  public:
   void begin(const StemFormat& format) override;
@@ -162,7 +185,8 @@ class CollectSink final : public StemSink {
   std::vector<std::vector<std::vector<float>>> grow_;  ///< [stem][channel] while the length is unknown
 };
 
-/// A post-filter refines a method's stems with the mixture (multichannel Wiener, …).
+/// A post-filter refines a method's stems with the mixture (multichannel Wiener, …). It works in the method's native
+/// format. Const objects, used from several threads at once.
 class PostFilter {
  public:
   virtual ~PostFilter() = default;
@@ -173,13 +197,18 @@ class PostFilter {
   /// Would it rather take magnitudes than stems from a method that offers them?
   virtual bool wants_magnitudes(const SeparatorInfo& method) const = 0;
   /// A sink that filters what it is given and forwards stems to `out` (begin, write; not end). `mixture` yields the
-  /// mixture's samples that belong to the stems, in order, and is read by the sink as stems arrive (never ahead of what
-  /// the method has consumed). All arguments outlive the sink. end() on the sink flushes the rest into `out`.
+  /// mixture's samples that belong to the stems, in order, and is read by the sink as stems arrive. Samples that the
+  /// sink has not read stay in memory, so it reads (or drops) them at the stems' pace, also when it takes magnitudes.
+  /// `method` is what stands before this filter: the method, or the method with the filters before this one. All
+  /// arguments outlive the sink. end() on the sink flushes the rest into `out`; destroying it without end() abandons
+  /// it.
   virtual std::unique_ptr<StemSink> open(const SeparatorInfo& method, audio::Source& mixture, StemSink& out,
                                          Context& context) const = 0;
 };
 
-/// `method` followed by `filters`, as one Separator (registry.h calls this).
+/// `method` followed by `filters`, as one Separator (registry.h calls this). Its info(): spec "METHOD|FILTER|…",
+/// targets through PostFilter::targets (empty stays empty), no magnitudes, not a floor, resolved_options with an array
+/// `filters` of {spec, options}; the rest is the method's. Without filters it is the method itself.
 std::unique_ptr<Separator> compose(std::unique_ptr<Separator> method, std::vector<std::unique_ptr<PostFilter>> filters);
 
 }  // namespace mss::methods

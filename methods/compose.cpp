@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "methods/contract.h"
+#include "methods/separator.h"
+
+namespace mss::methods {
+namespace {
+
+/// One source read by several readers at their own pace. Whoever is ahead pulls; what the slowest has not read yet is
+/// kept, no more.
+class SharedSource {
+ public:
+  SharedSource(audio::Source& source, int readers)
+      : source_(source),
+        kept_(static_cast<std::size_t>(source.channels())),
+        positions_(static_cast<std::size_t>(readers), 0) {}
+
+  std::int64_t read(std::size_t reader, audio::AudioSpan out) {
+    std::int64_t& position = positions_[reader];
+    const std::int64_t missing = position + out.samples() - end();
+    if (missing > 0 && !ended_) pull(missing);
+    const std::int64_t n = std::min(out.samples(), end() - position);
+    for (int c = 0; c < out.channels(); ++c) {
+      const auto& kept = kept_[static_cast<std::size_t>(c)];
+      std::copy_n(kept.begin() + (position - begin_), n, out.channel(c).begin());
+    }
+    position += n;
+    drop();
+    return n;
+  }
+  /// A reader that will never read again.
+  void close(std::size_t reader) {
+    positions_[reader] = kClosed;
+    drop();
+  }
+  const audio::Source& source() const { return source_; }
+
+ private:
+  static constexpr std::int64_t kClosed = INT64_MAX;
+
+  std::int64_t end() const { return begin_ + static_cast<std::int64_t>(kept_.front().size()); }
+
+  void pull(std::int64_t samples) {
+    if (scratch_.samples() < samples) scratch_ = audio::AudioBuffer(source_.channels(), samples, source_.rate_hz());
+    const std::int64_t n = source_.read(scratch_.span().slice(0, samples));
+    ended_ = n < samples;
+    for (int c = 0; c < source_.channels(); ++c) {
+      const auto block = scratch_.channel(c).first(static_cast<std::size_t>(n));
+      auto& kept = kept_[static_cast<std::size_t>(c)];
+      kept.insert(kept.end(), block.begin(), block.end());
+    }
+  }
+
+  void drop() {
+    const std::int64_t slowest = std::min(*std::ranges::min_element(positions_), end());
+    const std::int64_t done = slowest - begin_;
+    // Moving the rest to the front costs its length, so it waits until that is no more than what goes.
+    if (done == 0 || done < static_cast<std::int64_t>(kept_.front().size()) - done) return;
+    for (auto& kept : kept_) kept.erase(kept.begin(), kept.begin() + done);
+    begin_ = slowest;
+  }
+
+  audio::Source& source_;
+  std::vector<std::vector<float>> kept_;  ///< samples [begin_, end()) of each channel
+  std::vector<std::int64_t> positions_;
+  audio::AudioBuffer scratch_;
+  std::int64_t begin_ = 0;
+  bool ended_ = false;
+};
+
+class SharedReader final : public audio::Source {
+ public:
+  SharedReader(SharedSource& shared, std::size_t reader) : shared_(shared), reader_(reader) {}
+  int channels() const override { return shared_.source().channels(); }
+  int rate_hz() const override { return shared_.source().rate_hz(); }
+  std::optional<std::int64_t> length() const override { return shared_.source().length(); }
+  std::int64_t read(audio::AudioSpan out) override { return shared_.read(reader_, out); }
+
+ private:
+  SharedSource& shared_;
+  std::size_t reader_;
+};
+
+}  // namespace
+
+class FilteredSeparator final : public Separator {
+ public:
+  FilteredSeparator(std::unique_ptr<Separator> method, std::vector<std::unique_ptr<PostFilter>> filters)
+      : Separator(method->info()), method_(std::move(method)), filters_(std::move(filters)) {
+    core::Value listed = core::Value::array();
+    for (const auto& filter : filters_) {
+      before_.push_back(info_);
+      info_.spec += '|' + filter->spec();
+      if (!info_.targets.empty()) info_.targets = filter->targets(info_.targets);
+      info_.offers_magnitudes = false;
+      info_.is_floor = false;
+      listed.push_back(
+          core::Value(core::Value::Object{{"spec", filter->spec()}, {"options", filter->resolved_options()}}));
+      // Each filter sees the options of all that stands before it.
+      info_.resolved_options["filters"] = listed;
+    }
+  }
+
+  std::vector<std::string> targets_for(const std::vector<std::string>& asked) const override {
+    std::vector<std::string> names = method_->targets_for(asked);
+    for (const auto& filter : filters_) names = filter->targets(names);
+    return names;
+  }
+
+ private:
+  void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const override {
+    // context.targets of a composition with fixed targets are those after the filters; the method has its own.
+    Context inner = context;
+    if (!method_->info().targets.empty()) inner.targets = method_->info().targets;
+
+    const std::size_t method_reader = filters_.size();
+    SharedSource shared(mixture, static_cast<int>(filters_.size()) + 1);
+    std::vector<std::unique_ptr<SharedReader>> readers;
+    for (std::size_t i = 0; i <= filters_.size(); ++i) readers.push_back(std::make_unique<SharedReader>(shared, i));
+
+    // Opened from the last to the first: each writes into the one after it. Destroyed in the same order.
+    std::vector<std::unique_ptr<StemSink>> sinks(filters_.size());
+    StemSink* next = &sink;
+    for (std::size_t i = filters_.size(); i-- > 0;) {
+      sinks[i] = filters_[i]->open(before_[i], *readers[i], *next, inner);
+      next = sinks[i].get();
+    }
+    ContractSink contract({.spec = method_->info().spec,
+                           .targets = method_->targets_for(inner.targets),
+                           .channels = mixture.channels(),
+                           .rate_hz = mixture.rate_hz(),
+                           .samples = mixture.length(),
+                           .may_offer_magnitudes = method_->info().offers_magnitudes},
+                          *next, context.stop, context.progress);
+    CountingSource input(*readers[method_reader]);
+    method_->do_separate(input, contract, inner);
+    contract.finish(input.drain());
+    shared.close(method_reader);
+    for (std::size_t i = 0; i < sinks.size(); ++i) {
+      sinks[i]->end();
+      shared.close(i);
+    }
+  }
+
+  /// Knows the length once the method is done, also where it was not announced.
+  class CountingSource final : public audio::Source {
+   public:
+    explicit CountingSource(audio::Source& source) : source_(source) {}
+    int channels() const override { return source_.channels(); }
+    int rate_hz() const override { return source_.rate_hz(); }
+    std::optional<std::int64_t> length() const override { return source_.length(); }
+    std::int64_t read(audio::AudioSpan out) override {
+      const std::int64_t n = source_.read(out);
+      count_ += n;
+      return n;
+    }
+    std::int64_t drain() {
+      if (const auto known = length()) return *known;
+      audio::AudioBuffer scratch(channels(), 16384, rate_hz());
+      while (read(scratch.span()) > 0) continue;
+      return count_;
+    }
+
+   private:
+    audio::Source& source_;
+    std::int64_t count_ = 0;
+  };
+
+  std::unique_ptr<Separator> method_;
+  std::vector<std::unique_ptr<PostFilter>> filters_;
+  std::vector<SeparatorInfo> before_;  ///< what stands before filter i
+};
+
+std::unique_ptr<Separator> compose(std::unique_ptr<Separator> method,
+                                   std::vector<std::unique_ptr<PostFilter>> filters) {
+  MSS_ASSERT(method != nullptr);
+  if (filters.empty()) return method;
+  return std::make_unique<FilteredSeparator>(std::move(method), std::move(filters));
+}
+
+}  // namespace mss::methods
