@@ -1,8 +1,13 @@
 // Sample-rate conversion with libsamplerate (SRC_SINC_BEST_QUALITY: 144 dB SNR, 97 % bandwidth).
 //
+// y[m] = x(m / to) of the band-limited signal x(t); outside [0, T) the input counts as zeros.
 // Alignment: sample 0 stays at time 0 (the converter's delay is removed) and the output has exactly
-// round(T * to / from) samples, whatever the block sizes, so that there-and-back gives the input's length for every
-// pair of rates. Deterministic: equal bits for any block size.
+// round(T * to / from) samples, whatever the block sizes. The way back takes the wanted length (PushResampler::finish),
+// so that there-and-back gives the input's length for every pair of rates. Deterministic: equal bits for any block
+// size, because the converter is always fed whole internal blocks.
+//
+// Errors: Error(invalid_argument) for rates below 1 Hz or another channel count than promised; Error(unsupported) for
+// ratios outside [1/256, 256]. Thread-safety: each object belongs to one thread at a time.
 #pragma once
 
 #include <memory>
