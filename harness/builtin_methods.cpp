@@ -1,0 +1,39 @@
+#include "harness/builtin_methods.h"
+
+#include <utility>
+
+#include "methods/floors/floors.h"
+#include "methods/oracle/oracle.h"
+
+namespace mss::harness {
+namespace {
+
+void add_unavailable_network(methods::Registry& registry, const char* name, const char* summary) {
+  methods::MethodEntry entry;
+  entry.name = name;
+  entry.family = "network";
+  entry.summary = summary;
+  entry.unavailable = "network methods run on LibTorch, and this version is built without any of them";
+  registry.add(std::move(entry));
+}
+
+methods::Registry make_registry() {
+  methods::Registry registry;
+  methods::floors::add_methods(registry);
+  methods::oracle::add_methods(registry);
+  add_unavailable_network(registry, "umx", "Open-Unmix: one bidirectional LSTM per target on magnitude spectrograms.");
+  add_unavailable_network(registry, "xumx", "CrossNet-Open-Unmix: Open-Unmix with the targets' networks bridged.");
+  add_unavailable_network(registry, "demucs", "Demucs: a U-Net with a bidirectional LSTM on the waveform.");
+  add_unavailable_network(registry, "bsrnn",
+                          "Band-Split RNN: LSTMs over time and over bands of the complex spectrogram.");
+  return registry;
+}
+
+}  // namespace
+
+const methods::Registry& builtin_methods() {
+  static const methods::Registry registry = make_registry();
+  return registry;
+}
+
+}  // namespace mss::harness
