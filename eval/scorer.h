@@ -18,16 +18,23 @@ enum class Metrics {
   sdr_only,  ///< frame SDR of BSS Eval v4 (no filters) and the SDR family
   all        ///< SDR, ISR, SIR, SAR and the SDR family
 };
+/// When a frame has no value.
+/// museval: for no source, as soon as the channel sum of any reference or any estimate of the problem is 0 throughout
+/// the frame (so loud anti-phase stereo counts as silent, too); an estimate that is silent over the whole track is left
+/// out of this test (museval raises for it). per_source: for a source only when its own reference is zero in the frame;
+/// where its estimate is, SDR and ISR are 0 dB by their formulas, SIR and SAR undefined.
 enum class SilenceRule { museval, per_source };
 
 struct ScorerOptions {
   Metrics metrics = Metrics::all;
-  double window_s = 1.0;
+  double window_s = 1.0;  ///< frame length; floor(window_s * rate) samples
   double hop_s = 1.0;
   int filter_taps = 512;
   SilenceRule silence = SilenceRule::museval;
-  bool accompaniment =
-      true;  ///< add the scenario "vocals/accompaniment" where there is a target "vocals" and at least two others
+  /// Throw Error(numeric) where museval raises: a reference or estimate whose channel sum is 0 all along.
+  bool strict = false;
+  /// Add the scenario "vocals/accompaniment" where there is a target "vocals" and at least two others.
+  bool accompaniment = true;
   int threads = 1;
   core::StopToken stop;
 };
@@ -43,8 +50,10 @@ class ReferenceSet {
   ReferenceSet(ReferenceSet&&) noexcept;
   ReferenceSet& operator=(ReferenceSet&&) noexcept;
 
-  /// Scores of one set of estimates: same names (any order; a missing name is Error(invalid_argument)), same shape.
-  /// One Scores per scenario.
+  /// Scores of one set of estimates: same names (any order; a missing name is Error(invalid_argument)), same shape. An
+  /// estimate named "accompaniment" beside the stems is used in the vocals/accompaniment problem; without it the sum of
+  /// the other estimates is. One Scores per scenario ("stems", "vocals/accompaniment"). May be called from several
+  /// threads. Throws Error(numeric) for a NaN or an infinity, naming target, channel and sample.
   std::vector<Scores> score(const std::vector<std::string>& names, const std::vector<Signal>& estimates) const;
 
  private:

@@ -44,8 +44,8 @@ struct TargetScores {
   std::vector<TrackValue> track;
   DroppedFrames dropped;
   bool silent_reference = false;  ///< over the whole track: left out of the problem, no values
-  bool silent_estimate =
-      false;  ///< over the whole track: SDR 0 dB by definition in every frame that has a reference, other metrics NaN
+  bool silent_estimate = false;   ///< over the whole track: SDR 0 dB by definition in every frame that has a value,
+                                  ///< metrics that project or scale NaN
 };
 
 /// One problem: a set of sources that were scored jointly.

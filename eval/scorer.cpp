@@ -1,0 +1,353 @@
+#include "eval/scorer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "eval/sdr.h"
+#include "eval/sums.h"
+
+namespace mss::eval {
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr const char* kVocals = "vocals";
+constexpr const char* kAccompaniment = "accompaniment";
+
+Error bad_argument(std::string where, std::string what, std::string expected = {}, std::string found = {}) {
+  return Error(ErrorParts{.code = Code::invalid_argument,
+                          .where = std::move(where),
+                          .what = std::move(what),
+                          .expected = std::move(expected),
+                          .found = std::move(found),
+                          .hint = {}});
+}
+
+std::string shape_text(const Signal& s) { return fmt::format("{} channels x {} samples", s.channels(), s.samples()); }
+
+/// Sum over the segments of a frame and all channels.
+template <class Table, class F>
+double frame_sum(const Table& table, const std::pair<int, int>& frame, int channels, F value) {
+  double sum = 0;
+  for (int i = frame.first * channels; i < frame.second * channels; ++i)
+    sum += value(table[static_cast<std::size_t>(i)]);
+  return sum;
+}
+
+double value_of(const std::vector<TrackValue>& values, const std::string& metric) {
+  for (const TrackValue& v : values)
+    if (v.metric == metric) return v.value;
+  return kNan;
+}
+
+}  // namespace
+
+struct ReferenceSet::Impl {
+  /// A stem, or the accompaniment.
+  struct Entity {
+    std::string name;
+    Source reference;
+    bool zero = false;            ///< all samples are zero
+    std::vector<Silence> silent;  ///< per frame
+    OwnTable own;
+    PairTable mixture;  ///< against the mixture; empty without one
+    std::vector<TrackValue> mixture_family;
+  };
+  struct Problem {
+    std::string scenario;
+    std::vector<std::size_t> entities;  ///< all of the scenario, also those left out
+    std::vector<std::size_t> active;    ///< those with a reference
+  };
+
+  ScorerOptions options;
+  int rate_hz = 0, channels = 0;
+  std::int64_t samples = 0;
+  std::vector<std::pair<std::int64_t, std::int64_t>> spans;
+  Segments segments;
+  std::vector<Entity> entities;
+  std::size_t stems = 0;
+  std::vector<Problem> problems;
+  Source mixture;
+
+  Impl(std::vector<std::string> names, std::vector<Signal> references, Signal mix, int rate, ScorerOptions opts);
+  std::vector<Source> gather(const std::vector<std::string>& names, const std::vector<Signal>& estimates) const;
+  std::vector<Scores> score(const std::vector<std::string>& names, const std::vector<Signal>& estimates) const;
+};
+
+ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> references, Signal mix, int rate,
+                         ScorerOptions opts)
+    : options(std::move(opts)), rate_hz(rate) {
+  if (names.empty()) throw bad_argument("references", "no sources");
+  if (names.size() != references.size()) {
+    throw bad_argument("references", "as many signals as names are needed", fmt::format("{}", names.size()),
+                       fmt::format("{}", references.size()));
+  }
+  if (names.size() > 100)
+    throw bad_argument("references", "too many sources", "at most 100", fmt::format("{}", names.size()));
+  if (!(options.window_s > 0) || !(options.hop_s > 0) || options.filter_taps < 1 || rate < 1) {
+    throw bad_argument("scorer options", "window, hop, filter length and rate must be positive");
+  }
+  channels = references.front().channels();
+  samples = references.front().samples();
+  if (channels < 1 || samples < 1) throw bad_argument(names.front(), "reference without samples");
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (std::count(names.begin(), names.end(), names[i]) > 1) throw bad_argument(names[i], "reference given twice");
+    if (references[i].channels() != channels || references[i].samples() != samples) {
+      throw bad_argument(names[i], "reference differs in shape from the first", shape_text(references.front()),
+                         shape_text(references[i]));
+    }
+  }
+  if (!mix.empty() && (mix.channels() != channels || mix.samples() != samples)) {
+    throw bad_argument("mixture", "mixture differs in shape from the references", shape_text(references.front()),
+                       shape_text(mix));
+  }
+
+  const double window = std::floor(options.window_s * rate), hop = std::floor(options.hop_s * rate);
+  if (window < 1 || hop < 1) throw bad_argument("scorer options", "window and hop must hold at least one sample");
+  spans = frame_spans(samples, window, hop);
+  segments = make_segments(samples, spans);
+
+  stems = names.size();
+  for (std::size_t i = 0; i < stems; ++i) entities.push_back({names[i], Source(references[i]), false, {}, {}, {}, {}});
+  const auto vocals = std::find(names.begin(), names.end(), kVocals);
+  const bool two_scenarios = options.accompaniment && vocals != names.end() && stems >= 3 &&
+                             std::find(names.begin(), names.end(), kAccompaniment) == names.end();
+  if (two_scenarios) {
+    std::vector<Signal> others;
+    for (std::size_t i = 0; i < stems; ++i)
+      if (names[i] != kVocals) others.push_back(references[i]);
+    entities.push_back({kAccompaniment, Source(std::move(others)), false, {}, {}, {}, {}});
+  }
+
+  std::vector<Source> sources;
+  for (const Entity& e : entities) sources.push_back(e.reference);
+  std::vector<OwnTable> own = own_tables(sources, segments, options.threads, options.stop);
+  for (std::size_t i = 0; i < entities.size(); ++i) {
+    Entity& e = entities[i];
+    e.own = std::move(own[i]);
+    double energy = 0, sum = 0;
+    for (const OwnSums& s : e.own) {
+      energy += s.energy;
+      sum += s.sum;
+    }
+    if (!std::isfinite(energy) || !std::isfinite(sum)) require_finite(e.reference, "reference '" + e.name + "'");
+    const Silence whole = silence(e.reference, 0, samples);
+    e.zero = whole == Silence::zero;
+    if (options.strict && whole != Silence::sounding && i < stems) {
+      throw Error(ErrorParts{.code = Code::numeric,
+                             .where = "reference '" + e.name + "'",
+                             .what = "silent over the whole track",
+                             .expected = "a reference with sound (strict rule, as museval)",
+                             .found = e.zero ? "all samples zero" : "channels that cancel",
+                             .hint = {}});
+    }
+    for (const auto& [start, stop] : spans) e.silent.push_back(silence(e.reference, start, stop));
+  }
+
+  if (!mix.empty()) {
+    mixture = Source(mix);
+    std::vector<std::pair<const Source*, const Source*>> pairs;
+    for (const Entity& e : entities) pairs.emplace_back(&e.reference, &mixture);
+    std::vector<PairTable> tables = pair_tables(pairs, segments, options.threads, options.stop);
+    for (std::size_t i = 0; i < entities.size(); ++i) {
+      Entity& e = entities[i];
+      e.mixture = std::move(tables[i]);
+      const TrackSums sums = total_sums(e.own, e.mixture, channels, samples);
+      for (const ChannelSums& c : sums.channels)
+        if (!std::isfinite(c.estimate2) || !std::isfinite(c.estimate1)) require_finite(mixture, "mixture");
+      e.mixture_family = sdr_family(sums);
+    }
+  }
+
+  const auto add_problem = [&](const char* scenario, std::vector<std::size_t> members) {
+    Problem p;
+    p.scenario = scenario;
+    for (std::size_t m : members)
+      if (!entities[m].zero) p.active.push_back(m);
+    p.entities = std::move(members);
+    problems.push_back(std::move(p));
+  };
+  std::vector<std::size_t> all(stems);
+  for (std::size_t i = 0; i < stems; ++i) all[i] = i;
+  add_problem("stems", all);
+  if (two_scenarios) {
+    add_problem("vocals/accompaniment", {static_cast<std::size_t>(vocals - names.begin()), stems});
+  }
+}
+
+std::vector<Source> ReferenceSet::Impl::gather(const std::vector<std::string>& names,
+                                               const std::vector<Signal>& estimates) const {
+  if (names.size() != estimates.size()) {
+    throw bad_argument("estimates", "as many signals as names are needed", fmt::format("{}", names.size()),
+                       fmt::format("{}", estimates.size()));
+  }
+  std::map<std::string, Signal> by_name;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!by_name.emplace(names[i], estimates[i]).second) throw bad_argument(names[i], "estimate given twice");
+    if (estimates[i].channels() != channels || estimates[i].samples() != samples) {
+      throw bad_argument(names[i], "estimate differs in shape from its reference",
+                         fmt::format("{} channels x {} samples", channels, samples), shape_text(estimates[i]));
+    }
+  }
+  std::vector<Source> sources;
+  std::vector<Signal> others;
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < stems; ++i) {
+    const auto found = by_name.find(entities[i].name);
+    if (found == by_name.end()) throw bad_argument(entities[i].name, "estimate is missing");
+    sources.emplace_back(found->second);
+    if (entities[i].name != kVocals) others.push_back(found->second);
+    ++used;
+  }
+  if (entities.size() > stems) {
+    const auto found = by_name.find(kAccompaniment);
+    if (found != by_name.end()) {
+      sources.emplace_back(found->second);
+      ++used;
+    } else {
+      sources.emplace_back(others);
+    }
+  }
+  if (used != by_name.size()) {
+    for (const auto& [name, signal] : by_name) {
+      const bool known = std::any_of(entities.begin(), entities.end(), [&](const Entity& e) { return e.name == name; });
+      if (!known) throw bad_argument(name, "estimate without a reference");
+    }
+  }
+  return sources;
+}
+
+std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& names,
+                                              const std::vector<Signal>& estimates) const {
+  const std::vector<Source> sources = gather(names, estimates);
+  const std::size_t frames = spans.size();
+
+  std::vector<std::pair<const Source*, const Source*>> pairs;
+  for (std::size_t i = 0; i < entities.size(); ++i) pairs.emplace_back(&entities[i].reference, &sources[i]);
+  const std::vector<PairTable> tables = pair_tables(pairs, segments, options.threads, options.stop);
+
+  struct Estimate {
+    bool zero = false;
+    std::vector<Silence> silent;
+    TrackSums sums;
+  };
+  std::vector<Estimate> info(entities.size());
+  for (std::size_t i = 0; i < entities.size(); ++i) {
+    info[i].sums = total_sums(entities[i].own, tables[i], channels, samples);
+    for (const ChannelSums& c : info[i].sums.channels)
+      if (!std::isfinite(c.estimate2) || !std::isfinite(c.estimate1)) {
+        require_finite(sources[i], "estimate '" + entities[i].name + "'");
+      }
+    const Silence whole = silence(sources[i], 0, samples);
+    info[i].zero = whole == Silence::zero;
+    if (options.strict && whole != Silence::sounding && i < stems) {
+      throw Error(ErrorParts{.code = Code::numeric,
+                             .where = "estimate '" + entities[i].name + "'",
+                             .what = "silent over the whole track",
+                             .expected = "an estimate with sound (strict rule, as museval)",
+                             .found = info[i].zero ? "all samples zero" : "channels that cancel",
+                             .hint = {}});
+    }
+    for (const auto& [start, stop] : spans) info[i].silent.push_back(silence(sources[i], start, stop));
+  }
+
+  std::vector<Scores> result;
+  for (const Problem& problem : problems) {
+    Scores scores;
+    scores.scenario = problem.scenario;
+    scores.window_s = options.window_s;
+    scores.hop_s = options.hop_s;
+    scores.frames = static_cast<std::int64_t>(frames);
+    for (std::size_t id : problem.entities) {
+      const Entity& e = entities[id];
+      const Estimate& estimate = info[id];
+      TargetScores target;
+      target.target = e.name;
+      target.silent_reference = e.zero;
+      target.silent_estimate = estimate.zero;
+      if (e.zero) {
+        target.dropped.silent_reference = target.dropped.total = scores.frames;
+        scores.targets.push_back(std::move(target));
+        continue;
+      }
+
+      // Which frames have values.
+      std::vector<char> valid(frames, 1);
+      for (std::size_t t = 0; t < frames; ++t) {
+        bool reference_zero = false, estimate_zero = false, anti = false;
+        if (options.silence == SilenceRule::per_source) {
+          reference_zero = e.silent[t] == Silence::zero;
+        } else {
+          for (std::size_t a : problem.active) {
+            reference_zero = reference_zero || entities[a].silent[t] == Silence::zero;
+            anti = anti || entities[a].silent[t] == Silence::anti_phase;
+            if (info[a].zero) continue;
+            estimate_zero = estimate_zero || info[a].silent[t] == Silence::zero;
+            anti = anti || info[a].silent[t] == Silence::anti_phase;
+          }
+        }
+        target.dropped.silent_reference += reference_zero;
+        target.dropped.silent_estimate += estimate_zero;
+        target.dropped.anti_phase += anti;
+        if (reference_zero || estimate_zero || anti) {
+          valid[t] = 0;
+          ++target.dropped.total;
+        }
+      }
+
+      FrameSeries sdr{"SDR", std::vector<double>(frames, kNan)};
+      std::vector<double> mixture_sdr;
+      for (std::size_t t = 0; t < frames; ++t) {
+        if (!valid[t]) continue;
+        const double energy = frame_sum(e.own, segments.frames[t], channels, [](const OwnSums& s) { return s.energy; });
+        const auto error = [](const PairSums& s) { return s.error2; };
+        sdr.values[t] =
+            estimate.zero ? 0.0 : ratio_db(energy, frame_sum(tables[id], segments.frames[t], channels, error));
+        if (!e.mixture.empty()) {
+          mixture_sdr.push_back(ratio_db(energy, frame_sum(e.mixture, segments.frames[t], channels, error)));
+        }
+      }
+      const double csdr = nan_median(sdr.values);
+      target.frames.push_back(std::move(sdr));
+
+      target.track.push_back({"cSDR", csdr});
+      std::vector<TrackValue> family = sdr_family(estimate.sums);
+      target.track.insert(target.track.end(), family.begin(), family.end());
+      if (!e.mixture.empty()) {
+        target.track.push_back({"cSDRi", csdr - nan_median(mixture_sdr)});
+        const std::pair<const char*, const char*> improvements[] = {{"uSDRi", "uSDR"},
+                                                                    {"SDR-track-i", "SDR-track"},
+                                                                    {"SI-SDRi", "SI-SDR"},
+                                                                    {"SI-SDR-channel-i", "SI-SDR-channel"},
+                                                                    {"SD-SDRi", "SD-SDR"}};
+        for (const auto& [improvement, metric] : improvements) {
+          target.track.push_back({improvement, value_of(family, metric) - value_of(e.mixture_family, metric)});
+        }
+      }
+      scores.targets.push_back(std::move(target));
+    }
+    result.push_back(std::move(scores));
+  }
+  return result;
+}
+
+ReferenceSet::ReferenceSet(std::vector<std::string> names, std::vector<Signal> references, Signal mixture, int rate_hz,
+                           ScorerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(names), std::move(references), mixture, rate_hz, std::move(options))) {}
+ReferenceSet::~ReferenceSet() = default;
+ReferenceSet::ReferenceSet(ReferenceSet&&) noexcept = default;
+ReferenceSet& ReferenceSet::operator=(ReferenceSet&&) noexcept = default;
+
+std::vector<Scores> ReferenceSet::score(const std::vector<std::string>& names,
+                                        const std::vector<Signal>& estimates) const {
+  return impl_->score(names, estimates);
+}
+
+}  // namespace mss::eval
