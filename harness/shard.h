@@ -24,10 +24,11 @@ struct Shard {
 Shard parse_shard(std::string_view text);
 std::string to_string(const Shard& shard);
 
-/// What the surrounding job says, first match: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT and SLURM_ARRAY_TASK_MIN
-/// (arrays with a step above 1 through SLURM_ARRAY_TASK_STEP), SLURM_PROCID/SLURM_NTASKS, OMPI_COMM_WORLD_RANK/SIZE,
-/// PMI_RANK/PMI_SIZE, RANK/WORLD_SIZE. Nothing set (or a size of 1) is nullopt; half a pair or a value out of range
-/// throws Error(config) naming the variables.
+/// What the surrounding job says, first match: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT, SLURM_ARRAY_TASK_MIN
+/// and SLURM_ARRAY_TASK_STEP (the latter two default to 0 and 1); SLURM_PROCID with SLURM_STEP_NUM_TASKS (set inside
+/// srun steps only, so that a batch script that asks for several tasks but starts the program once is no shard);
+/// OMPI_COMM_WORLD_RANK/SIZE; PMI_RANK/PMI_SIZE; RANK/WORLD_SIZE. Nothing set, or a count of 1, is nullopt. Half a pair
+/// or a value out of range throws Error(config) naming the variables.
 std::optional<Shard> shard_from_environment();
 
 struct ShardTrack {

@@ -1,16 +1,18 @@
 // The run folder.
 //
-//   RUN/run.json                         what the run is: plan, methods, tracks, scoring, program (deterministic
-//   outside `measured`) RUN/records.jsonl                    all records, sorted; RUN/records.shard-I-of-N.jsonl in a
-//   sharded run RUN/parts/SUBSET/TRACK/SLUG.SEED.jsonl   finished (track, spec, seed), one small file each, while the
-//   run is at work RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav   with save_estimates RUN/lock, RUN/lock.shard-I-of-N who
-//   is at work
+//   RUN/run.json                    what the run is: data set, scoring, plans, program (deterministic outside
+//   `measured`) RUN/records.jsonl               all records, sorted; RUN/records.shard-I-of-N.jsonl in a sharded run
+//   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.jsonl   finished (track, spec, seed), one small file each, while the run is at
+//                                   work; WHO is `run` or `shard-I-of-N`
+//   RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav   with save_estimates
+//   RUN/lock, RUN/lock.shard-I-of-N      who is at work
 //
 // A part is written under a temporary name, flushed and renamed: a process killed at any moment loses the item in work
-// and nothing else. At the end parts and earlier records are merged and the parts removed; a part supersedes an earlier
-// record of its item.
+// and nothing else. At the end parts and earlier records are merged and the parts removed. Where an item is found
+// twice, scored records stand before an error, and parts before earlier records.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -24,13 +26,14 @@
 namespace mss::harness {
 
 /// A name as one path component. Injective: bytes that have a meaning in paths (/ \ control characters, % itself, a
-/// leading dot) become %XX; names above 200 bytes end in "%~" and 16 digits of their SHA-256. The empty name becomes
-/// "%".
+/// leading dot or tilde) become %XX; results above 200 bytes are cut and end in "%~" and 16 digits of their SHA-256.
+/// The empty name becomes "%".
 std::string path_component(std::string_view name);
 
-/// <RUN>/estimates/<slug>/<subset>/<track>/<target>.wav
-std::filesystem::path estimate_path(const std::filesystem::path& run, std::string_view spec, std::string_view subset,
-                                    std::string_view track, std::string_view target);
+/// <RUN>/estimates/<slug>/<subset>/<track>[/<target>.wav]; the folder for an empty target. `seed` is appended to the
+/// slug (".seed-7") when it is not 0.
+std::filesystem::path estimate_path(const std::filesystem::path& run, std::string_view spec, std::uint64_t seed,
+                                    std::string_view subset, std::string_view track, std::string_view target);
 
 /// (track, spec, seed): the unit that is done or not.
 struct ItemKey {
@@ -38,9 +41,11 @@ struct ItemKey {
   std::uint64_t seed = 0;
   auto operator<=>(const ItemKey&) const = default;
 };
+std::string to_string(const ItemKey& item);  ///< "subset/track | spec | seed N"
 
-/// Exclusive use of a run folder (or of one shard of it) by one process. The lock of a process that died is taken over.
-/// Throws Error(io) naming host and process of the holder.
+/// Exclusive use of a run folder (or of one shard of it) by one process, through flock(2) on a file that names host and
+/// process. The lock of a process that died is taken over; one that another machine left behind is not, because its
+/// process cannot be seen from here. Throws Error(io) naming the holder.
 class RunLock {
  public:
   RunLock(const std::filesystem::path& run, const Shard& shard);
@@ -69,7 +74,7 @@ class RunStore {
 
   bool finished(const ItemKey& item) const;  ///< has records without error
   void put(const ItemKey& item, const std::vector<Record>& records);
-  /// Merges, writes the records file, removes this shard's parts. Returns the file.
+  /// Merges, writes the records file, removes this run's or shard's parts. Returns the file.
   std::filesystem::path finish();
 
  private:
@@ -78,16 +83,17 @@ class RunStore {
 };
 
 struct MergeResult {
-  std::int64_t records = 0, duplicates = 0;
-  std::vector<std::string>
-      missing;  ///< "subset/track | spec | seed" that the plans of run.json ask for and no record answers
-  std::vector<std::string> failed;  ///< the same for records with an error
+  std::filesystem::path file;
+  std::int64_t records = 0;
+  std::int64_t duplicates = 0;       ///< records found more than once, equal outside `measured`
+  std::vector<std::string> missing;  ///< items that the plans of run.json ask for and no record answers
+  std::vector<std::string> failed;   ///< items whose record is an error
 };
 
 /// Merges the records of run folders (all records files and shard files in each) into out/records.jsonl, with run.json.
-/// Equal records (outside `measured`) count once; two that differ are Error(config) naming key and files; scored
-/// records supersede an error record of the same item. `out` may be one of `runs`. Missing items do not prevent the
-/// merge.
+/// Equal records (outside `measured`) count once; two that differ are Error(config) naming key and files, and so are
+/// runs of another data set or scoring; scored records supersede an error of the same item. `out` may be one of `runs`.
+/// Missing items do not prevent the merge.
 MergeResult merge(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
 
 }  // namespace mss::harness
