@@ -1,9 +1,17 @@
 // Data sets: folders of multitrack music as lists of tracks with named stems.
 //
-// Layouts (found by looking, or given): `stems` MUSDB18's NAME.stem.mp4 files; `folders` one folder per track with
-// mixture and stems as wav or flac (MUSDB18-HQ, any stem folder with any stem names); `mir1k` MIR-1K's wav files (left
-// = accompaniment, right = vocals); `synthetic` the built-in songs (no files). A root may hold `train/` and `test/`; a
-// root without them is one subset named "test".
+// Layouts (found by looking, or given; docs/datasets.md):
+//   stems      MUSDB18's NAME.stem.mp4 files, streams 0 mixture, 1 drums, 2 bass, 3 other, 4 vocals
+//   folders    one folder per track with mixture.wav and one file per stem, wav or flac (MUSDB18-HQ, any stem folder
+//   with any stem
+//              names); accompaniment and linear_mixture files are derived signals, not stems
+//   mir1k      MIR-1K's two-channel wav files: left = accompaniment, right = singing; mixture = left + right (mono)
+//   synthetic  the built-in songs (datasets/synth.h), no files
+// A root may hold `train/`, `test/` and `valid/` (or `dev/`) folders. Without them the tracks lie in the root itself; a
+// track of MUSDB18 or MIR-1K then belongs where the published split puts it, any other is in subset "test". `valid` and
+// `dev` are part of the subset "train", as in musdb.
+//
+// Thread-safety: a Dataset is immutable; const members may be called at once from several threads.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +25,7 @@
 
 #include "audio/buffer.h"
 #include "audio/stream.h"
+#include "core/error.h"
 #include "core/value.h"
 
 namespace mss::datasets {
@@ -32,15 +41,19 @@ struct TrackAudio {
 
 /// One track, opened lazily.
 struct Track {
-  std::string name;                          ///< "Artist - Title"
-  std::string subset;                        ///< "train" or "test"
-  std::string split;                         ///< "train", "valid" or "test"
-  std::vector<std::filesystem::path> files;  ///< container, or mixture and stems; empty for synthetic songs
-  std::vector<std::string> stems;            ///< in the data set's order
+  std::string name;    ///< "Artist - Title"
+  std::string subset;  ///< "train" or "test"
+  std::string split;   ///< "train", "valid" or "test"
+  std::vector<std::filesystem::path>
+      files;                       ///< container, or mixture and stems (order of `stems`); empty for synthetic songs
+  std::vector<std::string> stems;  ///< in the data set's order
   int rate_hz = 0;
   int channels = 0;
-  std::int64_t samples = 0;  ///< as headers say; the decoder decides
-  std::string erratum;       ///< published defect of this track, empty = none
+  std::int64_t samples = 0;          ///< as headers say; the decoder decides
+  std::string erratum;               ///< published defect of this track, empty = none
+  std::optional<ErrorParts> defect;  ///< why the track cannot be loaded, where its folder shows it; load() throws this
+  std::uint64_t synth_seed = 0;      ///< synthetic songs: datasets/synth.h
+  int synth_song = -1;
 
   double seconds() const { return rate_hz > 0 ? static_cast<double>(samples) / rate_hz : 0; }
 };
@@ -54,25 +67,33 @@ struct Selection {
 
 class Dataset {
  public:
-  const std::string& name() const noexcept {
-    return name_;
-  }  ///< "MUSDB18", "MUSDB18-HQ", "MIR-1K", "synthetic", or the folder's name
+  /// "MUSDB18" or "MUSDB18-HQ" (with "-sample" when tracks are shorter than the published ones), "MIR-1K", "synthetic"
+  /// (with ":seconds=S,seed=N" where these are not the default), or the folder's name.
+  const std::string& name() const noexcept { return name_; }
   Layout layout() const noexcept { return layout_; }
   const std::filesystem::path& root() const noexcept { return root_; }
   const std::vector<std::string>& stems() const noexcept { return stems_; }  ///< union over tracks; J = size
   const std::vector<Track>& tracks() const noexcept { return tracks_; }      ///< sorted by (subset, name)
+  /// Folders and audio files that no layout rule takes.
+  const std::vector<std::filesystem::path>& ignored() const noexcept { return ignored_; }
   /// Throws Error(dataset) for an empty selection or unknown names (with the nearest).
   std::vector<Track> select(const Selection& selection) const;
-  /// Decodes a track. Throws Error(dataset) naming the file for stems of unequal length, rate or channels and for
-  /// missing stems.
+  /// Decodes a track. Throws Error(dataset) naming track and file for stems of unequal length, rate or channels, for 0
+  /// samples and for missing stems or mixture; Error(numeric) with channel and sample for NaN or infinity; what
+  /// audio/file.h throws otherwise.
   TrackAudio load(const Track& track) const;
+  /// The mixture alone, with the same errors about it.
+  audio::AudioBuffer load_mixture(const Track& track) const;
   /// A derived target of a loaded track: a stem's name, "accompaniment" (sum of all stems but vocals) or
   /// "linear_mixture" (sum of all), gain 1. Throws Error(dataset) when it cannot be built.
   static audio::AudioBuffer target(const TrackAudio& audio, std::string_view name);
-  /// SHA-256 over the track's files (names and contents), or over the seed and version of a synthetic song.
+  /// Identity. One file (stem.mp4, MIR-1K): the SHA-256 of its bytes, as published for MUSDB18. Several: the SHA-256 of
+  /// the text
+  /// "<sha256 of file>  <file name>\n" over `files` in order. Synthetic: of the text that names version, seed, song and
+  /// samples.
   std::string sha256(const Track& track) const;
-  /// Mean-square level of the mixture per second, all channels, in dB re full scale (-120 floor): similar for the same
-  /// song in another container.
+  /// Mean-square level of the mixture in every whole second, all channels together, in dB re full scale (-120 floor; a
+  /// mixture shorter than a second gives one value): similar for the same song in another container.
   std::vector<double> levels_db(const Track& track) const;
 
  private:
@@ -82,24 +103,32 @@ class Dataset {
   std::filesystem::path root_;
   std::vector<std::string> stems_;
   std::vector<Track> tracks_;
+  std::vector<std::filesystem::path> ignored_;
 };
 
 /// `where` is a folder, "synthetic" (optionally "synthetic:songs=4,seconds=12,seed=1"), or a name ("musdb18",
-/// "musdb18hq") found through the environment variable MUSDB_PATH. Throws Error(dataset).
+/// "musdb18hq") found through the environment variable MUSDB_PATH (that folder itself, or a folder of the name in it);
+/// a folder of that name in the working directory comes first. Names are case-insensitive. Throws Error(dataset): no
+/// such folder or name, nothing in it, one track instead of a folder of tracks, no mixture anywhere; Error(io): an
+/// unreadable folder. A single defective track does not stop the rest: load() throws for it.
 Dataset open(const std::string& where, Layout layout = Layout::automatic);
 
-/// Two level vectors of the same song? Median absolute difference over the common length below `tolerance_db`.
+/// Two level vectors of the same song? Median absolute difference over the common length, seconds that are silent (-100
+/// dB or less) in both left out, at most `tolerance_db`. False when nothing is left to compare.
 bool similar_levels(const std::vector<double>& a, const std::vector<double>& b, double tolerance_db = 1.0);
 
 /// MUSDB18's published facts (configs of musdb, SiSEC 2018, LFS pointers; docs/datasets.md).
 struct MusdbFact {
-  std::string split, name, genre, source, license;
+  std::string split;  ///< train (86), valid (14), test (50)
+  std::string name, genre, source, license;
   std::int64_t stem_mp4_bytes = 0;
   std::string stem_mp4_sha256;
-  double seconds = 0;
-  int sisec18_frames = 0;
+  double seconds = 0;      ///< estimated from the size, within 0.5 s
+  int sisec18_frames = 0;  ///< 1-s BSS Eval frames that SiSEC 2018 published; 0 outside the test set
   std::string erratum;
 };
 const std::vector<MusdbFact>& musdb_facts();
+/// The fact sheet of a track by its exact name, nullptr for others.
+const MusdbFact* musdb_fact(std::string_view track_name);
 
 }  // namespace mss::datasets
