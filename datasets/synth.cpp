@@ -166,11 +166,11 @@ struct Singer {
   int centre_midi;
   double formant_scale, tilt, vibrato_hz, vibrato_cents;
 };
-constexpr std::array<Singer, 5> kSingers = {{{57, 0.96, 1.00, 5.2, 24},
-                                             {61, 1.01, 0.92, 5.6, 34},
-                                             {65, 1.13, 0.98, 5.5, 32},
-                                             {68, 1.17, 0.90, 5.9, 28},
-                                             {63, 1.08, 1.05, 5.0, 20}}};
+constexpr std::array<Singer, 5> kSingers = {{{57, 0.96, 0.72, 5.2, 24},
+                                             {61, 1.01, 0.62, 5.6, 34},
+                                             {65, 1.13, 0.70, 5.5, 32},
+                                             {68, 1.17, 0.60, 5.9, 28},
+                                             {63, 1.08, 0.78, 5.0, 20}}};
 
 struct Note {
   std::int64_t begin = 0, end = 0;  // samples
@@ -247,23 +247,21 @@ Score compose(std::uint64_t seed, int song, std::int64_t samples) {
   const int verse = static_cast<int>(draw.below(6, 1, 0, 5));
   const int chorus = (verse + 1 + static_cast<int>(draw.below(5, 1, 0, 6))) % 6;
   const auto& progressions = minor ? kMinorProgressions : kMajorProgressions;
-  const int intro_bars = draw.chance(500, 1, 0, 7) ? 1 : 0;
 
   const auto chord_of = [&](int bar) {
-    const int k = std::max(0, bar - intro_bars);
-    return progressions[static_cast<std::size_t>((k / 4) % 2 == 0 ? verse : chorus)][static_cast<std::size_t>(k % 4)];
+    return progressions[static_cast<std::size_t>((bar / 4) % 2 == 0 ? verse : chorus)]
+                       [static_cast<std::size_t>(bar % 4)];
   };
 
   int melody_degree = 0;
   for (int bar = 0; clock.sample(bar, 0) < samples; ++bar) {
     const auto bar_item = static_cast<std::uint32_t>(bar) * 64U;
-    const int k = bar - intro_bars;
-    const bool is_chorus = k >= 0 && (k / 4) % 2 == 1;
-    const bool section_start = k >= 0 && k % 4 == 0;
+    const bool is_chorus = (bar / 4) % 2 == 1;  // sections of four bars: verse, chorus, verse, …
+    const bool section_start = bar % 4 == 0;
     const int root = chord_of(bar);
 
     // Drums
-    const int fill_from = (k % 4 == 3 && draw.chance(700, 2, bar_item, 1)) ? 12 : kStepsPerBar;
+    const int fill_from = (bar % 4 == 3 && draw.chance(700, 2, bar_item, 1)) ? 12 : kStepsPerBar;
     const auto lay = [&](const char* pattern, char line, double accent, double normal, std::uint32_t line_index) {
       for (int step = 0; step < kStepsPerBar; ++step) {
         const char mark = pattern[step];
@@ -321,7 +319,7 @@ Score compose(std::uint64_t seed, int song, std::int64_t samples) {
                                 draw.uniform(0.75, 1.0, 4, item, 1), item + static_cast<std::uint32_t>(voice), false});
       }
     }
-    if (is_chorus || (k >= 0 && draw.chance(350, 4, static_cast<std::uint32_t>(k / 4), 9))) {
+    if (is_chorus || draw.chance(350, 4, static_cast<std::uint32_t>(bar / 4), 9)) {
       for (int voice = 0; voice < 3; ++voice) {
         score.pad.push_back({clock.sample(bar, 0), clock.sample(bar + 1, 0),
                              place_at(key + degree(minor, root + 2 * voice), 60), 1.0,
@@ -329,9 +327,9 @@ Score compose(std::uint64_t seed, int song, std::int64_t samples) {
       }
     }
 
-    // Melody: two-bar phrases from the first bar after the intro; a walk over scale degrees that lands on chord tones.
-    if (k < 0 || k % 2 != 0) continue;
-    const auto phrase_item = static_cast<std::uint32_t>(k / 2);
+    // Melody: two-bar phrases; a walk over scale degrees that lands on chord tones.
+    if (bar % 2 != 0) continue;
+    const auto phrase_item = static_cast<std::uint32_t>(bar / 2);
     const char* rhythm = kPhrases[draw.below(kPhrases.size(), 5, phrase_item, 0)];
     bool first = true;
     for (int step = 0; step < 2 * kStepsPerBar; ++step) {
@@ -696,7 +694,7 @@ Stereo render_chords(const Score& score, const Draws& draw, std::int64_t samples
   for (const auto& note : score.chords) {
     if (note.begin >= samples) continue;
     // Low notes to one side of the instrument, high ones to the other.
-    const double spread = std::clamp(pan + 0.03 * (note.midi - 60), -0.8, 0.8);
+    const double spread = std::clamp(pan + 0.07 * (note.midi - 60), -0.8, 0.8);
     add_mono(dry, tone(note, timbre, samples), note.begin, 0.8, spread);
   }
   Timbre strings;
@@ -712,7 +710,7 @@ Stereo render_chords(const Score& score, const Draws& draw, std::int64_t samples
     if (note.begin >= samples) continue;
     for (const int side : {-1, 1}) {
       strings.detune_cents = 6.0 * side;
-      add_mono(dry, tone(note, strings, samples), note.begin, 0.16, 0.7 * side);
+      add_mono(dry, tone(note, strings, samples), note.begin, 0.18, 0.85 * side);
     }
   }
   for (auto* channel : {&dry.left, &dry.right}) {
@@ -764,9 +762,13 @@ Stereo render_voice(const Score& score, const Draws& draw, std::int64_t samples)
     const Note& note = score.melody[n];
     if (note.begin >= samples) break;
     const auto begin = static_cast<std::size_t>(note.begin / kBlock);
-    const auto end = std::min(frames, static_cast<std::size_t>(note.end / kBlock));
+    // Notes of a phrase are sung without a break; only its last one fades out.
+    const bool tied = n + 1 < score.melody.size() && !score.melody[n + 1].phrase_start &&
+                      score.melody[n + 1].begin - note.end < samples_of(0.1);
+    const std::int64_t note_end = tied ? score.melody[n + 1].begin : note.end;
+    const auto end = std::min(frames, static_cast<std::size_t>(note_end / kBlock));
     if (end <= begin + 4) continue;
-    const double length_s = static_cast<double>(note.end - note.begin) / kRate;
+    const double length_s = static_cast<double>(note_end - note.begin) / kRate;
     std::array<double, 5> vowel = kVowels[draw.below(5, 6, note.item, 0)];
     for (std::size_t i = 0; i < 5; ++i) {
       vowel[i] *= singer.formant_scale *
@@ -788,8 +790,10 @@ Stereo render_voice(const Score& score, const Draws& draw, std::int64_t samples)
       const double onset = std::clamp((t - 0.2) / 0.3, 0.0, 1.0);
       cents[j] = 100.0 * note.midi + scoop_cents * exp_exact(-t / glide_tau) +
                  extent * onset * sin_turns(turns - std::floor(turns));
-      const double rise = std::clamp(t / (note.phrase_start ? 0.06 : 0.03), 0.0, 1.0);
-      const double fall = std::clamp((length_s - t) / 0.06, 0.0, 1.0);
+      const double rise =
+          note.phrase_start ? std::clamp(t / 0.06, 0.0, 1.0) : 0.4 + 0.6 * std::clamp(t / 0.03, 0.0, 1.0);
+      const double fall =
+          tied ? 0.4 + 0.6 * std::clamp((length_s - t) / 0.04, 0.0, 1.0) : std::clamp((length_s - t) / 0.06, 0.0, 1.0);
       amplitude[j] =
           std::max(amplitude[j], note.gain * rise * fall * (0.8 + 0.2 * rise * std::clamp(1 - t / length_s, 0.0, 1.0)));
       const double move = std::clamp(t / 0.07, 0.0, 1.0);
@@ -833,11 +837,14 @@ Stereo render_voice(const Score& score, const Draws& draw, std::int64_t samples)
   std::array<double, kBlock> phases{}, pulses{};
   std::vector<double> weights(tilt.size());
   double phase = 0;
+  constexpr int kRingingBlocks = 45;  // 65 ms: the narrowest formant has died by 160 dB
+  int silent_blocks = kRingingBlocks;
   for (std::size_t j = 0; j + 1 < frames; ++j) {
     const std::int64_t at = static_cast<std::int64_t>(j) * kBlock;
     const int count = static_cast<int>(std::min<std::int64_t>(kBlock, samples - at));
     if (count <= 0) break;
-    if (amplitude[j] <= 0 && amplitude[j + 1] <= 0) {
+    silent_blocks = amplitude[j] <= 0 && amplitude[j + 1] <= 0 ? silent_blocks + 1 : 0;
+    if (silent_blocks > kRingingBlocks) {
       for (auto& r : resonators) r.s1 = r.s2 = 0;
       continue;
     }
