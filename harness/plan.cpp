@@ -138,6 +138,7 @@ Plan plan_from_value(const Value& document, std::string_view where, const fs::pa
       plan.limit = value.as_integer(at);
     } else if (key == "methods") {
       plan.methods = strings(value, at);
+      plan.folder = folder;
     } else if (key == "seeds") {
       plan.seeds = seeds(value, at);
     } else if (key == "out") {

@@ -31,6 +31,7 @@ struct Plan {
   std::vector<std::string> tracks;   ///< names; empty = all
   std::int64_t limit = 0;            ///< first n tracks; 0 = all
   std::vector<std::string> methods;  ///< spec strings, in any writing
+  std::filesystem::path folder;      ///< of the plan file: relative files in spec strings are looked for here first
   std::vector<std::uint64_t> seeds = {
       0};                     ///< for methods whose result depends on a seed; the others run once, with seed 0
   std::filesystem::path out;  ///< run folder
@@ -51,9 +52,10 @@ struct Plan {
 /// The keys of [run] with type, default, range and help: one table for TOML, command line help and docs.
 const core::ParamTable& plan_params();
 
-/// Reads `document` (the table [run]; other top-level keys are errors) over `base`. Relative dataset, out, and file
-/// parameters inside spec strings' dict=/weights= stay text here; `folder` is put before relative `dataset` (where such
-/// a folder exists) and `out`. Throws Error(config) naming `where`, the key and the nearest known one.
+/// Reads `document` (the table [run]; other top-level keys are errors) over `base`. A relative `out`, and a relative
+/// `dataset` that is a folder beside the plan or has a slash in it, are taken from `folder`; so are relative files in
+/// spec strings (dict=…, weights=…) when the run makes its methods. Throws Error(config) naming `where`, the key and
+/// the nearest known one.
 Plan plan_from_value(const core::Value& document, std::string_view where, const std::filesystem::path& folder,
                      Plan base = {});
 Plan read_plan(const std::filesystem::path& toml_file);

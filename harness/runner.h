@@ -65,8 +65,12 @@ RunResult run(const Plan& plan, const methods::Registry& registry, const RunOpti
 std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vector<methods::SeparatorInfo>& methods,
                                   const Plan& plan);
 
-/// The spec under which a run records `spec`: canonical, and with the protocol named where it is what tells rows apart
-/// (a blind nmf gets its assignment protocol). Throws Error(config | unsupported).
+/// The spec under which a run makes `spec`: canonical, and with the protocol named where it is what tells rows apart (a
+/// blind nmf gets protocol=P4, components assigned with the test stems). Throws Error(config | unsupported).
 std::string run_spec(std::string_view spec, const methods::Registry& registry);
+
+/// The spec under which results are recorded: `info.spec` with every file named by label and content hash instead of
+/// its path, so that a row means the same on every machine.
+std::string recorded_spec(const methods::SeparatorInfo& info, const methods::Registry& registry);
 
 }  // namespace mss::harness

@@ -1,0 +1,675 @@
+#include "harness/runner.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "audio/file.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/measure.h"
+#include "core/parallel.h"
+#include "core/text.h"
+#include "harness/store.h"
+#include "methods/spec.h"
+
+namespace mss::harness {
+namespace {
+
+using core::Value;
+namespace fs = std::filesystem;
+
+constexpr const char* kVocals = "vocals";
+constexpr const char* kAccompaniment = "accompaniment";
+constexpr const char* kPairScenario = "vocals/accompaniment";
+
+/// A method of the plan, made.
+struct Method {
+  std::unique_ptr<methods::Separator> separator;
+  std::string spec;  ///< as recorded
+};
+
+struct Item {
+  std::size_t method = 0;
+  ItemKey key;
+};
+
+/// One track with what is missing on it.
+struct Work {
+  datasets::Track track;
+  std::int64_t bytes = 0;
+  std::vector<Item> items;
+};
+
+const core::ParamTable* table_of(const methods::Registry& registry, const std::string& name, bool filter) {
+  if (filter) {
+    for (const auto& entry : registry.filters()) {
+      if (entry.name == name) return &entry.params;
+    }
+    return nullptr;
+  }
+  for (const auto& entry : registry.methods()) {
+    if (entry.name == name) return &entry.params;
+  }
+  return nullptr;
+}
+
+/// Applies `change(part is the method, value)` to every value of a file parameter.
+template <class F>
+std::string map_files(std::string_view text, const methods::Registry& registry, F change) {
+  methods::Spec spec = methods::parse_spec(text);
+  const auto visit = [&](methods::SpecPart& part, bool filter) {
+    const core::ParamTable* table = table_of(registry, part.name, filter);
+    if (table == nullptr) return;
+    for (auto& [name, value] : part.arguments) {
+      for (const core::Param& param : *table) {
+        if (param.name == name && param.type == core::ParamType::file) value = change(!filter, value);
+      }
+    }
+  };
+  visit(spec.method, false);
+  for (methods::SpecPart& part : spec.filters) visit(part, true);
+  return methods::to_string(spec);
+}
+
+std::vector<Method> make_methods(const Plan& plan, const methods::Registry& registry, const core::LogFn& log) {
+  std::vector<Method> out;
+  std::set<std::string> seen;
+  for (const std::string& text : plan.methods) {
+    const std::string found = map_files(text, registry, [&](bool, const std::string& value) {
+      std::error_code ignored;
+      const fs::path beside = plan.folder / value;
+      return !plan.folder.empty() && fs::exists(beside, ignored) ? beside.lexically_normal().string() : value;
+    });
+    Method method;
+    method.separator = registry.make(run_spec(found, registry));
+    method.spec = recorded_spec(method.separator->info(), registry);
+    if (!seen.insert(method.spec).second) {
+      core::log(log, core::LogLevel::warning, "method '" + text + "' stands twice in the plan as " + method.spec);
+      continue;
+    }
+    out.push_back(std::move(method));
+  }
+  return out;
+}
+
+Value identity_value(const Plan& plan, const datasets::Dataset& dataset) {
+  Value stems = Value::array();
+  for (const std::string& stem : dataset.stems()) stems.push_back(stem);
+  Value data = Value::object();
+  data["name"] = dataset.name();
+  data["stems"] = std::move(stems);
+  Value scoring = Value::object();
+  scoring["metrics"] = plan.metrics;
+  scoring["silence"] = plan.silence;
+  scoring["window_s"] = plan.window_s;
+  scoring["hop_s"] = plan.hop_s;
+  scoring["accompaniment"] = plan.accompaniment;
+  Value out = Value::object();
+  out["dataset"] = std::move(data);
+  out["scoring"] = std::move(scoring);
+  return out;
+}
+
+Value weights_value(const methods::SeparatorInfo& info) {
+  if (info.weights_label.empty() && info.weights_sha256.empty()) return {};
+  Value out = Value::object();
+  out["label"] = info.weights_label;
+  out["sha256"] = info.weights_sha256;
+  return out;
+}
+
+Value plan_value(const Plan& plan, const std::vector<datasets::Track>& tracks, const std::vector<Method>& methods) {
+  Value track_list = Value::array(), method_list = Value::array(), seed_list = Value::array();
+  for (const datasets::Track& track : tracks) {
+    Value value = Value::object();
+    value["subset"] = track.subset;
+    value["name"] = track.name;
+    value["samples"] = track.samples;
+    value["rate_hz"] = track.rate_hz;
+    track_list.push_back(std::move(value));
+  }
+  for (const Method& method : methods) {
+    const methods::SeparatorInfo& info = method.separator->info();
+    Value value = Value::object();
+    value["spec"] = method.spec;
+    value["random"] = info.is_random;
+    value["oracle"] = info.is_oracle;
+    value["floor"] = info.is_floor;
+    value["protocol"] = info.protocol;
+    value["weights"] = weights_value(info);
+    value["options"] = info.resolved_options;
+    method_list.push_back(std::move(value));
+  }
+  for (const std::uint64_t seed : plan.seeds) seed_list.push_back(seed);
+  Value out = Value::object();
+  out["subset"] = plan.split.empty() ? plan.subset : plan.split;
+  out["tracks"] = std::move(track_list);
+  out["methods"] = std::move(method_list);
+  out["seeds"] = std::move(seed_list);
+  return out;
+}
+
+double thread_cpu_s() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// CPU time of one piece of work. The process's clock runs for all tracks at work, so it tells nothing beside others;
+/// the thread's clock misses the threads that a method starts.
+class CpuClock {
+ public:
+  CpuClock(int threads, int workers) : threads_(threads), workers_(workers), thread_start_(thread_cpu_s()) {}
+  Value elapsed() const {
+    if (threads_ == 1) return thread_cpu_s() - thread_start_;
+    if (workers_ == 1) return process_.elapsed().cpu_s;
+    return {};
+  }
+
+ private:
+  int threads_, workers_;
+  double thread_start_;
+  core::Stopwatch process_;
+};
+
+/// A track in memory with its references, analysed once per set of targets.
+class LoadedTrack {
+ public:
+  LoadedTrack(const datasets::Dataset& dataset, const datasets::Track& track, eval::ScorerOptions options)
+      : audio_(dataset.load(track)), fingerprint_(dataset.sha256(track)), options_(std::move(options)) {}
+
+  const datasets::TrackAudio& audio() const { return audio_; }
+  const std::string& fingerprint() const { return fingerprint_; }
+
+  /// Scores of a method's stems under the scenarios that they allow; see runner.h.
+  std::vector<eval::Scores> score(const methods::StemSet& stems, std::vector<std::string>& unscored) {
+    const auto yields = [&](const std::string& name) {
+      return std::find(stems.names.begin(), stems.names.end(), name) != stems.names.end();
+    };
+    std::vector<std::string> common;
+    for (const std::string& name : audio_.names) {
+      if (yields(name)) common.push_back(name);
+    }
+    const bool is_stem = std::find(audio_.names.begin(), audio_.names.end(), kAccompaniment) != audio_.names.end();
+    const bool pair = !is_stem && yields(kVocals) && yields(kAccompaniment) && audio_.names.size() >= 2 &&
+                      std::find(audio_.names.begin(), audio_.names.end(), kVocals) != audio_.names.end();
+    std::vector<eval::Scores> out;
+    std::vector<std::string> used = common;
+    if (common.size() == audio_.names.size()) {
+      // An accompaniment of the method's own stands for the sum of its other stems.
+      if (pair && common.size() >= 3 && options_.accompaniment) used.push_back(kAccompaniment);
+      out = score_problem(common, stems, used, options_.accompaniment);
+    } else {
+      if (!common.empty() && !(pair && common.size() == 1)) {
+        std::vector<eval::Scores> part = score_problem(common, stems, common, false);
+        part.front().scenario = "stems:" + core::join(common, "+");
+        out = std::move(part);
+      }
+      if (pair && options_.accompaniment) {
+        const std::vector<std::string> both = {kVocals, kAccompaniment};
+        std::vector<eval::Scores> part = score_problem(both, stems, both, false);
+        part.front().scenario = kPairScenario;
+        out.push_back(std::move(part.front()));
+        used.push_back(kAccompaniment);
+      }
+    }
+    if (out.empty()) {
+      throw Error({Code::dataset, "", "no stem of the method has a reference", core::join(audio_.names, ", "),
+                   core::join(stems.names, ", "), ""});
+    }
+    for (const std::string& name : stems.names) {
+      if (std::find(used.begin(), used.end(), name) == used.end()) unscored.push_back(name);
+    }
+    return out;
+  }
+
+ private:
+  std::vector<eval::Scores> score_problem(const std::vector<std::string>& references, const methods::StemSet& stems,
+                                          const std::vector<std::string>& estimates, bool accompaniment) {
+    std::vector<std::string> key = references;
+    key.push_back(accompaniment ? "+" : "");
+    auto& set = sets_[key];
+    if (!set) {
+      std::vector<eval::Signal> signals;
+      for (const std::string& name : references) signals.emplace_back(reference(name));
+      eval::ScorerOptions options = options_;
+      options.accompaniment = accompaniment;
+      set = std::make_unique<eval::ReferenceSet>(references, std::move(signals), eval::Signal(audio_.mixture.view()),
+                                                 audio_.mixture.rate_hz(), std::move(options));
+    }
+    std::vector<eval::Signal> signals;
+    for (const std::string& name : estimates) {
+      const auto at = std::find(stems.names.begin(), stems.names.end(), name) - stems.names.begin();
+      signals.emplace_back(stems.audio[static_cast<std::size_t>(at)].view());
+    }
+    return set->score(estimates, signals);
+  }
+
+  audio::AudioView reference(const std::string& name) {
+    for (std::size_t i = 0; i < audio_.names.size(); ++i) {
+      if (audio_.names[i] == name) return audio_.stems[i];
+    }
+    auto& derived = derived_[name];
+    if (derived.empty()) derived = datasets::Dataset::target(audio_, name);
+    return derived;
+  }
+
+  datasets::TrackAudio audio_;
+  std::string fingerprint_;
+  eval::ScorerOptions options_;
+  std::map<std::string, audio::AudioBuffer> derived_;
+  std::map<std::vector<std::string>, std::unique_ptr<eval::ReferenceSet>> sets_;
+};
+
+/// Whatever was thrown, as an Error.
+Error as_error(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return {Code::resource, "", "out of memory"};
+  } catch (const std::exception& error) {
+    return {Code::internal, "", error.what()};
+  } catch (...) {
+    return {Code::internal, "", "unknown exception"};
+  }
+}
+
+class Runner {
+ public:
+  Runner(const Plan& plan, const methods::Registry& registry, const RunOptions& options)
+      : plan_(plan),
+        options_(options),
+        progress_(options.progress != nullptr ? *options.progress : core::null_progress()),
+        methods_(make_methods(plan, registry, options.log)),
+        dataset_(datasets::open(plan.dataset, plan.layout)),
+        host_(core::host_name()),
+        processor_(core::processor_name()) {}
+
+  RunResult run() {
+    const std::vector<datasets::Track> tracks = dataset_.select(selection(plan_));
+    check_names(tracks);
+    RunStore store(plan_.out, options_.shard);
+    store_ = &store;
+    for (const std::string& warning :
+         store.open_plan(identity_value(plan_, dataset_), plan_value(plan_, tracks, methods_), options_.command)) {
+      core::log(options_.log, core::LogLevel::warning, warning);
+    }
+    collect(tracks);
+    progress_.begin("run", result_.items);
+    if (result_.reused > 0) progress_.update(result_.reused, "finished earlier");
+    work();
+    progress_.end();
+    store_ = nullptr;
+    if (fatal_) std::rethrow_exception(fatal_);
+    std::sort(result_.failures.begin(), result_.failures.end(), [](const ItemFailure& a, const ItemFailure& b) {
+      return std::tie(a.subset, a.track, a.spec, a.seed) < std::tie(b.subset, b.track, b.spec, b.seed);
+    });
+    if (!result_.cancelled) result_.records = store.finish();
+    return std::move(result_);
+  }
+
+ private:
+  static void check_names(const std::vector<datasets::Track>& tracks) {
+    std::set<std::pair<std::string, std::string>> seen;
+    for (const datasets::Track& track : tracks) {
+      if (!core::is_utf8(track.name)) {
+        throw Error({Code::dataset, track.name, "the track's name cannot be recorded", "UTF-8 text", "other bytes",
+                     "rename its file or folder"});
+      }
+      if (!seen.emplace(track.subset, track.name).second) {
+        throw Error(Code::dataset, track.subset + "/" + track.name, "two tracks have this name");
+      }
+    }
+  }
+
+  /// Fills the list of work: this shard's tracks with what is missing on them.
+  void collect(const std::vector<datasets::Track>& tracks) {
+    std::vector<ShardTrack> weights;
+    for (const datasets::Track& track : tracks) weights.push_back({track.subset, track.name, track.seconds()});
+    const std::vector<int> shard = assign_shards(weights, options_.shard.count);
+    std::vector<methods::SeparatorInfo> infos;
+    for (const Method& method : methods_) infos.push_back(method.separator->info());
+    for (std::size_t t = 0; t < tracks.size(); ++t) {
+      if (shard[t] != options_.shard.index) continue;
+      Work work{tracks[t], estimate_track_bytes(tracks[t], infos, plan_), {}};
+      for (std::size_t m = 0; m < methods_.size(); ++m) {
+        const bool random = methods_[m].separator->info().is_random;
+        const std::vector<std::uint64_t> seeds = random ? plan_.seeds : std::vector<std::uint64_t>{0};
+        for (const std::uint64_t seed : seeds) {
+          ++result_.items;
+          Item item{m, {tracks[t].subset, tracks[t].name, methods_[m].spec, seed}};
+          if (store_->finished(item.key) && has_estimates(tracks[t], item)) {
+            ++result_.reused;
+          } else {
+            work.items.push_back(std::move(item));
+          }
+        }
+      }
+      if (!work.items.empty()) pending_.push_back(std::move(work));
+    }
+  }
+
+  bool has_estimates(const datasets::Track& track, const Item& item) const {
+    if (!plan_.save_estimates) return true;
+    const methods::Separator& separator = *methods_[item.method].separator;
+    const auto targets = separator.targets_for(separator.info().needs_references ? track.stems : dataset_.stems());
+    return std::all_of(targets.begin(), targets.end(), [&](const std::string& target) {
+      std::error_code ignored;
+      return fs::exists(estimate_path(plan_.out, item.key.spec, item.key.seed, item.key.subset, item.key.track, target),
+                        ignored);
+    });
+  }
+
+  void work() {
+    if (pending_.empty()) return;
+    const int total = core::resolve_threads(plan_.threads);
+    const int jobs = plan_.jobs > 0 ? plan_.jobs : total;
+    workers_ = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(jobs), pending_.size()));
+    threads_each_ = std::max(1, total / workers_);
+    bound_ = plan_.memory_gb > 0 ? static_cast<std::int64_t>(plan_.memory_gb * 1e9)
+                                 : static_cast<std::int64_t>(0.7 * static_cast<double>(core::available_memory_bytes()));
+    started_.assign(pending_.size(), false);
+    // Threads of our own instead of parallel_for: a worker may have to wait for memory that another one gives back.
+    std::vector<std::thread> threads;
+    for (int i = 1; i < workers_; ++i) threads.emplace_back([this] { worker(); });
+    worker();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void worker() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      if (stopping()) return;
+      const std::optional<std::size_t> next = next_work();
+      if (!next) {
+        if (std::all_of(started_.begin(), started_.end(), [](bool started) { return started; })) return;
+        freed_.wait(lock);
+        continue;
+      }
+      Work& work = pending_[*next];
+      started_[*next] = true;
+      bytes_at_work_ += work.bytes;
+      ++at_work_;
+      lock.unlock();
+      std::exception_ptr fatal;
+      try {
+        process(work);
+      } catch (...) {
+        fatal = std::current_exception();
+      }
+      lock.lock();
+      if (fatal && !fatal_) fatal_ = fatal;
+      bytes_at_work_ -= work.bytes;
+      --at_work_;
+      freed_.notify_all();
+    }
+  }
+
+  /// The first track that fits beside those at work; any when none is at work. Under the lock.
+  std::optional<std::size_t> next_work() const {
+    for (std::size_t i = 0; i < pending_.size(); ++i) {
+      if (!started_[i] && (at_work_ == 0 || bytes_at_work_ + pending_[i].bytes <= bound_)) return i;
+    }
+    return std::nullopt;
+  }
+
+  bool stopping() {
+    if (options_.stop.stop_requested()) result_.cancelled = true;
+    return result_.cancelled || fatal_ != nullptr;
+  }
+
+  void process(Work& work) {
+    std::optional<LoadedTrack> loaded;
+    eval::ScorerOptions scoring = scorer_options(plan_);
+    scoring.threads = threads_each_;
+    scoring.stop = options_.stop;
+    std::exception_ptr load_failure;
+    try {
+      loaded.emplace(dataset_, work.track, std::move(scoring));
+    } catch (...) {
+      load_failure = std::current_exception();
+    }
+    for (const Item& item : work.items) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (stopping()) return;
+      }
+      std::vector<Record> records;
+      std::optional<Error> failure;
+      const std::string started = core::utc_timestamp();
+      const core::Stopwatch watch;
+      const CpuClock cpu(threads_each_, workers_);
+      try {
+        if (load_failure) std::rethrow_exception(load_failure);
+        records = separate_and_score(*loaded, work, item, started);
+      } catch (const FatalError& fatal) {
+        std::rethrow_exception(fatal.cause);
+      } catch (...) {
+        failure = as_error(std::current_exception());
+        if (failure->code() == Code::cancelled && options_.stop.stop_requested()) return;
+      }
+      if (failure) {
+        Record record = make_error_record(record_key(item, "", ""), *failure);
+        add_method_facts(record.body, item);
+        Value measured = Value::object();
+        measured["wall_s"] = watch.elapsed().wall_s;
+        measured["cpu_s"] = cpu.elapsed();
+        add_measured(measured, started);
+        record.body["measured"] = std::move(measured);
+        records.assign(1, std::move(record));
+      }
+      store_->put(item.key, records);
+      finish_item(item, failure);
+    }
+  }
+
+  void finish_item(const Item& item, const std::optional<Error>& failure) {
+    const std::string name = item.key.track + ": " + item.key.spec;
+    std::int64_t steps = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (failure) {
+        result_.failures.push_back({item.key.subset, item.key.track, item.key.spec, item.key.seed,
+                                    std::string(core::code_name(failure->code())), failure->what()});
+      } else {
+        ++result_.done;
+      }
+      steps = result_.reused + result_.done + static_cast<std::int64_t>(result_.failures.size());
+    }
+    if (failure) core::log(options_.log, core::LogLevel::error, name + ": " + failure->what());
+    progress_.update(steps, name);
+  }
+
+  RecordKey record_key(const Item& item, std::string scenario, std::string target) const {
+    return {dataset_.name(),     item.key.subset, item.key.track,   item.key.spec,
+            std::move(scenario), item.key.seed,   std::move(target)};
+  }
+
+  void add_method_facts(Value& body, const Item& item) const {
+    const methods::SeparatorInfo& info = methods_[item.method].separator->info();
+    body["oracle"] = info.is_oracle;
+    body["floor"] = info.is_floor;
+    body["random"] = info.is_random;
+    body["protocol"] = info.protocol;
+    body["options"] = info.resolved_options;
+    body["weights"] = weights_value(info);
+    Value stems = Value::array();
+    for (const std::string& stem : dataset_.stems()) stems.push_back(stem);
+    body["dataset_stems"] = std::move(stems);
+  }
+
+  void add_measured(Value& measured, const std::string& started) const {
+    measured["peak_rss_bytes"] = core::peak_rss_bytes();
+    measured["threads"] = threads_each_;
+    measured["jobs"] = workers_;
+    measured["host"] = host_;
+    measured["processor"] = processor_;
+    measured["started_utc"] = started;
+    measured["command"] = options_.command;
+  }
+
+  /// A failure that is not the track's or the method's: a disk that is full ends the run.
+  struct FatalError {
+    std::exception_ptr cause;
+  };
+
+  std::vector<Record> separate_and_score(LoadedTrack& loaded, const Work& work, const Item& item,
+                                         const std::string& started) {
+    const datasets::TrackAudio& audio = loaded.audio();
+    const methods::Separator& separator = *methods_[item.method].separator;
+    methods::Options options;
+    options.seed = item.key.seed;
+    options.threads = threads_each_;
+    options.targets = dataset_.stems();
+    options.stop = options_.stop;
+    options.log = options_.log;
+    core::Cost cost;
+    options.cost = &cost;
+    const CpuClock cpu(threads_each_, workers_);
+    methods::StemSet stems;
+    if (separator.info().needs_references) {
+      std::vector<audio::AudioView> references(audio.stems.begin(), audio.stems.end());
+      stems = separator.separate(audio.mixture, audio.names, references, options);
+    } else {
+      stems = separator.separate(audio.mixture, options);
+    }
+    const Value separation_cpu = cpu.elapsed();
+    if (plan_.save_estimates) {
+      try {
+        save(stems, item);
+      } catch (...) {
+        throw FatalError{std::current_exception()};
+      }
+    }
+    const core::Stopwatch scoring;
+    std::vector<std::string> unscored;
+    const std::vector<eval::Scores> scores = loaded.score(stems, unscored);
+    const core::Cost scoring_cost = scoring.elapsed();
+
+    std::vector<Record> records;
+    for (const eval::Scores& problem : scores) {
+      for (const eval::TargetScores& target : problem.targets) {
+        Record record = make_record(record_key(item, problem.scenario, target.target), problem, target);
+        Value& body = record.body;
+        add_method_facts(body, item);
+        Value list = Value::array();
+        for (const std::string& name : unscored) list.push_back(name);
+        body["unscored_targets"] = std::move(list);
+        body["fingerprint"] = loaded.fingerprint();
+        body["samples"] = audio.mixture.samples();
+        body["rate_hz"] = audio.mixture.rate_hz();
+        body["channels"] = audio.mixture.channels();
+        body["erratum"] = work.track.erratum;
+        Value measured = Value::object();
+        measured["wall_s"] = cost.wall_s;
+        measured["cpu_s"] = separation_cpu;
+        measured["rtf"] = cost.wall_s / audio.mixture.seconds();
+        measured["scoring_wall_s"] = scoring_cost.wall_s;
+        add_measured(measured, started);
+        body["measured"] = std::move(measured);
+        records.push_back(std::move(record));
+      }
+    }
+    return records;
+  }
+
+  void save(const methods::StemSet& stems, const Item& item) const {
+    const ItemKey& key = item.key;
+    core::make_directories(estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, ""));
+    for (std::size_t i = 0; i < stems.names.size(); ++i) {
+      audio::write_file(estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, stems.names[i]),
+                        stems.audio[i]);
+    }
+  }
+
+  const Plan& plan_;
+  const RunOptions& options_;
+  core::Progress& progress_;
+  std::vector<Method> methods_;
+  datasets::Dataset dataset_;
+  std::string host_, processor_;
+  RunStore* store_ = nullptr;
+
+  std::vector<Work> pending_;
+  int workers_ = 1, threads_each_ = 1;
+  std::int64_t bound_ = 0;
+
+  std::mutex mutex_;  ///< guards what follows
+  std::condition_variable freed_;
+  std::vector<bool> started_;
+  std::int64_t bytes_at_work_ = 0;
+  int at_work_ = 0;
+  std::exception_ptr fatal_;
+  RunResult result_;
+};
+
+}  // namespace
+
+RunResult run(const Plan& plan, const methods::Registry& registry, const RunOptions& options) {
+  check_plan(plan);
+  return Runner(plan, registry, options).run();
+}
+
+std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vector<methods::SeparatorInfo>& methods,
+                                  const Plan& plan) {
+  const std::int64_t stems = std::max<std::int64_t>(1, static_cast<std::int64_t>(track.stems.size()));
+  const std::int64_t values = track.samples * std::max(1, track.channels);  // of one signal
+  // Mixture, references and the accompaniment; estimates and what a method's shell converts.
+  const std::int64_t audio = 4 * values * (2 + stems) + 2 * 4 * values * (1 + stems);
+  // The filter metrics keep spectra of every reference in float64; the SDR family sums as it goes.
+  const std::int64_t scorer = (plan.metrics == "all" ? 16 * values * stems : 0) + (std::int64_t{64} << 20);
+  std::int64_t hungriest = 0;
+  for (const methods::SeparatorInfo& info : methods) {
+    std::int64_t bytes = std::int64_t{64} << 20;
+    // A whole-file method holds the mixture's complex STFT at an overlap of four (16 bytes a sample), a magnitude per
+    // target (8) and about as much again as it works.
+    if (!info.streams) bytes += 2 * values * (16 + 8 * stems);
+    hungriest = std::max(hungriest, bytes);
+  }
+  return audio + scorer + hungriest;
+}
+
+std::string run_spec(std::string_view spec, const methods::Registry& registry) {
+  const std::string canonical = registry.canonical(spec);
+  methods::Spec parsed = methods::parse_spec(canonical);
+  if (parsed.method.name != "nmf" || !parsed.method.preset.empty()) return canonical;
+  const core::ParamTable* table = table_of(registry, parsed.method.name, false);
+  const auto known = [&](std::string_view name) {
+    return std::any_of(table->begin(), table->end(), [&](const core::Param& param) { return param.name == name; });
+  };
+  const auto given = [&](std::string_view name) {
+    return std::any_of(parsed.method.arguments.begin(), parsed.method.arguments.end(),
+                       [&](const auto& argument) { return argument.first == name; });
+  };
+  if (!known("protocol") || given("protocol") || given("dict")) return canonical;
+  parsed.method.arguments.emplace_back("protocol", "P4");
+  return registry.canonical(methods::to_string(parsed));
+}
+
+std::string recorded_spec(const methods::SeparatorInfo& info, const methods::Registry& registry) {
+  return map_files(info.spec, registry, [&](bool method, const std::string& value) -> std::string {
+    if (method && !info.weights_label.empty()) return info.weights_label;
+    std::error_code ignored;
+    const fs::path path(value);
+    if (fs::is_regular_file(path, ignored)) {
+      return path.stem().string() + "-" + core::sha256_file(path).substr(0, 8);
+    }
+    return path.filename().string();
+  });
+}
+
+}  // namespace mss::harness
