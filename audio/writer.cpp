@@ -1,0 +1,331 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sndfile.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cctype>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "audio/file.h"
+#include "core/error.h"
+#include "core/file.h"
+
+namespace mss::audio {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A file being filled. The first failure is kept and reported under the final name: libFLAC, which writes through
+/// this, would not tell a full disk from other trouble.
+class Output {
+ public:
+  Output(const fs::path& temporary, fs::path target) : target_(std::move(target)) {
+    fd_ = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd_ < 0) throw Error(Code::io, target_.string(), fmt::format("cannot create: {}", std::strerror(errno)));
+  }
+  ~Output() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  std::int64_t write(const void* data, std::int64_t bytes) noexcept {
+    const auto* p = static_cast<const char*>(data);
+    std::int64_t done = 0;
+    while (done < bytes && error_ == 0) {
+      const ssize_t n = ::pwrite(fd_, p + done, static_cast<std::size_t>(bytes - done), static_cast<off_t>(position_));
+      if (n < 0) {
+        if (errno != EINTR) error_ = errno;
+        continue;
+      }
+      done += n;
+      position_ += n;
+      size_ = std::max(size_, position_);
+    }
+    return done;
+  }
+  std::int64_t read(void* data, std::int64_t bytes) noexcept {
+    const ssize_t n = ::pread(fd_, data, static_cast<std::size_t>(bytes), static_cast<off_t>(position_));
+    if (n > 0) position_ += n;
+    return std::max<ssize_t>(n, 0);
+  }
+  void seek(std::int64_t position) noexcept { position_ = position; }
+  std::int64_t position() const noexcept { return position_; }
+  std::int64_t size() const noexcept { return size_; }
+  void close() noexcept {
+    if (::close(fd_) != 0 && error_ == 0) error_ = errno;
+    fd_ = -1;
+  }
+  void require_good() const {
+    if (error_ != 0) throw Error(Code::io, target_.string(), fmt::format("cannot write: {}", std::strerror(error_)));
+  }
+
+ private:
+  fs::path target_;
+  int fd_ = -1;
+  int error_ = 0;
+  std::int64_t position_ = 0, size_ = 0;
+};
+
+SF_VIRTUAL_IO virtual_io() {
+  SF_VIRTUAL_IO io{};
+  io.get_filelen = [](void* user) -> sf_count_t { return static_cast<Output*>(user)->size(); };
+  io.seek = [](sf_count_t offset, int whence, void* user) -> sf_count_t {
+    auto& out = *static_cast<Output*>(user);
+    const sf_count_t base = whence == SEEK_SET ? 0 : (whence == SEEK_CUR ? out.position() : out.size());
+    out.seek(base + offset);
+    return out.position();
+  };
+  io.read = [](void* data, sf_count_t bytes, void* user) -> sf_count_t {
+    return static_cast<Output*>(user)->read(data, bytes);
+  };
+  io.write = [](const void* data, sf_count_t bytes, void* user) -> sf_count_t {
+    return static_cast<Output*>(user)->write(data, bytes);
+  };
+  io.tell = [](void* user) -> sf_count_t { return static_cast<Output*>(user)->position(); };
+  return io;
+}
+
+void put(std::string& to, std::uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) to.push_back(static_cast<char>(value >> (8 * i) & 0xFF));
+}
+
+/// RIFF/WAVE header with a place for the 64-bit sizes that RF64 needs (EBU Tech 3306): a JUNK chunk that turns into
+/// ds64 when the file has outgrown 4 GiB.
+std::string wav_header(int channels, int rate_hz, SampleFormat format, std::int64_t samples) {
+  const bool is_float = format == SampleFormat::float32;
+  const int bytes = is_float ? 4 : (format == SampleFormat::pcm24 ? 3 : 2);
+  const auto block = static_cast<std::uint64_t>(channels) * static_cast<std::uint64_t>(bytes);
+  const std::uint64_t data = block * static_cast<std::uint64_t>(samples);
+  const std::uint64_t header = 12 + 36 + (is_float ? 26 + 12 : 24) + 8;
+  const std::uint64_t riff = header - 8 + data + data % 2;
+  const bool large = riff > 0xFFFFFFFF;
+  std::string h;
+  h += large ? "RF64" : "RIFF";
+  put(h, large ? 0xFFFFFFFF : riff, 4);
+  h += "WAVE";
+  h += large ? "ds64" : "JUNK";
+  put(h, 28, 4);
+  put(h, large ? riff : 0, 8);
+  put(h, large ? data : 0, 8);
+  put(h, large ? static_cast<std::uint64_t>(samples) : 0, 8);
+  put(h, 0, 4);
+  h += "fmt ";
+  put(h, is_float ? 18 : 16, 4);
+  put(h, is_float ? 3 : 1, 2);
+  put(h, static_cast<std::uint64_t>(channels), 2);
+  put(h, static_cast<std::uint64_t>(rate_hz), 4);
+  put(h, static_cast<std::uint64_t>(rate_hz) * block, 4);
+  put(h, block, 2);
+  put(h, static_cast<std::uint64_t>(8 * bytes), 2);
+  if (is_float) {
+    put(h, 0, 2);
+    h += "fact";
+    put(h, 4, 4);
+    put(h, std::min<std::uint64_t>(static_cast<std::uint64_t>(samples), 0xFFFFFFFF), 4);
+  }
+  h += "data";
+  put(h, large ? 0xFFFFFFFF : data, 4);
+  MSS_ASSERT(h.size() == header);
+  return h;
+}
+
+struct SndfileCloser {
+  void operator()(SNDFILE* file) const { sf_close(file); }
+};
+
+}  // namespace
+
+struct Writer::Impl {
+  Impl(const fs::path& path, int channels_, int rate_hz_, WriteOptions options_)
+      : target(path), channels(channels_), rate_hz(rate_hz_), options(options_), flac(is_flac(path)) {
+    if (channels < 1 || channels > 64 || rate_hz < 1 || rate_hz > 768000) {
+      throw Error({.code = Code::invalid_argument,
+                   .where = path.string(),
+                   .what = "cannot write audio of this shape",
+                   .expected = "1 to 64 channels at 1 to 768000 Hz",
+                   .found = fmt::format("{} channels at {} Hz", channels, rate_hz),
+                   .hint = {}});
+    }
+    if (flac && options.format == SampleFormat::float32) {
+      throw Error({.code = Code::unsupported,
+                   .where = path.string(),
+                   .what = "FLAC holds integers only",
+                   .expected = "16 or 24 bit",
+                   .found = "float32",
+                   .hint = "choose 24 bit, or write .wav"});
+    }
+    if (flac && (channels > 8 || rate_hz > 655350)) {
+      throw Error({.code = Code::unsupported,
+                   .where = path.string(),
+                   .what = "FLAC cannot hold this audio",
+                   .expected = "1 to 8 channels at up to 655350 Hz",
+                   .found = fmt::format("{} channels at {} Hz", channels, rate_hz),
+                   .hint = "write .wav"});
+    }
+    file = std::make_unique<core::AtomicFile>(path);
+    out = std::make_unique<Output>(file->temporary(), path);
+    if (flac) {
+      SF_INFO info{};
+      info.channels = channels;
+      info.samplerate = rate_hz;
+      info.format = SF_FORMAT_FLAC | (options.format == SampleFormat::pcm24 ? SF_FORMAT_PCM_24 : SF_FORMAT_PCM_16);
+      SF_VIRTUAL_IO io = virtual_io();
+      encoder.reset(sf_open_virtual(&io, SFM_WRITE, &info, out.get()));
+      out->require_good();
+      if (!encoder) {
+        throw Error(Code::unsupported, path.string(), fmt::format("cannot write: {}", sf_strerror(nullptr)));
+      }
+    } else {
+      write_header();
+    }
+  }
+
+  static bool is_flac(const fs::path& path) {
+    std::string extension = path.extension().string();
+    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (extension == ".flac") return true;
+    if (extension == ".wav") return false;
+    throw Error({.code = Code::unsupported,
+                 .where = path.string(),
+                 .what = "no writer for this extension",
+                 .expected = ".wav or .flac",
+                 .found = extension.empty() ? std::string("none") : extension,
+                 .hint = {}});
+  }
+
+  void write_header() {
+    const std::string header = wav_header(channels, rate_hz, options.format, samples);
+    out->seek(0);
+    out->write(header.data(), static_cast<std::int64_t>(header.size()));
+    out->require_good();
+  }
+
+  /// Nearest integer of the format, ties to even; what does not fit (and NaN, which becomes 0) counts as clipped.
+  std::int32_t quantised(float x, double full_scale) {
+    const double v = std::nearbyint(static_cast<double>(x) * full_scale);
+    if (v >= -full_scale && v <= full_scale - 1.0) return static_cast<std::int32_t>(v);
+    ++clipped;
+    return std::isnan(v) ? 0 : static_cast<std::int32_t>(v < 0 ? -full_scale : full_scale - 1.0);
+  }
+
+  void write(AudioView block) {
+    if (block.channels() != channels || block.rate_hz() != rate_hz) {
+      throw Error({.code = Code::invalid_argument,
+                   .where = target.string(),
+                   .what = "block of another shape",
+                   .expected = fmt::format("{} channels at {} Hz", channels, rate_hz),
+                   .found = fmt::format("{} channels at {} Hz", block.channels(), block.rate_hz()),
+                   .hint = {}});
+    }
+    constexpr std::int64_t kStep = 8192;
+    for (std::int64_t i = 0; i < block.samples(); i += kStep) {
+      const AudioView part = block.slice(i, std::min(kStep, block.samples() - i));
+      if (flac) {
+        write_flac(part);
+      } else {
+        write_wav(part);
+      }
+      out->require_good();
+      samples += part.samples();
+    }
+  }
+
+  void write_wav(AudioView part) {
+    const auto count = static_cast<std::size_t>(part.samples());
+    bytes.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      for (int c = 0; c < channels; ++c) {
+        const float x = part.channel(c)[i];
+        switch (options.format) {
+          case SampleFormat::float32:
+            put(bytes, std::bit_cast<std::uint32_t>(x), 4);
+            break;
+          case SampleFormat::pcm16:
+            put(bytes, static_cast<std::uint32_t>(quantised(x, 0x1p15)), 2);
+            break;
+          case SampleFormat::pcm24:
+            put(bytes, static_cast<std::uint32_t>(quantised(x, 0x1p23)), 3);
+            break;
+        }
+      }
+    }
+    out->write(bytes.data(), static_cast<std::int64_t>(bytes.size()));
+  }
+
+  void write_flac(AudioView part) {
+    const auto count = static_cast<std::size_t>(part.samples());
+    const bool wide = options.format == SampleFormat::pcm24;
+    integers.clear();
+    // libsndfile takes integers left-aligned in 32 bits.
+    for (std::size_t i = 0; i < count; ++i) {
+      for (int c = 0; c < channels; ++c) {
+        const std::int32_t v = quantised(part.channel(c)[i], wide ? 0x1p23 : 0x1p15);
+        integers.push_back(v * (wide ? 256 : 65536));
+      }
+    }
+    const sf_count_t written = sf_writef_int(encoder.get(), integers.data(), part.samples());
+    out->require_good();
+    if (written != part.samples()) {
+      throw Error(Code::io, target.string(), fmt::format("cannot write: {}", sf_strerror(encoder.get())));
+    }
+  }
+
+  std::int64_t finish() {
+    if (flac) {
+      const int error = sf_close(encoder.release());
+      out->require_good();
+      if (error != 0) throw Error(Code::io, target.string(), fmt::format("cannot write: {}", sf_error_number(error)));
+    } else {
+      if (out->size() % 2 != 0) out->write("", 1);  // chunks are padded to even sizes
+      write_header();
+    }
+    out->close();
+    out->require_good();
+    file->commit();
+    return clipped;
+  }
+
+  fs::path target;
+  int channels, rate_hz;
+  WriteOptions options;
+  bool flac;
+  // Destroyed last to first: the encoder still writes when it closes, and the temporary file goes after all.
+  std::unique_ptr<core::AtomicFile> file;
+  std::unique_ptr<Output> out;
+  std::unique_ptr<SNDFILE, SndfileCloser> encoder;
+  std::int64_t samples = 0, clipped = 0;
+  std::string bytes;
+  std::vector<int> integers;
+};
+
+Writer::Writer(const fs::path& path, int channels, int rate_hz, WriteOptions options)
+    : impl_(std::make_unique<Impl>(path, channels, rate_hz, options)) {}
+Writer::~Writer() = default;
+Writer::Writer(Writer&&) noexcept = default;
+Writer& Writer::operator=(Writer&&) noexcept = default;
+
+void Writer::write(AudioView block) {
+  if (!impl_) throw Error(Code::invalid_argument, "audio writer", "write after finish");
+  impl_->write(block);
+}
+
+std::int64_t Writer::finish() {
+  if (!impl_) throw Error(Code::invalid_argument, "audio writer", "finish called twice");
+  const auto impl = std::move(impl_);
+  return impl->finish();
+}
+
+std::int64_t write_file(const fs::path& path, AudioView audio, WriteOptions options) {
+  Writer writer(path, audio.channels(), audio.rate_hz(), options);
+  writer.write(audio);
+  return writer.finish();
+}
+
+}  // namespace mss::audio
