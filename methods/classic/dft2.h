@@ -1,0 +1,28 @@
+// 2DFT: the background of a song as the peaks of the two-dimensional Fourier transform of its spectrogram.
+//
+// Source: Seetharaman, Pishdadian, Pardo, "Music/voice separation using the 2D Fourier transform", WASPAA 2017.
+// Repetition in time concentrates in peaks along the rate axis.
+//   D = |DFT2(v)|;   strength = (max - mean) / std of D in a neighbourhood of `neighbourhood` points along the rate
+//   axis (1 along the scale axis; cyclic, as D is), at points where D equals that maximum, else 0; divided by its
+//   largest value; made symmetric under both reflections (larger of the mirrored points) background = |Re
+//   IDFT2(strength o DFT2(v))| clipped to v; mask = background / v divided by its maximum
+// "original" instead keeps all points that equal the maximum of the neighbourhood where max - min exceeds the standard
+// deviation of D. (A public Python port skips the up-down reflection by accident; here both are done.)
+//
+// Layout: frame-major, v[n * bins + k]. float64 inside. Memory: 6 arrays of frames * bins doubles.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace mss::methods::classic {
+
+struct Dft2Options {
+  int neighbourhood = 25;  ///< odd, >= 3
+  bool original = false;
+};
+
+/// Mask of the background, in [0, 1]; 0 for a silent v. Throws Error(invalid_argument) for a bad neighbourhood.
+std::vector<float> dft2_mask(const std::vector<float>& v, std::int64_t frames, int bins, const Dft2Options& options);
+
+}  // namespace mss::methods::classic

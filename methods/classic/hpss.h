@@ -1,0 +1,44 @@
+// Harmonic-percussive separation by median filtering.
+//
+// Source: FitzGerald, "Harmonic/percussive separation using median filtering", DAFx 2010; margins and residual:
+// Driedger, Müller, Disch, "Extending harmonic-percussive separation of audio signals", ISMIR 2014; conventions:
+// librosa.decompose.hpss.
+//   h[n,k] = median of v[n-L/2 … n+L/2, k]     (over time)       p[n,k] = median of v[n, k-L/2 … k+L/2]   (over
+//   frequency) M_h = h^a / (h^a + (m_h p)^a),             M_p = p^a / (p^a + (m_p h)^a)
+// computed after dividing both terms by their maximum; where both are below the smallest normal number of T the mask is
+// 0.5 if both margins are 1, else 0. Boundaries are reflected with the edge repeated (d c b a | a b c d | d c b a).
+// With margins above 1 the masks leave a residual.
+//
+// Layout: magnitudes frame-major, v[n * bins + k], n < frames, k < bins. All functions are pure and give the same bits
+// for any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace mss::methods::classic {
+
+struct HpssOptions {
+  int kernel_frames = 31;                             ///< odd, >= 1
+  int kernel_bins = 31;                               ///< odd, >= 1
+  double power = 2;                                   ///< a > 0
+  double margin_harmonic = 1, margin_percussive = 1;  ///< >= 1
+};
+
+template <class T>
+struct HpssMasks {
+  std::vector<T> harmonic, percussive;
+};
+
+/// Running median of odd `length` over time (each bin by itself) or over frequency (each frame by itself).
+/// Throws Error(invalid_argument) for an even or non-positive length.
+template <class T>
+std::vector<T> median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+template <class T>
+std::vector<T> median_over_bins(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+
+template <class T>
+HpssMasks<T> hpss_masks(const std::vector<T>& v, std::int64_t frames, int bins, const HpssOptions& options,
+                        int threads);
+
+}  // namespace mss::methods::classic

@@ -1,0 +1,15 @@
+// The classical baselines as Separators: hpss, repet, repet-sim, 2dft, rpca and the cascade classic-4.
+//
+// Targets. hpss yields `drums` (percussive) and `harmonic` (with residual=true also `residual`); repet, repet-sim, 2dft
+// and rpca yield `vocals` and `accompaniment`; classic-4 yields vocals, drums, bass, other. The stems of every method
+// add up to the mixture: the last is the mixture minus the others. All hold the whole file (info().streams is false);
+// memory is about 20 bytes per STFT value.
+#pragma once
+
+#include "methods/registry.h"
+
+namespace mss::methods::classic {
+
+void add_methods(Registry& registry);
+
+}  // namespace mss::methods::classic
