@@ -185,6 +185,7 @@ void ContractSink::begin_magnitudes(const audio::StftSpec& spec) {
   if (stft_) breach("it began its magnitudes twice", {}, {});
   if (samples_ > 0) breach("magnitudes after stems", {}, {});
   stft_ = spec;
+  if (expected_.samples) expected_frames_ = audio::Stft<float>(spec).frames(*expected_.samples);
   out_.begin_magnitudes(spec);
 }
 
@@ -219,6 +220,10 @@ void ContractSink::write_magnitudes(const MagnitudeBlock& block) {
   }
   if (block.mixture->frames() == 0) return;
   frames_ += block.mixture->frames();
+  if (expected_frames_ && frames_ > *expected_frames_) {
+    breach("magnitudes for more frames than the mixture has", fmt::format("{}", *expected_frames_),
+           fmt::format("at least {}", frames_));
+  }
   out_.write_magnitudes(block);
   if (written_) {
     const std::int64_t done = frames_ * stft_->hop_samples;
@@ -231,7 +236,7 @@ void ContractSink::finish(std::int64_t samples) const {
   if (stft_) {
     const std::int64_t frames = audio::Stft<float>(*stft_).frames(samples);
     if (frames_ != frames) {
-      breach("magnitudes for another number of frames than the mixture has", fmt::format("{}", frames),
+      breach("magnitudes for fewer or more frames than the mixture has", fmt::format("{}", frames),
              fmt::format("{}", frames_));
     }
   } else if (samples_ != samples) {

@@ -71,6 +71,7 @@ class ContractSink final : public StemSink {
   core::StopToken stop_;
   std::function<void(std::int64_t)> written_;
   std::optional<audio::StftSpec> stft_;
+  std::optional<std::int64_t> expected_frames_;  ///< of stft_, where the length is known
   std::int64_t samples_ = 0, frames_ = 0;
   bool begun_ = false;
 };
