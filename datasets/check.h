@@ -40,7 +40,7 @@ struct CheckOptions {
   bool hash = true;    ///< compare byte size and SHA-256 with MUSDB18's table (stem.mp4 only)
   int threads = 1;     ///< tracks at once; each needs the memory of its decoded stems
   core::Progress* progress = nullptr;
-  core::StopToken stop;
+  core::StopToken stop{};
 };
 
 /// Findings sorted by track, then severity (errors first). A sound data set gives no error; what it gives as `info` are

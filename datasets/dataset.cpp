@@ -680,8 +680,9 @@ Dataset open(const std::string& where, Layout layout) {
 
   set.stems_ = union_of_stems(set.tracks_);
   for (auto& track : set.tracks_) {
+    if (layout != Layout::folders) continue;
     order_stems(track, set.stems_);
-    if (layout != Layout::folders || track.defect || !musdb_like(set.stems_)) continue;
+    if (track.defect || !musdb_like(set.stems_)) continue;
     for (const auto& name : set.stems_) {
       if (std::find(track.stems.begin(), track.stems.end(), name) != track.stems.end()) continue;
       track.defect = ErrorParts{.code = Code::dataset,
