@@ -62,7 +62,7 @@ struct SeparatorInfo {
   bool is_random = false;  ///< the seed changes the result
   bool offers_magnitudes = false;
   bool streams = true;        ///< memory independent of the length; false = holds the whole file
-  std::string protocol;       ///< "P0" … "P5" of docs/metrics.md#protocols, empty where it has no meaning
+  std::string protocol;       ///< "P0" … "P5" of docs/methods.md#protocols, empty where it has no meaning
   std::string weights_label;  ///< name and content hash of weights, never a path; empty = none
   std::string weights_sha256;
   core::Value resolved_options;  ///< every parameter with its value
