@@ -1,0 +1,397 @@
+#include "checkpoints/safetensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/text.h"
+
+namespace mss::checkpoints {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "tensors are stored little-endian and copied as they are");
+
+constexpr std::uint64_t kHeaderLimit = 100'000'000;
+constexpr std::string_view kMetadata = "__metadata__";
+
+struct DTypeEntry {
+  DType dtype;
+  std::string_view name;
+  std::size_t bytes;
+};
+constexpr std::array<DTypeEntry, 13> kDTypes = {{{DType::f64, "F64", 8},
+                                                 {DType::f32, "F32", 4},
+                                                 {DType::f16, "F16", 2},
+                                                 {DType::bf16, "BF16", 2},
+                                                 {DType::i64, "I64", 8},
+                                                 {DType::i32, "I32", 4},
+                                                 {DType::i16, "I16", 2},
+                                                 {DType::i8, "I8", 1},
+                                                 {DType::u64, "U64", 8},
+                                                 {DType::u32, "U32", 4},
+                                                 {DType::u16, "U16", 2},
+                                                 {DType::u8, "U8", 1},
+                                                 {DType::boolean, "BOOL", 1}}};
+
+const DTypeEntry& entry(DType dtype) noexcept {
+  for (const auto& e : kDTypes) {
+    if (e.dtype == dtype) return e;
+  }
+  return kDTypes[1];
+}
+
+[[noreturn]] void malformed(std::string_view name, std::string what, std::string expected = {},
+                            std::string found = {}) {
+  throw Error({Code::format,
+               std::string(name),
+               "not a valid safetensors file: " + what,
+               std::move(expected),
+               std::move(found),
+               {}});
+}
+
+/// Bytes that a shape takes, or false on overflow.
+bool byte_count(const std::vector<std::int64_t>& shape, std::size_t element, std::uint64_t& bytes) {
+  bytes = element;
+  for (const std::int64_t n : shape) {
+    if (n < 0) return false;
+    const auto size = static_cast<std::uint64_t>(n);
+    if (size != 0 && bytes > std::numeric_limits<std::int64_t>::max() / size) return false;
+    bytes *= size;
+  }
+  return true;
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+double half_to_double(std::uint16_t bits) {
+  const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  const double sign = (bits & 0x8000) != 0 ? -1.0 : 1.0;
+  if (exponent == 0) return sign * std::ldexp(static_cast<double>(fraction), -24);
+  if (exponent == 31) {
+    return fraction == 0 ? sign * std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+  }
+  return sign * std::ldexp(static_cast<double>(fraction + 1024), exponent - 25);
+}
+
+template <class Stored, class Out>
+std::vector<Out> convert(const std::vector<std::byte>& bytes) {
+  std::vector<Out> out(bytes.size() / sizeof(Stored));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    Stored x;
+    std::memcpy(&x, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    out[i] = static_cast<Out>(x);
+  }
+  return out;
+}
+
+template <class Out>
+std::vector<Out> values(const Tensor& tensor) {
+  const auto& b = tensor.bytes;
+  switch (tensor.dtype) {
+    case DType::f64:
+      return convert<double, Out>(b);
+    case DType::f32:
+      return convert<float, Out>(b);
+    case DType::i64:
+      return convert<std::int64_t, Out>(b);
+    case DType::i32:
+      return convert<std::int32_t, Out>(b);
+    case DType::i16:
+      return convert<std::int16_t, Out>(b);
+    case DType::i8:
+      return convert<std::int8_t, Out>(b);
+    case DType::u64:
+      return convert<std::uint64_t, Out>(b);
+    case DType::u32:
+      return convert<std::uint32_t, Out>(b);
+    case DType::u16:
+      return convert<std::uint16_t, Out>(b);
+    case DType::u8:
+      return convert<std::uint8_t, Out>(b);
+    case DType::boolean: {
+      auto out = convert<std::uint8_t, Out>(b);
+      for (auto& x : out) x = x != Out(0) ? Out(1) : Out(0);
+      return out;
+    }
+    case DType::f16:
+    case DType::bf16:
+      break;
+  }
+  const auto bits = convert<std::uint16_t, std::uint16_t>(b);
+  std::vector<Out> out(bits.size());
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    out[i] = tensor.dtype == DType::f16
+                 ? static_cast<Out>(half_to_double(bits[i]))
+                 : static_cast<Out>(std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]) << 16));
+  }
+  return out;
+}
+
+template <class T>
+Tensor make(DType dtype, const std::vector<T>& data, std::vector<std::int64_t> shape) {
+  Tensor tensor{dtype, std::move(shape), std::vector<std::byte>(data.size() * sizeof(T))};
+  std::uint64_t bytes = 0;
+  if (!byte_count(tensor.shape, sizeof(T), bytes) || bytes != tensor.bytes.size()) {
+    throw Error({Code::invalid_argument,
+                 "tensor",
+                 "number of values does not fit the shape",
+                 shape_text(tensor.shape),
+                 fmt::format("{} values", data.size()),
+                 {}});
+  }
+  if (!data.empty()) std::memcpy(tensor.bytes.data(), data.data(), tensor.bytes.size());
+  return tensor;
+}
+
+TensorInfo parse_tensor(const std::string& key, const core::Value& value, std::string_view file) {
+  const auto bad = [&](const char* what, std::string expected, std::string found) {
+    malformed(file, fmt::format("tensor '{}': {}", key, what), std::move(expected), std::move(found));
+  };
+  if (!value.is_object()) bad("wrong type", "object", std::string(value.type_name()));
+  for (const auto& [name, unused] : value.as_object()) {
+    if (name != "dtype" && name != "shape" && name != "data_offsets") {
+      bad("unknown member", "dtype, shape, data_offsets", "'" + name + "'");
+    }
+  }
+  TensorInfo info;
+  const core::Value* dtype = value.find("dtype");
+  if (dtype == nullptr || !dtype->is_string())
+    bad("dtype is missing", "a string", dtype ? std::string(dtype->type_name()) : "nothing");
+  const auto known = std::ranges::find_if(kDTypes, [&](const DTypeEntry& e) { return e.name == dtype->as_string(); });
+  if (known == kDTypes.end())
+    bad("unknown dtype", "F64, F32, F16, BF16, I64 … U8 or BOOL", "'" + dtype->as_string() + "'");
+  info.dtype = known->dtype;
+  const core::Value* shape = value.find("shape");
+  if (shape == nullptr || !shape->is_array())
+    bad("shape is missing", "an array", shape ? std::string(shape->type_name()) : "nothing");
+  for (const auto& n : shape->as_array()) {
+    if (!n.is_integer() || n.as_integer() < 0)
+      bad("shape has an entry that is no size", "integers >= 0", std::string(n.type_name()));
+    info.shape.push_back(n.as_integer());
+  }
+  const core::Value* offsets = value.find("data_offsets");
+  if (offsets == nullptr || !offsets->is_array() || offsets->size() != 2)
+    bad("data_offsets are missing", "[begin, end]", "something else");
+  std::array<std::uint64_t, 2> range{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto& x = offsets->as_array()[i];
+    if (!x.is_integer() || x.as_integer() < 0)
+      bad("data_offsets have an entry that is no offset", "integers >= 0", std::string(x.type_name()));
+    range[i] = static_cast<std::uint64_t>(x.as_integer());
+  }
+  info.begin = range[0], info.end = range[1];
+  std::uint64_t bytes = 0;
+  if (!byte_count(info.shape, known->bytes, bytes))
+    bad("shape is too large", "at most 2^63 - 1 bytes", shape_text(info.shape));
+  if (info.end < info.begin || info.end - info.begin != bytes) {
+    bad("data_offsets do not fit dtype and shape",
+        fmt::format("{} bytes for {} {}", bytes, known->name, shape_text(info.shape)),
+        fmt::format("[{}, {}]", info.begin, info.end));
+  }
+  return info;
+}
+
+}  // namespace
+
+std::size_t element_bytes(DType dtype) noexcept { return entry(dtype).bytes; }
+std::string_view dtype_name(DType dtype) noexcept { return entry(dtype).name; }
+
+std::int64_t TensorInfo::elements() const noexcept {
+  std::int64_t n = 1;
+  for (const std::int64_t x : shape) n *= x;
+  return n;
+}
+
+std::vector<float> Tensor::to_float() const { return values<float>(*this); }
+std::vector<double> Tensor::to_double() const { return values<double>(*this); }
+Tensor Tensor::from(const std::vector<float>& data, std::vector<std::int64_t> shape) {
+  return make(DType::f32, data, std::move(shape));
+}
+Tensor Tensor::from(const std::vector<double>& data, std::vector<std::int64_t> shape) {
+  return make(DType::f64, data, std::move(shape));
+}
+
+SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes, std::string_view name) {
+  if (text.empty() || text.front() != '{')
+    malformed(name, "header is no JSON object", "'{'", text.empty() ? "nothing" : "another byte");
+  if (!core::is_utf8(text)) malformed(name, "header is not UTF-8");
+  const core::Value value = core::parse_json(text, fmt::format("{} (header)", name));
+  if (!value.is_object()) malformed(name, "header is no JSON object", "object", std::string(value.type_name()));
+  SafetensorsHeader header;
+  for (const auto& [key, item] : value.as_object()) {
+    if (key == kMetadata) {
+      if (!item.is_object()) malformed(name, "__metadata__ has a wrong type", "object", std::string(item.type_name()));
+      for (const auto& [k, v] : item.as_object()) {
+        if (!v.is_string())
+          malformed(name, fmt::format("__metadata__ '{}' has a wrong type", k), "string", std::string(v.type_name()));
+        header.metadata[k] = v.as_string();
+      }
+    } else {
+      header.tensors[key] = parse_tensor(key, item, name);
+    }
+  }
+  std::vector<std::pair<const std::string*, const TensorInfo*>> order;
+  for (const auto& [key, info] : header.tensors) order.emplace_back(&key, &info);
+  std::ranges::sort(order, [](const auto& a, const auto& b) {
+    return std::tie(a.second->begin, a.second->end, *a.first) < std::tie(b.second->begin, b.second->end, *b.first);
+  });
+  std::uint64_t at = 0;
+  for (const auto& [key, info] : order) {
+    if (info->begin != at) {
+      malformed(name,
+                fmt::format("tensor '{}' {}", *key,
+                            info->begin < at ? "overlaps the one before it" : "leaves a gap before it"),
+                fmt::format("begin at {}", at), fmt::format("{}", info->begin));
+    }
+    at = info->end;
+  }
+  if (at != data_bytes) {
+    malformed(name, at > data_bytes ? "data are truncated" : "there are bytes behind the last tensor",
+              fmt::format("{} bytes of data", at), fmt::format("{}", data_bytes));
+  }
+  return header;
+}
+
+SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
+  const std::string name = path_.string();
+  std::error_code code;
+  const auto file_bytes = std::filesystem::file_size(path_, code);
+  std::ifstream in(path_, std::ios::binary);
+  if (code || !in)
+    throw Error({Code::io, name, "cannot open the file", {}, code ? code.message() : "no permission", {}});
+  std::array<unsigned char, 8> length{};
+  if (file_bytes < 8 || !in.read(reinterpret_cast<char*>(length.data()), 8)) {
+    malformed(name, "file is too short", "at least 8 bytes", fmt::format("{}", file_bytes));
+  }
+  std::uint64_t header_bytes = 0;
+  for (std::size_t i = 0; i < 8; ++i) header_bytes |= static_cast<std::uint64_t>(length[i]) << (8 * i);
+  if (header_bytes > kHeaderLimit || header_bytes > file_bytes - 8) {
+    malformed(name, "header length is out of range",
+              fmt::format("at most {}", std::min<std::uint64_t>(kHeaderLimit, file_bytes - 8)),
+              fmt::format("{}", header_bytes));
+  }
+  std::string text(header_bytes, '\0');
+  if (!in.read(text.data(), static_cast<std::streamsize>(header_bytes)))
+    throw Error(Code::io, name, "cannot read the header");
+  auto header = parse_safetensors_header(text, file_bytes - 8 - header_bytes, name);
+  tensors_ = std::move(header.tensors);
+  metadata_ = std::move(header.metadata);
+  data_begin_ = 8 + header_bytes;
+}
+
+Tensor SafetensorsFile::read(std::string_view name) const {
+  const auto it = tensors_.find(name);
+  if (it == tensors_.end()) {
+    std::vector<std::string> names;
+    for (const auto& [key, unused] : tensors_) names.push_back(key);
+    throw Error({Code::checkpoint,
+                 path_.string(),
+                 fmt::format("has no tensor '{}'", name),
+                 {},
+                 {},
+                 core::did_you_mean(name, names)});
+  }
+  const TensorInfo& info = it->second;
+  Tensor tensor{info.dtype, info.shape, std::vector<std::byte>(info.end - info.begin)};
+  std::ifstream in(path_, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(data_begin_ + info.begin));
+  if (!in || (!tensor.bytes.empty() && !in.read(reinterpret_cast<char*>(tensor.bytes.data()),
+                                                static_cast<std::streamsize>(tensor.bytes.size())))) {
+    throw Error(Code::io, path_.string(),
+                fmt::format("cannot read tensor '{}'; the file has changed since it was opened", name));
+  }
+  return tensor;
+}
+
+Tensors SafetensorsFile::read_all() const {
+  Tensors out;
+  for (const auto& [name, unused] : tensors_) out.emplace(name, read(name));
+  return out;
+}
+
+std::string serialize_safetensors(const Tensors& tensors, const Metadata& metadata) {
+  std::vector<const Tensors::value_type*> order;
+  for (const auto& item : tensors) {
+    const auto& [name, tensor] = item;
+    std::uint64_t bytes = 0;
+    if (name.empty() || name == kMetadata || !core::is_utf8(name)) {
+      throw Error({Code::invalid_argument,
+                   "safetensors",
+                   "a tensor has an impossible name",
+                   "UTF-8 text other than __metadata__",
+                   "'" + name + "'",
+                   {}});
+    }
+    if (!byte_count(tensor.shape, element_bytes(tensor.dtype), bytes) || bytes != tensor.bytes.size()) {
+      throw Error({Code::invalid_argument,
+                   "tensor '" + name + "'",
+                   "bytes do not follow from dtype and shape",
+                   fmt::format("{} bytes for {} {}", bytes, dtype_name(tensor.dtype), shape_text(tensor.shape)),
+                   fmt::format("{}", tensor.bytes.size()),
+                   {}});
+    }
+    order.push_back(&item);
+  }
+  std::ranges::stable_sort(order, [](const auto* a, const auto* b) {
+    return element_bytes(a->second.dtype) > element_bytes(b->second.dtype);
+  });
+  std::map<std::string_view, std::uint64_t> begins;
+  std::uint64_t at = 0;
+  for (const auto* item : order) {
+    begins[item->first] = at;
+    at += item->second.bytes.size();
+  }
+  core::Value header = core::Value::object();
+  if (!metadata.empty()) {
+    core::Value texts = core::Value::object();
+    for (const auto& [key, text] : metadata) {
+      if (!core::is_utf8(key) || !core::is_utf8(text)) {
+        throw Error(
+            {Code::invalid_argument, "safetensors", "metadata is not UTF-8", "UTF-8 text", "'" + key + "'", {}});
+      }
+      texts[key] = core::Value(text);
+    }
+    header[kMetadata] = std::move(texts);
+  }
+  for (const auto& [name, tensor] : tensors) {
+    core::Value info = core::Value::object();
+    info["dtype"] = core::Value(dtype_name(tensor.dtype));
+    core::Value shape = core::Value::array();
+    for (const std::int64_t n : tensor.shape) shape.push_back(core::Value(n));
+    info["shape"] = std::move(shape);
+    core::Value range = core::Value::array();
+    range.push_back(core::Value(begins[name]));
+    range.push_back(core::Value(begins[name] + tensor.bytes.size()));
+    info["data_offsets"] = std::move(range);
+    header[name] = std::move(info);
+  }
+  std::string text = core::dump_json(header);
+  text.append((8 - text.size() % 8) % 8, ' ');
+  std::string out;
+  out.reserve(8 + text.size() + at);
+  for (int i = 0; i < 8; ++i)
+    out.push_back(static_cast<char>((static_cast<std::uint64_t>(text.size()) >> (8 * i)) & 255));
+  out += text;
+  for (const auto* item : order) {
+    out.append(reinterpret_cast<const char*>(item->second.bytes.data()), item->second.bytes.size());
+  }
+  return out;
+}
+
+void write_safetensors(const std::filesystem::path& path, const Tensors& tensors, const Metadata& metadata) {
+  core::write_file_atomic(path, serialize_safetensors(tensors, metadata));
+}
+
+}  // namespace mss::checkpoints

@@ -1,0 +1,57 @@
+// Learned dictionaries: per target a set of non-negative templates, with the STFT that they belong to.
+//
+// File (safetensors): one tensor "templates.TARGET" per target, F32, shape [K bins, T template frames, R components],
+// and metadata
+//   format = mssbench-nmf-dictionary, version = 1, targets = JSON array of names in order, rate_hz, fft_size,
+//   hop_samples, beta, and whatever provenance the trainer adds (data set, tracks, seed, iterations, program version).
+// A dictionary's label is its file name without extension; its hash is the SHA-256 of the file. Specs name it
+// LABEL#HASH8, never by a path.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "audio/stft.h"
+#include "checkpoints/safetensors.h"
+
+namespace mss::methods::nmf {
+
+struct DictionaryPart {
+  std::string target;
+  int components = 0;
+  std::vector<float> w;  ///< [k][t][r], each template of unit sum
+};
+
+struct Dictionary {
+  int rate_hz = 44100;
+  audio::StftSpec stft;  ///< periodic Hann, centred, fft_size and hop as stored
+  int template_frames = 1;
+  double beta = 1.0;
+  std::vector<DictionaryPart> parts;
+  checkpoints::Metadata provenance;
+
+  std::string label;   ///< set by read_dictionary
+  std::string sha256;  ///< set by read_dictionary
+
+  std::vector<std::string> targets() const;
+  int components() const noexcept;
+  /// All templates beside each other in order of the parts: [k][t][r].
+  std::vector<float> stacked() const;
+  std::string name() const;  ///< "LABEL#HASH8"
+};
+
+/// Templates are scaled to unit sum. Throws Error(io), Error(format) for broken files and Error(checkpoint) for files
+/// that are no dictionary (missing metadata, wrong shapes, negative or non-finite entries, an all-zero template).
+Dictionary read_dictionary(const std::filesystem::path& path);
+/// Deterministic bytes; throws Error(invalid_argument) for inconsistent parts, Error(io).
+void write_dictionary(const std::filesystem::path& path, const Dictionary& dictionary);
+
+/// What `dict=` may say: a path; a path followed by #HASH8, which is then checked; or LABEL#HASH8 as recorded specs
+/// have it, which is looked up as LABEL.safetensors in the folders of the environment variable MSSBENCH_WEIGHTS
+/// (colon-separated). Throws Error(checkpoint) saying where was looked, or that the content differs.
+Dictionary find_dictionary(std::string_view reference);
+
+}  // namespace mss::methods::nmf

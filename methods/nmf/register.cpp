@@ -1,0 +1,291 @@
+#include "methods/nmf/register.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "core/error.h"
+#include "methods/nmf/separator.h"
+
+namespace mss::methods::nmf {
+namespace {
+
+using core::ParamType;
+
+const char* const kFevotte = "Fevotte & Idier 2011";
+const char* const kToolbox = "NMF toolbox (Lopez-Serrano et al. 2019)";
+
+struct Defaults {
+  const char* components;
+  const char* iterations;
+  const char* frames;
+  const char* alpha;
+  const char* update;
+  const char* h;
+  const char* stft;
+  const char* mono;
+};
+
+core::ParamTable params(const Defaults& d) {
+  return {
+      {.name = "components",
+       .type = ParamType::integer,
+       .default_value = d.components,
+       .unit = "",
+       .range = "[1,1024]",
+       .help = "Number of components R; unset: 16, the number of targets under P3, 30 per stem under P5.",
+       .source = ""},
+      {.name = "iterations",
+       .type = ParamType::integer,
+       .default_value = d.iterations,
+       .unit = "",
+       .range = "[0,100000]",
+       .help = "Multiplicative updates.",
+       .source = ""},
+      {.name = "frames",
+       .type = ParamType::integer,
+       .default_value = d.frames,
+       .unit = "frames",
+       .range = "[1,512]",
+       .help = "Length T of a template; 1 is plain NMF.",
+       .source = "Smaragdis 2004"},
+      {.name = "beta",
+       .type = ParamType::real,
+       .default_value = "1",
+       .unit = "",
+       .range = "[-2,4]",
+       .help = "Divergence: 2 Euclidean, 1 Kullback-Leibler, 0 Itakura-Saito.",
+       .source = kFevotte},
+      {.name = "alpha",
+       .type = ParamType::real,
+       .default_value = d.alpha,
+       .unit = "",
+       .range = "(0,10]",
+       .help = "Exponent of the Wiener masks; unset: 1 blind, 2 supervised.",
+       .source = "Liutkus & Badeau 2015"},
+      {.name = "sparsity",
+       .type = ParamType::real,
+       .default_value = "0",
+       .unit = "",
+       .range = "[0,inf)",
+       .help = "Weight of the activations' sum in the objective.",
+       .source = ""},
+      {.name = "continuity",
+       .type = ParamType::real,
+       .default_value = "0",
+       .unit = "",
+       .range = "[0,inf)",
+       .help = "Weight of the temporal continuity cost; needs frames=1.",
+       .source = "Virtanen 2007"},
+      {.name = "update",
+       .type = ParamType::choice,
+       .default_value = d.update,
+       .unit = "",
+       .range = "clean|toolbox",
+       .help = "Monotone updates, or the toolbox's arithmetic.",
+       .source = kToolbox},
+      {.name = "h",
+       .type = ParamType::choice,
+       .default_value = d.h,
+       .unit = "",
+       .range = "random|ones",
+       .help = "Start values of the activations of blind separation.",
+       .source = ""},
+      {.name = "fft",
+       .type = ParamType::integer,
+       .default_value = "4096",
+       .unit = "samples",
+       .range = "[16,65536]",
+       .help = "Size of the Fourier transform and of its Hann window; even.",
+       .source = ""},
+      {.name = "hop",
+       .type = ParamType::integer,
+       .default_value = "1024",
+       .unit = "samples",
+       .range = "[1,65536]",
+       .help = "Step between frames.",
+       .source = ""},
+      {.name = "stft",
+       .type = ParamType::choice,
+       .default_value = d.stft,
+       .unit = "",
+       .range = "centered|toolbox",
+       .help = "Framing: centred with reflection, or the toolbox's.",
+       .source = kToolbox},
+      {.name = "mono",
+       .type = ParamType::boolean,
+       .default_value = d.mono,
+       .unit = "",
+       .range = "",
+       .help = "Average the channels first and copy the estimate to all of them.",
+       .source = kToolbox},
+      {.name = "dict",
+       .type = ParamType::file,
+       .default_value = "",
+       .unit = "",
+       .range = "",
+       .help = "Learned dictionary (safetensors): supervised separation, P0.",
+       .source = ""},
+      {.name = "free",
+       .type = ParamType::integer,
+       .default_value = "0",
+       .unit = "",
+       .range = "[0,1024]",
+       .help = "Components learned from the mixture beside the dictionary's (semi-supervised).",
+       .source = ""},
+      {.name = "free_target",
+       .type = ParamType::text,
+       .default_value = "other",
+       .unit = "",
+       .range = "",
+       .help = "Target that the free components belong to.",
+       .source = ""},
+      {.name = "protocol",
+       .type = ParamType::choice,
+       .default_value = "none",
+       .unit = "",
+       .range = "none|P3|P4|P5",
+       .help = "How components become stems where no dictionary decides: P3 oracle permutation, P4 oracle grouping, P5 "
+               "learned on the true stems.",
+       .source = ""},
+  };
+}
+
+[[noreturn]] void conflict(const SpecPart& spec, std::string what, std::string hint = {}) {
+  throw Error({Code::config, to_string(spec), std::move(what), {}, {}, std::move(hint)});
+}
+
+std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part) {
+  SeparatorOptions o;
+  SeparatorInfo info;
+  SpecPart spec = part;
+  info.method = part.name;
+  info.resolved_options = params.resolved();
+  if (params.is_set("components")) o.components = static_cast<int>(params.integer("components"));
+  o.iterations = static_cast<int>(params.integer("iterations"));
+  o.template_frames = static_cast<int>(params.integer("frames"));
+  o.beta = params.real("beta");
+  if (params.is_set("alpha")) o.alpha = params.real("alpha");
+  o.sparsity = params.real("sparsity");
+  o.continuity = params.real("continuity");
+  const bool toolbox = params.text("update") == "toolbox";
+  o.uniform_h = params.text("h") == "ones";
+  o.mono = params.boolean("mono");
+  o.stft.fft_size = static_cast<int>(params.integer("fft"));
+  o.stft.hop_samples = static_cast<int>(params.integer("hop"));
+  o.stft.framing = params.text("stft") == "toolbox" ? audio::Framing::toolbox : audio::Framing::centered_reflect;
+  o.free_components = static_cast<int>(params.integer("free"));
+  o.free_target = params.text("free_target");
+  const std::string& protocol = params.text("protocol");
+  o.protocol = protocol == "P3"   ? Protocol::p3
+               : protocol == "P4" ? Protocol::p4
+               : protocol == "P5" ? Protocol::p5
+                                  : Protocol::none;
+
+  if (params.is_set("dict")) {
+    if (o.protocol != Protocol::none)
+      conflict(spec, "dict makes the separation supervised (P0), so it takes no protocol");
+    for (const char* name : {"components", "frames", "beta", "fft", "hop", "stft"}) {
+      if (params.is_given(name))
+        conflict(spec, fmt::format("the dictionary decides '{}'", name), fmt::format("leave '{}' out", name));
+    }
+    if (toolbox) conflict(spec, "a dictionary needs update=clean");
+    const auto dictionary = std::make_shared<const Dictionary>(find_dictionary(params.text("dict")));
+    o.protocol = Protocol::p0;
+    o.dictionary = dictionary;
+    o.template_frames = dictionary->template_frames;
+    o.beta = dictionary->beta;
+    o.stft = dictionary->stft;
+    o.components = dictionary->components();
+    info.targets = dictionary->targets();
+    info.rate_hz = dictionary->rate_hz;
+    info.weights_label = dictionary->name();
+    info.weights_sha256 = dictionary->sha256;
+    for (auto& [key, value] : spec.arguments) {
+      if (key == "dict") value = dictionary->name();
+    }
+    core::Value& options = info.resolved_options;
+    options["dict"] = dictionary->name();
+    options["components"] = o.components;
+    options["frames"] = o.template_frames;
+    options["beta"] = o.beta;
+    options["fft"] = o.stft.fft_size;
+    options["hop"] = o.stft.hop_samples;
+    if (o.free_components > 0 && std::ranges::find(info.targets, o.free_target) == info.targets.end()) {
+      throw Error({Code::config,
+                   to_string(spec),
+                   "free_target is none of the dictionary's targets",
+                   fmt::format("{}", fmt::join(info.targets, ", ")),
+                   "'" + o.free_target + "'",
+                   {}});
+    }
+  } else if (o.free_components > 0 || params.is_given("free_target")) {
+    conflict(spec, "free components complete a dictionary", "give dict=FILE");
+  }
+  if (o.stft.hop_samples > o.stft.fft_size) conflict(spec, "hop is larger than fft");
+  if (o.stft.fft_size % 2 != 0) conflict(spec, "fft is odd");
+  if (o.continuity > 0 && (o.template_frames != 1 || toolbox))
+    conflict(spec, "continuity needs frames=1 and update=clean");
+  if (toolbox) {
+    if (o.protocol == Protocol::p5) conflict(spec, "P5 needs update=clean");
+    if (o.sparsity > 0) conflict(spec, "sparsity needs update=clean");
+    if (o.template_frames == 1 && o.beta != 0 && o.beta != 1 && o.beta != 2)
+      conflict(spec, "the toolbox knows beta 0, 1 and 2 only");
+    if (o.template_frames > 1 && o.beta != 1) conflict(spec, "the toolbox's NMFD knows beta 1 only");
+    // The plain and the convolutive code of the toolbox differ in their scaling; the method's name says which is meant.
+    o.update = part.name == "nmf" && o.template_frames == 1 ? Update::toolbox_nmf : Update::toolbox_nmfd;
+  }
+
+  const bool references = o.protocol == Protocol::p3 || o.protocol == Protocol::p4 || o.protocol == Protocol::p5;
+  info.spec = to_string(spec);
+  info.protocol = o.protocol == Protocol::p0 ? "P0" : references ? protocol : "";
+  info.needs_references = references;
+  info.is_oracle = references;
+  info.is_random = o.dictionary == nullptr || o.free_components > 0;
+  info.offers_magnitudes = !o.mono;
+  info.streams =
+      o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono && o.continuity == 0;
+  if (o.dictionary == nullptr && !references) {
+    if (o.components == 0) o.components = 16;
+    info.targets = component_names(o.components);
+  }
+  return make_separator(std::move(o), std::move(info));
+}
+
+void add(Registry& registry, const char* name, const char* summary, const Defaults& defaults) {
+  MethodEntry entry;
+  entry.name = name;
+  entry.family = "classic";
+  entry.summary = summary;
+  entry.params = params(defaults);
+  entry.make = make;
+  registry.add(std::move(entry));
+}
+
+}  // namespace
+
+void add_methods(Registry& registry) {
+  add(registry, "nmf",
+      "Non-negative matrix factorisation: supervised with dict=FILE, else blind (protocol=none, P3, P4, P5).",
+      {"", "100", "1", "", "clean", "random", "centered", "false"});
+  add(registry, "nmfd", "Convolutive NMF with templates of 8 frames, monotone updates.",
+      {"", "50", "8", "", "clean", "random", "centered", "false"});
+  add(registry, "nmfd-toolbox",
+      "The NMF toolbox's NMFD as the students ran it: mono, 4 components, 8 frames, 30 iterations, alpha 1.",
+      {"4", "30", "8", "1", "toolbox", "ones", "toolbox", "true"});
+}
+
+Spec run_spec(Spec spec) {
+  const std::string& name = spec.method.name;
+  if (name != "nmf" && name != "nmfd" && name != "nmfd-toolbox") return spec;
+  for (const auto& [key, value] : spec.method.arguments) {
+    if (key == "dict" || (key == "protocol" && value != "none")) return spec;
+  }
+  std::erase_if(spec.method.arguments, [](const auto& argument) { return argument.first == "protocol"; });
+  spec.method.arguments.emplace_back("protocol", name == "nmf" ? "P4" : "P3");
+  return spec;
+}
+
+}  // namespace mss::methods::nmf
