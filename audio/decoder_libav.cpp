@@ -168,8 +168,9 @@ class StreamDecoder {
   }
 
   void reserve() {
-    if (!promised_) return;
-    for (auto& plane : planes_) plane.reserve(static_cast<std::size_t>(*promised_ + 4 * frame_samples_));
+    // Not more than six minutes on the container's word alone.
+    const std::int64_t count = std::clamp<std::int64_t>(promised_.value_or(0), 0, 1 << 24) + 4 * frame_samples_;
+    for (auto& plane : planes_) plane.reserve(static_cast<std::size_t>(count));
   }
 
  private:
@@ -261,7 +262,11 @@ class Container {
                   mp4 ? fmt::format("damaged mp4: {}", reason(error)) : std::string("not an audio file"));
     }
     for (unsigned i = 0; i < context_->nb_streams; ++i) {
-      if (context_->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO) streams_.push_back(static_cast<int>(i));
+      const AVCodecParameters& p = *context_->streams[i]->codecpar;
+      // A demuxer that was chosen by the file's extension alone finds no parameters.
+      if (p.codec_type == AVMEDIA_TYPE_AUDIO && channel_count(p) > 0 && p.sample_rate > 0) {
+        streams_.push_back(static_cast<int>(i));
+      }
     }
     if (streams_.empty()) {
       throw Error({.code = Code::format,

@@ -109,6 +109,8 @@ std::string format_name(int format) {
 //
 // libsndfile silently shortens a file whose data chunk is longer than what is there, so the header is read once more.
 
+constexpr int kMostChunks = 10000;
+
 struct Promise {
   std::int64_t expected = 0, found = 0;  ///< samples per channel
 };
@@ -150,7 +152,8 @@ std::optional<Promise> wav_promise(const fs::path& path, const std::string& form
   constexpr std::uint64_t kUnknown = 0xFFFFFFFF;
   std::uint64_t block_align = 0, data_size_64 = 0;
   bool linear = false;
-  for (std::uint64_t at = 12; at + 8 <= in.size();) {
+  std::uint64_t at = 12;
+  for (int chunk = 0; chunk < kMostChunks && at + 8 <= in.size(); ++chunk) {
     const std::string id = in.bytes(at, 4);
     std::uint64_t size = in.number(at + 4, 4);
     const std::uint64_t body = at + 8;
@@ -179,7 +182,8 @@ std::optional<Promise> aiff_promise(const fs::path& path, int channels, const st
   ChunkReader in(path, true);
   std::uint64_t frames = 0, bits = 0;
   bool linear = form == "AIFF";
-  for (std::uint64_t at = 12; at + 8 <= in.size();) {
+  std::uint64_t at = 12;
+  for (int chunk = 0; chunk < kMostChunks && at + 8 <= in.size(); ++chunk) {
     const std::string id = in.bytes(at, 4);
     const std::uint64_t size = in.number(at + 4, 4), body = at + 8;
     if (id == "COMM") {

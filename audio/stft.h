@@ -136,7 +136,8 @@ class StreamingStft {
 };
 
 /// Inverse over a stream: push frames in order, get finished samples; finish(total) gives the rest so that all outputs
-/// together have `total_samples`. Equals Stft<float>::inverse to rounding (1e-6 relative).
+/// together have `total_samples`; the frames pushed must be frames(total_samples). Equals Stft<float>::inverse bit for
+/// bit.
 class StreamingIstft {
  public:
   StreamingIstft(const StftSpec& spec, int channels, int rate_hz);

@@ -84,7 +84,10 @@ std::int64_t ViewSource::read(AudioSpan out) {
 
 AudioBuffer read_all(Source& source) {
   constexpr std::int64_t kBlock = 1 << 16;
-  AudioBuffer all(source.channels(), std::max<std::int64_t>(source.length().value_or(kBlock), 0), source.rate_hz());
+  // A header may promise any length: memory beyond six minutes is taken as the samples come.
+  constexpr std::int64_t kTrusted = 1 << 24;
+  const std::int64_t announced = std::clamp<std::int64_t>(source.length().value_or(kBlock), 0, kTrusted);
+  AudioBuffer all(source.channels(), announced, source.rate_hz());
   AudioBuffer beyond(source.channels(), kBlock, source.rate_hz());
   std::int64_t have = 0;
   for (;;) {

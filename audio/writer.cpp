@@ -136,6 +136,24 @@ std::string wav_header(int channels, int rate_hz, SampleFormat format, std::int6
   return h;
 }
 
+/// A FLAC file without samples: the marker and STREAMINFO (RFC 9639, 8.2), which libsndfile writes with the first
+/// sample only.
+std::string empty_flac(int channels, int rate_hz, SampleFormat format) {
+  constexpr unsigned kBlock = 4096;
+  std::string h("fLaC\x80\0\0\x22", 8);
+  for (int i = 0; i < 2; ++i) {
+    h.push_back(static_cast<char>(kBlock >> 8));
+    h.push_back(static_cast<char>(kBlock & 0xFF));
+  }
+  h.append(6, '\0');  // frame sizes unknown
+  const std::uint64_t bits = format == SampleFormat::pcm24 ? 24 : 16;
+  const std::uint64_t packed =
+      static_cast<std::uint64_t>(rate_hz) << 44 | static_cast<std::uint64_t>(channels - 1) << 41 | (bits - 1) << 36;
+  for (int i = 7; i >= 0; --i) h.push_back(static_cast<char>(packed >> (8 * i) & 0xFF));
+  h.append(16, '\0');  // no checksum
+  return h;
+}
+
 struct SndfileCloser {
   void operator()(SNDFILE* file) const { sf_close(file); }
 };
@@ -171,20 +189,7 @@ struct Writer::Impl {
     }
     file = std::make_unique<core::AtomicFile>(path);
     out = std::make_unique<Output>(file->temporary(), path);
-    if (flac) {
-      SF_INFO info{};
-      info.channels = channels;
-      info.samplerate = rate_hz;
-      info.format = SF_FORMAT_FLAC | (options.format == SampleFormat::pcm24 ? SF_FORMAT_PCM_24 : SF_FORMAT_PCM_16);
-      SF_VIRTUAL_IO io = virtual_io();
-      encoder.reset(sf_open_virtual(&io, SFM_WRITE, &info, out.get()));
-      out->require_good();
-      if (!encoder) {
-        throw Error(Code::unsupported, path.string(), fmt::format("cannot write: {}", sf_strerror(nullptr)));
-      }
-    } else {
-      write_header();
-    }
+    if (!flac) write_header();
   }
 
   static bool is_flac(const fs::path& path) {
@@ -198,6 +203,19 @@ struct Writer::Impl {
                  .expected = ".wav or .flac",
                  .found = extension.empty() ? std::string("none") : extension,
                  .hint = {}});
+  }
+
+  void open_encoder() {
+    SF_INFO info{};
+    info.channels = channels;
+    info.samplerate = rate_hz;
+    info.format = SF_FORMAT_FLAC | (options.format == SampleFormat::pcm24 ? SF_FORMAT_PCM_24 : SF_FORMAT_PCM_16);
+    SF_VIRTUAL_IO io = virtual_io();
+    encoder.reset(sf_open_virtual(&io, SFM_WRITE, &info, out.get()));
+    out->require_good();
+    if (!encoder) {
+      throw Error(Code::unsupported, target.string(), fmt::format("cannot write: {}", sf_strerror(nullptr)));
+    }
   }
 
   void write_header() {
@@ -262,6 +280,7 @@ struct Writer::Impl {
   void write_flac(AudioView part) {
     const auto count = static_cast<std::size_t>(part.samples());
     const bool wide = options.format == SampleFormat::pcm24;
+    if (!encoder) open_encoder();
     integers.clear();
     // libsndfile takes integers left-aligned in 32 bits.
     for (std::size_t i = 0; i < count; ++i) {
@@ -278,7 +297,10 @@ struct Writer::Impl {
   }
 
   std::int64_t finish() {
-    if (flac) {
+    if (flac && !encoder) {
+      const std::string header = empty_flac(channels, rate_hz, options.format);
+      out->write(header.data(), static_cast<std::int64_t>(header.size()));
+    } else if (flac) {
       const int error = sf_close(encoder.release());
       out->require_good();
       if (error != 0) throw Error(Code::io, target.string(), fmt::format("cannot write: {}", sf_error_number(error)));
