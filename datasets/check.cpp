@@ -18,8 +18,7 @@ namespace {
 constexpr double kExactResidualDb =
     -60;  // 16-bit rounding of four stems stays below this in any music that is not near silence
 constexpr double kAacResidualDb = -20;
-// Closer than similar_levels' default: within one data set both copies come from one kind of container.
-constexpr double kDuplicateToleranceDb = 0.25;
+// Fewer seconds than this of loud, even music look alike by chance.
 constexpr std::size_t kDuplicateSeconds = 5;
 
 void check_published(const Dataset& dataset, const Track& track, const CheckOptions& options,
@@ -52,8 +51,7 @@ void check_published(const Dataset& dataset, const Track& track, const CheckOpti
   }
 }
 
-void check_audio(const Dataset& dataset, const Track& track, std::vector<Finding>& findings) {
-  const TrackAudio audio = dataset.load(track);
+void check_audio(const Dataset& dataset, const Track& track, const TrackAudio& audio, std::vector<Finding>& findings) {
   for (std::size_t i = 0; i < audio.stems.size(); ++i) {
     if (audio::is_silent(audio.stems[i])) {
       findings.push_back({Severity::warning, track.name, "silent_stem",
@@ -65,18 +63,17 @@ void check_audio(const Dataset& dataset, const Track& track, std::vector<Finding
     return;
   }
   const bool aac = dataset.layout() == Layout::stems;
-  const double residual =
-      aac ? sum_residual_db(audio, kAacSkipFrontSamples, kAacSkipBackSamples) : sum_residual_db(audio);
-  if (std::isnan(residual)) return;
-  const std::string what =
-      std::isinf(residual)
-          ? std::string("the stems add up to the mixture exactly")
-          : fmt::format(
-                "mixture minus sum of stems: {:.1f} dB over {} samples{}", residual, audio.mixture.samples(),
-                aac ? fmt::format(", without the first {} and the last {}", kAacSkipFrontSamples, kAacSkipBackSamples)
-                    : "");
-  findings.push_back({residual > (aac ? kAacResidualDb : kExactResidualDb) ? Severity::warning : Severity::info,
-                      track.name, "residual", what});
+  const double whole = sum_residual_db(audio);
+  const double inner = aac ? sum_residual_db(audio, kAacSkipFrontSamples, kAacSkipBackSamples) : whole;
+  std::string message = std::isinf(whole) ? std::string("the stems add up to the mixture exactly")
+                                          : fmt::format("mixture minus sum of stems: {:.1f} dB over {} samples", whole,
+                                                        audio.mixture.samples());
+  if (aac && !std::isnan(inner)) {
+    message += fmt::format(", {:.1f} dB without the first {} and the last {}", inner, kAacSkipFrontSamples,
+                           kAacSkipBackSamples);
+  }
+  const double limit = aac ? kAacResidualDb : kExactResidualDb;
+  findings.push_back({inner > limit ? Severity::warning : Severity::info, track.name, "residual", std::move(message)});
 }
 
 }  // namespace
@@ -143,8 +140,9 @@ std::vector<Finding> check(const Dataset& dataset, const CheckOptions& options) 
     try {
       check_published(dataset, track, options, found[i]);
       if (options.decode) {
-        check_audio(dataset, track, found[i]);
-        levels[i] = dataset.levels_db(track);
+        const TrackAudio audio = dataset.load(track);
+        check_audio(dataset, track, audio, found[i]);
+        levels[i] = levels_db(audio.mixture);
       } else if (track.defect) {
         throw Error(*track.defect);
       }
@@ -166,7 +164,7 @@ std::vector<Finding> check(const Dataset& dataset, const CheckOptions& options) 
       const std::size_t shorter = std::min(levels[a].size(), levels[b].size());
       const std::size_t longer = std::max(levels[a].size(), levels[b].size());
       if (shorter < kDuplicateSeconds || longer - shorter > 1) continue;
-      if (similar_levels(levels[a], levels[b], kDuplicateToleranceDb)) {
+      if (similar_levels(levels[a], levels[b])) {
         all.push_back({Severity::warning, tracks[b].name, "duplicate",
                        fmt::format("its mixture has the levels of '{}' ({})", tracks[a].name, tracks[a].subset)});
       }

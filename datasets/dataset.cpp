@@ -500,19 +500,21 @@ std::string Dataset::sha256(const Track& track) const {
   return core::sha256_hex(lines);
 }
 
-std::vector<double> Dataset::levels_db(const Track& track) const {
-  const AudioBuffer mixture = load_mixture(track);
+std::vector<double> levels_db(audio::AudioView mixture) {
   const std::int64_t rate = mixture.rate_hz();
+  if (mixture.empty()) return {};
   const std::int64_t seconds = std::max<std::int64_t>(1, mixture.samples() / rate);
   std::vector<double> levels;
   for (std::int64_t s = 0; s < seconds; ++s) {
     const std::int64_t count = std::min(rate, mixture.samples() - s * rate);
-    const double mean = audio::energy(mixture.view().slice(s * rate, count)) /
+    const double mean = audio::energy(mixture.slice(s * rate, count)) /
                         (static_cast<double>(count) * static_cast<double>(mixture.channels()));
     levels.push_back(mean > 1e-12 ? 10 * std::log10(mean) : -120.0);
   }
   return levels;
 }
+
+std::vector<double> Dataset::levels_db(const Track& track) const { return datasets::levels_db(load_mixture(track)); }
 
 bool similar_levels(const std::vector<double>& a, const std::vector<double>& b, double tolerance_db) {
   std::vector<double> differences;

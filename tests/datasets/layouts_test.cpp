@@ -286,7 +286,7 @@ TEST_CASE("levels find the same song in another container", "[datasets]") {
   CHECK_FALSE(datasets::similar_levels(a, b));
   CHECK_FALSE(datasets::similar_levels({}, {}));
   CHECK_FALSE(datasets::similar_levels({-120, -120}, {-120, -120}));
-  CHECK(datasets::similar_levels({-20, -120}, {-20.5, -120}));
+  CHECK(datasets::similar_levels({-20, -120}, {-20.5, -120}, 0.6));
   CHECK_FALSE(datasets::similar_levels({-20, -120}, {-20.5, -120}, 0.4));
   const auto findings = datasets::check(set);
   CHECK(has(findings, "duplicate", "C"));

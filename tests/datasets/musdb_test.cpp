@@ -42,6 +42,7 @@ TEST_CASE("the MUSDB18 table has the published totals", "[datasets]") {
   CHECK(shorter_than_30_s == 6);
   CHECK(genres["Pop/Rock"] == 72);
   CHECK(genres["Heavy Metal"] == 12);
+  CHECK(genres["Jazz"] == 3);
   CHECK(sources["DSD"] == 100);
   CHECK(sources["MedleyDB"] == 46);
 }

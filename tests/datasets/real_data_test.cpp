@@ -12,9 +12,22 @@
 
 using namespace mss;
 
+namespace {
+
+/// A build without libav cannot decode stem.mp4, and says so.
+bool decodes(const datasets::Dataset& set) {
+  const auto error = tests::error_of([&] { set.load(set.tracks()[0]); });
+  if (!error || error->code() != Code::unsupported) return true;
+  WARN("SKIPPED: this build does not decode stem.mp4");
+  return false;
+}
+
+}  // namespace
+
 TEST_CASE("MUSDB18 clips decode to the published lengths and residuals", "[datasets]") {
   MSS_REQUIRE_TEST_DATA(data);
   const auto set = datasets::open((data / "musdb18_clips").string());
+  if (!decodes(set)) return;
   CHECK(set.name() == "MUSDB18-sample");
   CHECK(set.layout() == datasets::Layout::stems);
   CHECK(set.stems() == std::vector<std::string>{"drums", "bass", "other", "vocals"});
@@ -46,6 +59,9 @@ TEST_CASE("MUSDB18 clips decode to the published lengths and residuals", "[datas
   CHECK(std::none_of(findings.begin(), findings.end(),
                      [](const auto& f) { return f.severity != datasets::Severity::info; }));
   CHECK(std::count_if(findings.begin(), findings.end(), [](const auto& f) { return f.kind == "identity"; }) == 2);
+  CHECK(std::any_of(findings.begin(), findings.end(), [](const auto& f) {
+    return f.track == "Music Delta - 80s Rock" && f.message.find("-31.6 dB over 300032 samples") != std::string::npos;
+  }));
 
   // Without train/ and test/ the table says where a clip belongs.
   const tests::TempDir dir;
@@ -63,6 +79,7 @@ TEST_CASE("MUSDB18 clips decode to the published lengths and residuals", "[datas
 TEST_CASE("the same clip is recognised in another container", "[datasets]") {
   MSS_REQUIRE_TEST_DATA(data);
   const auto set = datasets::open((data / "musdb18_clips").string());
+  if (!decodes(set)) return;
   const auto& rock = set.tracks()[1];
   const auto audio = set.load(rock);
   const tests::TempDir dir;
