@@ -76,10 +76,289 @@ void pair_sums_f64(const double* s, const double* e, std::int64_t n, PairSums* o
 void own_sums_f32(const float* s, std::int64_t n, OwnSums* out) { own_sums(s, n, out); }
 void own_sums_f64(const double* s, std::int64_t n, OwnSums* out) { own_sums(s, n, out); }
 
+void deinterleave(const double* z, std::int64_t n, double* re, double* im) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    re[i] = z[2 * i];
+    im[i] = z[2 * i + 1];
+  }
+}
+
+void interleave(const double* re, const double* im, std::int64_t n, double* z) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    z[2 * i] = re[i];
+    z[2 * i + 1] = im[i];
+  }
+}
+
+inline __attribute__((always_inline)) Lanes at(const double* p) { return *reinterpret_cast<const Lanes*>(p); }
+inline __attribute__((always_inline)) void put(double* p, const Lanes& v) { *reinterpret_cast<Lanes*>(p) = v; }
+
+/// Bins per step: the rows of all signals for one step stay in the first-level cache.
+constexpr std::int64_t kBins = 64;
+
+// Register tiles: as many accumulators as the set's registers hold.
+#if defined(__AVX512F__)
+constexpr int kTileA = 2, kTileB = 4;
+#else
+constexpr int kTileA = 1, kTileB = 2;
+#endif
+
+template <int NA, int NB>
+inline __attribute__((always_inline)) void cross_tile(const CrossProducts& p, int i0, int j0, std::int64_t begin,
+                                                      std::int64_t end) {
+  const std::int64_t row = 2 * p.stride;
+  for (std::int64_t f = begin; f < end; f += 8) {
+    Lanes re[NA][NB], im[NA][NB];
+    for (int i = 0; i < NA; ++i) {
+      for (int j = 0; j < NB; ++j) {
+        const double* acc = p.acc + ((i0 + i) * static_cast<std::int64_t>(p.nb) + j0 + j) * row + f;
+        re[i][j] = at(acc);
+        im[i][j] = at(acc + p.stride);
+      }
+    }
+    for (int k = 0; k < p.blocks; ++k) {
+      const double* a = p.a + k * p.block_stride + i0 * row + f;
+      const double* b = p.b + k * p.block_stride + j0 * row + f;
+      Lanes ar[NA], ai[NA];
+      for (int i = 0; i < NA; ++i) {
+        ar[i] = at(a + i * row);
+        ai[i] = at(a + i * row + p.stride);
+      }
+      for (int j = 0; j < NB; ++j) {
+        const Lanes br = at(b + j * row), bi = at(b + j * row + p.stride);
+        for (int i = 0; i < NA; ++i) {
+          re[i][j] += ar[i] * br;
+          re[i][j] += ai[i] * bi;
+          im[i][j] += ar[i] * bi;
+          im[i][j] -= ai[i] * br;
+        }
+      }
+    }
+    for (int i = 0; i < NA; ++i) {
+      for (int j = 0; j < NB; ++j) {
+        double* acc = p.acc + ((i0 + i) * static_cast<std::int64_t>(p.nb) + j0 + j) * row + f;
+        put(acc, re[i][j]);
+        put(acc + p.stride, im[i][j]);
+      }
+    }
+  }
+}
+
+template <int NA>
+inline __attribute__((always_inline)) void cross_row(const CrossProducts& p, int i0, std::int64_t begin,
+                                                     std::int64_t end) {
+  int j = 0;
+  for (; j + kTileB <= p.nb; j += kTileB) {
+    if (p.upper && j + kTileB <= i0) continue;
+    cross_tile<NA, kTileB>(p, i0, j, begin, end);
+  }
+  for (; j < p.nb; ++j) {
+    if (p.upper && j < i0) continue;
+    cross_tile<NA, 1>(p, i0, j, begin, end);
+  }
+}
+
+void cross_products(const CrossProducts& p) {
+  for (std::int64_t f = 0; f < p.stride; f += kBins) {
+    const std::int64_t end = f + kBins < p.stride ? f + kBins : p.stride;
+    int i = 0;
+    for (; i + kTileA <= p.na; i += kTileA) cross_row<kTileA>(p, i, f, end);
+    for (; i < p.na; ++i) cross_row<1>(p, i, f, end);
+  }
+}
+
+template <int NC>
+inline __attribute__((always_inline)) void product_tile(const SpectralProduct& p, int i, int j0, std::int64_t begin,
+                                                        std::int64_t end) {
+  const std::int64_t row = 2 * p.stride;
+  for (std::int64_t f = begin; f < end; f += 8) {
+    Lanes re[NC] = {}, im[NC] = {};
+    for (int k = 0; k < p.n; ++k) {
+      const double* m =
+          p.m + (p.adjoint ? static_cast<std::int64_t>(k) * p.n + i : static_cast<std::int64_t>(i) * p.n + k) * row + f;
+      const Lanes mr = at(m);
+      const Lanes mi = p.adjoint ? -at(m + p.stride) : at(m + p.stride);
+      for (int j = 0; j < NC; ++j) {
+        const double* x = p.in + (static_cast<std::int64_t>(j0 + j) * p.n + k) * row + f;
+        const Lanes xr = at(x), xi = at(x + p.stride);
+        re[j] += mr * xr;
+        re[j] -= mi * xi;
+        im[j] += mr * xi;
+        im[j] += mi * xr;
+      }
+    }
+    for (int j = 0; j < NC; ++j) {
+      double* out = p.out + (static_cast<std::int64_t>(j0 + j) * p.n + i) * row + f;
+      if (p.add) {
+        put(out, at(out) + re[j]);
+        put(out + p.stride, at(out + p.stride) + im[j]);
+      } else if (p.subtract) {
+        put(out, at(out) - re[j]);
+        put(out + p.stride, at(out + p.stride) - im[j]);
+      } else {
+        put(out, re[j]);
+        put(out + p.stride, im[j]);
+      }
+    }
+  }
+}
+
+void spectral_product(const SpectralProduct& p) {
+  for (std::int64_t f = 0; f < p.stride; f += kBins) {
+    const std::int64_t end = f + kBins < p.stride ? f + kBins : p.stride;
+    for (int i = 0; i < p.n; ++i) {
+      int j = 0;
+      for (; j + 4 <= p.columns; j += 4) product_tile<4>(p, i, j, f, end);
+      for (; j < p.columns; ++j) product_tile<1>(p, i, j, f, end);
+    }
+  }
+}
+
+void frame_energies(const FrameEnergies& p) {
+  const std::int64_t row = 2 * p.stride;
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(p.frames) * p.outputs * 6; ++i) p.sums[i] = 0;
+  for (std::int64_t begin = 0; begin < p.stride; begin += kBins) {
+    const std::int64_t end = begin + kBins < p.stride ? begin + kBins : p.stride;
+    for (int o = 0; o < p.outputs; ++o) {
+      const double* c = p.c + static_cast<std::int64_t>(o) * p.inputs * row;
+      const double* own = p.own + static_cast<std::int64_t>(o) * p.own_inputs * row;
+      const int* own_index = p.own_index + static_cast<std::int64_t>(o) * p.own_inputs;
+      for (int frame = 0; frame < p.frames; ++frame) {
+        const double* const* x = p.x + static_cast<std::int64_t>(frame) * p.inputs;
+        const double* d = p.d[static_cast<std::int64_t>(frame) * p.outputs + o];
+        Lanes e0 = {}, e1 = {}, e2 = {}, e3 = {}, e4 = {}, e5 = {};
+        for (std::int64_t f = begin; f < end; f += 8) {
+          Lanes pr = {}, pi = {}, qr = {}, qi = {}, sr = {}, si = {};
+          for (int k = 0; k < p.inputs; ++k) {
+            const Lanes cr = at(c + k * row + f), ci = at(c + k * row + p.stride + f);
+            const Lanes xr = at(x[k] + f), xi = at(x[k] + p.stride + f);
+            pr += cr * xr;
+            pr -= ci * xi;
+            pi += cr * xi;
+            pi += ci * xr;
+          }
+          for (int k = 0; k < p.own_inputs; ++k) {
+            if (own_index[k] < 0) continue;
+            const double* xk = x[own_index[k]];
+            const Lanes cr = at(own + k * row + f), ci = at(own + k * row + p.stride + f);
+            const Lanes xr = at(xk + f), xi = at(xk + p.stride + f);
+            qr += cr * xr;
+            qr -= ci * xi;
+            qi += cr * xi;
+            qi += ci * xr;
+          }
+          if (p.reference[o] >= 0) {
+            sr = at(x[p.reference[o]] + f);
+            si = at(x[p.reference[o]] + p.stride + f);
+          }
+          const Lanes dr = at(d + f), di = at(d + p.stride + f);
+          e0 += qr * qr + qi * qi;
+          Lanes ur = sr + qr, ui = si + qi;
+          e1 += ur * ur + ui * ui;
+          ur = pr - qr;
+          ui = pi - qi;
+          e2 += ur * ur + ui * ui;
+          ur = sr + pr;
+          ui = si + pi;
+          e3 += ur * ur + ui * ui;
+          ur = dr - pr;
+          ui = di - pi;
+          e4 += ur * ur + ui * ui;
+          ur = dr - qr;
+          ui = di - qi;
+          e5 += ur * ur + ui * ui;
+        }
+        double* sums = p.sums + (static_cast<std::int64_t>(frame) * p.outputs + o) * 6;
+        const Lanes zero = {};
+        sums[0] += total(e0, zero);
+        sums[1] += total(e1, zero);
+        sums[2] += total(e2, zero);
+        sums[3] += total(e3, zero);
+        sums[4] += total(e4, zero);
+        sums[5] += total(e5, zero);
+      }
+    }
+  }
+}
+
+/// delta(a, :) = sum over blocks j and rows k of r[order - j](a, k) forward_j(k, :).
+void levinson_delta(const LevinsonStep& p, double* delta) {
+  const std::int64_t block = static_cast<std::int64_t>(p.k) * p.padded;
+  for (int v = 0; v < p.padded; v += 8) {
+    for (int a0 = 0; a0 < p.padded; a0 += 8) {
+      Lanes acc[8] = {};
+      for (int j = 0; j < p.order; ++j) {
+        const double* r = p.r + (p.order - j) * block + a0;
+        const double* x = p.forward + j * block + v;
+        for (int k = 0; k < p.k; ++k) {
+          const Lanes row = at(x + static_cast<std::int64_t>(k) * p.padded);
+          const double* weight = r + static_cast<std::int64_t>(k) * p.padded;
+          for (int a = 0; a < 8; ++a) acc[a] += weight[a] * row;
+        }
+      }
+      for (int a = 0; a < 8; ++a) put(delta + static_cast<std::int64_t>(a0 + a) * p.padded + v, acc[a]);
+    }
+  }
+}
+
+/// forward_i -= backward_{i-1} c1, backward_i = backward_{i-1} - forward_i c2 with the old values on the right.
+void levinson_update(const LevinsonStep& p, const double* c1, const double* c2) {
+  const std::int64_t block = static_cast<std::int64_t>(p.k) * p.padded;
+  if (p.padded == 8) {
+    Lanes w1[8], w2[8];
+    for (int q = 0; q < 8; ++q) {
+      w1[q] = at(c1 + q * 8);
+      w2[q] = at(c2 + q * 8);
+    }
+    for (int i = p.order; i >= 0; --i) {
+      double* fi = p.forward + i * block;
+      double* bi = p.backward + i * block;
+      const double* bp = bi - block;
+      for (int k = 0; k < p.k; ++k) {
+        alignas(64) double a[8], b[8];
+        Lanes x = at(fi + k * 8), y = {};
+        if (i > 0) y = at(bp + k * 8);
+        put(a, x);
+        put(b, y);
+        for (int q = 0; q < 8; ++q) {
+          x -= b[q] * w1[q];
+          y -= a[q] * w2[q];
+        }
+        put(fi + k * 8, x);
+        put(bi + k * 8, y);
+      }
+    }
+    return;
+  }
+  double a[kMaxPadded], b[kMaxPadded];
+  for (int i = p.order; i >= 0; --i) {
+    double* fi = p.forward + i * block;
+    double* bi = p.backward + i * block;
+    const double* bp = bi - block;
+    for (int k = 0; k < p.k; ++k) {
+      const std::int64_t row = static_cast<std::int64_t>(k) * p.padded;
+      for (int q = 0; q < p.padded; ++q) {
+        a[q] = fi[row + q];
+        b[q] = i > 0 ? bp[row + q] : 0.0;
+      }
+      for (int v = 0; v < p.padded; v += 8) {
+        Lanes x = *reinterpret_cast<const Double8*>(a + v), y = *reinterpret_cast<const Double8*>(b + v);
+        for (int q = 0; q < p.k; ++q) {
+          x -= b[q] * at(c1 + static_cast<std::int64_t>(q) * p.padded + v);
+          y -= a[q] * at(c2 + static_cast<std::int64_t>(q) * p.padded + v);
+        }
+        put(fi + row + v, x);
+        put(bi + row + v, y);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 extern const Kernels table;
-const Kernels table = {pair_sums_f32, pair_sums_f64, own_sums_f32, own_sums_f64};
+const Kernels table = {pair_sums_f32,  pair_sums_f64,    own_sums_f32,   own_sums_f64,   deinterleave,   interleave,
+                       cross_products, spectral_product, frame_energies, levinson_delta, levinson_update};
 
 }  // namespace MSS_KERNEL_ISA
 }  // namespace mss::eval

@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "eval/frame_metrics.h"
+#include "eval/projection.h"
 #include "eval/sdr.h"
 #include "eval/sums.h"
 
@@ -75,8 +77,11 @@ struct ReferenceSet::Impl {
   std::size_t stems = 0;
   std::vector<Problem> problems;
   Source mixture;
+  std::vector<Projections::Problem> projection_problems;
+  std::unique_ptr<Projections> projections;  ///< null with sdr_only and with filters per frame
 
   Impl(std::vector<std::string> names, std::vector<Signal> references, Signal mix, int rate, ScorerOptions opts);
+  std::vector<Source> stem_references() const;
   std::vector<Source> gather(const std::vector<std::string>& names, const std::vector<Signal>& estimates) const;
   std::vector<Scores> score(const std::vector<std::string>& names, const std::vector<Signal>& estimates) const;
 };
@@ -180,6 +185,31 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
   if (two_scenarios) {
     add_problem("vocals/accompaniment", {static_cast<std::size_t>(vocals - names.begin()), stems});
   }
+
+  if (options.metrics != Metrics::all) return;
+  for (const Problem& problem : problems) {
+    Projections::Problem parts;
+    for (std::size_t id : problem.active) {
+      if (id < stems) {
+        parts.push_back({static_cast<int>(id)});
+        continue;
+      }
+      parts.emplace_back();
+      for (std::size_t i = 0; i < stems; ++i)
+        if (names[i] != kVocals) parts.back().push_back(static_cast<int>(i));
+    }
+    projection_problems.push_back(std::move(parts));
+  }
+  if (!options.framewise_filters) {
+    projections = std::make_unique<Projections>(stem_references(), projection_problems, 0, samples, options.filter_taps,
+                                                options.threads, options.stop);
+  }
+}
+
+std::vector<Source> ReferenceSet::Impl::stem_references() const {
+  std::vector<Source> sources;
+  for (std::size_t i = 0; i < stems; ++i) sources.push_back(entities[i].reference);
+  return sources;
 }
 
 std::vector<Source> ReferenceSet::Impl::gather(const std::vector<std::string>& names,
@@ -258,14 +288,97 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
     for (const auto& [start, stop] : spans) info[i].silent.push_back(silence(sources[i], start, stop));
   }
 
+  // Which frames have values, per problem and member.
+  std::vector<std::vector<std::vector<char>>> valid(problems.size());
+  std::vector<std::vector<DroppedFrames>> dropped(problems.size());
+  std::vector<char> wanted(frames, 0);
+  for (std::size_t p = 0; p < problems.size(); ++p) {
+    const Problem& problem = problems[p];
+    for (std::size_t id : problem.entities) {
+      std::vector<char> mask(frames, 1);
+      DroppedFrames counts;
+      for (std::size_t t = 0; t < frames; ++t) {
+        bool reference_zero = false, estimate_zero = false, anti = false;
+        if (options.silence == SilenceRule::per_source) {
+          reference_zero = entities[id].silent[t] == Silence::zero;
+        } else {
+          for (std::size_t a : problem.active) {
+            reference_zero = reference_zero || entities[a].silent[t] == Silence::zero;
+            anti = anti || entities[a].silent[t] == Silence::anti_phase;
+            if (info[a].zero) continue;
+            estimate_zero = estimate_zero || info[a].silent[t] == Silence::zero;
+            anti = anti || info[a].silent[t] == Silence::anti_phase;
+          }
+        }
+        counts.silent_reference += reference_zero;
+        counts.silent_estimate += estimate_zero;
+        counts.anti_phase += anti;
+        if (reference_zero || estimate_zero || anti) {
+          mask[t] = 0;
+          ++counts.total;
+        } else if (!entities[id].zero && !info[id].zero) {
+          wanted[t] = 1;
+        }
+      }
+      valid[p].push_back(std::move(mask));
+      dropped[p].push_back(counts);
+    }
+  }
+
+  // Filters and projections, [problem][member] -> index of the target, or none.
+  std::vector<std::vector<std::optional<std::size_t>>> target_index(problems.size());
+  std::vector<std::vector<Energies>> energies;
+  if (options.metrics == Metrics::all) {
+    const std::vector<Source> references = stem_references();
+    std::vector<Projections::Projected> signals;
+    for (std::size_t i = 0; i < entities.size(); ++i) {
+      // The error of a summed accompaniment is the sum of the errors; only one that was given needs its own pass.
+      if (i >= stems && !sources[i].single()) continue;
+      signals.push_back({&sources[i], &entities[i].reference});
+    }
+    std::vector<Projections::Target> targets;
+    for (std::size_t p = 0; p < problems.size(); ++p) {
+      const Problem& problem = problems[p];
+      for (std::size_t id : problem.entities) {
+        target_index[p].emplace_back();
+        if (entities[id].zero || info[id].zero) continue;
+        const auto place = std::find(problem.active.begin(), problem.active.end(), id) - problem.active.begin();
+        Projections::Target target{static_cast<int>(p), static_cast<int>(place), {}, false};
+        if (id < stems || sources[id].single()) {
+          target.parts = {static_cast<int>(id)};
+        } else {
+          for (std::size_t i = 0; i < stems; ++i)
+            if (entities[i].name != kVocals) target.parts.push_back(static_cast<int>(i));
+        }
+        target_index[p].back() = targets.size();
+        targets.push_back(std::move(target));
+      }
+    }
+    if (projections) {
+      energies = projections->evaluate(signals, targets, spans, wanted);
+    } else {
+      energies.assign(targets.size(), std::vector<Energies>(frames));
+      core::parallel_for(static_cast<std::int64_t>(frames), options.threads, [&](std::int64_t frame) {
+        const auto t = static_cast<std::size_t>(frame);
+        if (!wanted[t]) return;
+        const Projections own(references, projection_problems, spans[t].first, spans[t].second, options.filter_taps, 1,
+                              options.stop);
+        const auto mine = own.evaluate(signals, targets, {spans[t]}, {1});
+        for (std::size_t i = 0; i < targets.size(); ++i) energies[i][t] = mine[i][0];
+      });
+    }
+  }
+
   std::vector<Scores> result;
-  for (const Problem& problem : problems) {
+  for (std::size_t p = 0; p < problems.size(); ++p) {
+    const Problem& problem = problems[p];
     Scores scores;
     scores.scenario = problem.scenario;
     scores.window_s = options.window_s;
     scores.hop_s = options.hop_s;
     scores.frames = static_cast<std::int64_t>(frames);
-    for (std::size_t id : problem.entities) {
+    for (std::size_t member = 0; member < problem.entities.size(); ++member) {
+      const std::size_t id = problem.entities[member];
       const Entity& e = entities[id];
       const Estimate& estimate = info[id];
       TargetScores target;
@@ -277,45 +390,36 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
         scores.targets.push_back(std::move(target));
         continue;
       }
-
-      // Which frames have values.
-      std::vector<char> valid(frames, 1);
-      for (std::size_t t = 0; t < frames; ++t) {
-        bool reference_zero = false, estimate_zero = false, anti = false;
-        if (options.silence == SilenceRule::per_source) {
-          reference_zero = e.silent[t] == Silence::zero;
-        } else {
-          for (std::size_t a : problem.active) {
-            reference_zero = reference_zero || entities[a].silent[t] == Silence::zero;
-            anti = anti || entities[a].silent[t] == Silence::anti_phase;
-            if (info[a].zero) continue;
-            estimate_zero = estimate_zero || info[a].silent[t] == Silence::zero;
-            anti = anti || info[a].silent[t] == Silence::anti_phase;
-          }
-        }
-        target.dropped.silent_reference += reference_zero;
-        target.dropped.silent_estimate += estimate_zero;
-        target.dropped.anti_phase += anti;
-        if (reference_zero || estimate_zero || anti) {
-          valid[t] = 0;
-          ++target.dropped.total;
-        }
-      }
+      target.dropped = dropped[p][member];
 
       FrameSeries sdr{"SDR", std::vector<double>(frames, kNan)};
+      FrameSeries isr{"ISR", sdr.values}, sir{"SIR", sdr.values}, sar{"SAR", sdr.values};
       std::vector<double> mixture_sdr;
       for (std::size_t t = 0; t < frames; ++t) {
-        if (!valid[t]) continue;
-        const double energy = frame_sum(e.own, segments.frames[t], channels, [](const OwnSums& s) { return s.energy; });
+        if (!valid[p][member][t]) continue;
         const auto error = [](const PairSums& s) { return s.error2; };
-        sdr.values[t] =
-            estimate.zero ? 0.0 : ratio_db(energy, frame_sum(tables[id], segments.frames[t], channels, error));
+        const double energy = frame_sum(e.own, segments.frames[t], channels, [](const OwnSums& s) { return s.energy; });
+        const double error2 = frame_sum(tables[id], segments.frames[t], channels, error);
+        sdr.values[t] = estimate.zero ? 0.0 : ratio_db(energy, error2);
         if (!e.mixture.empty()) {
           mixture_sdr.push_back(ratio_db(energy, frame_sum(e.mixture, segments.frames[t], channels, error)));
         }
+        if (options.metrics != Metrics::all || !target_index[p][member]) continue;
+        Energies parts = energies[*target_index[p][member]][t];
+        // The joint span of a lone source is its own.
+        if (problem.active.size() == 1) parts.interference = 0;
+        const FrameMetrics m = frame_metrics(energy, error2, parts);
+        isr.values[t] = m.isr;
+        sir.values[t] = m.sir;
+        sar.values[t] = m.sar;
       }
       const double csdr = nan_median(sdr.values);
       target.frames.push_back(std::move(sdr));
+      if (options.metrics == Metrics::all) {
+        target.frames.push_back(std::move(isr));
+        target.frames.push_back(std::move(sir));
+        target.frames.push_back(std::move(sar));
+      }
 
       target.track.push_back({"cSDR", csdr});
       std::vector<TrackValue> family = sdr_family(estimate.sums);

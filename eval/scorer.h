@@ -19,10 +19,13 @@ enum class Metrics {
   all        ///< SDR, ISR, SIR, SAR and the SDR family
 };
 /// When a frame has no value.
+///
 /// museval: for no source, as soon as the channel sum of any reference or any estimate of the problem is 0 throughout
 /// the frame (so loud anti-phase stereo counts as silent, too); an estimate that is silent over the whole track is left
-/// out of this test (museval raises for it). per_source: for a source only when its own reference is zero in the frame;
-/// where its estimate is, SDR and ISR are 0 dB by their formulas, SIR and SAR undefined.
+/// out of this test (museval raises for it).
+///
+/// per_source: for a source only when its own reference is zero in the frame; a silent estimate gets what the formulas
+/// give (SDR 0 dB).
 enum class SilenceRule { museval, per_source };
 
 struct ScorerOptions {
@@ -30,6 +33,7 @@ struct ScorerOptions {
   double window_s = 1.0;  ///< frame length; floor(window_s * rate) samples
   double hop_s = 1.0;
   int filter_taps = 512;
+  bool framewise_filters = false;  ///< museval's mode "v3": filters from each frame's own samples
   SilenceRule silence = SilenceRule::museval;
   /// Throw Error(numeric) where museval raises: a reference or estimate whose channel sum is 0 all along.
   bool strict = false;

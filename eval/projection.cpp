@@ -1,0 +1,514 @@
+#include "eval/projection.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/parallel.h"
+#include "eval/correlate.h"
+#include "eval/fft.h"
+#include "eval/kernels.h"
+
+namespace mss::eval {
+
+namespace {
+
+/// museval adds this to the diagonal; below one ulp of it on audio, it matters only for channels near digital silence.
+constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+/// Frames whose spectra are multiplied together, so that the filters' spectra are read once for all of them.
+constexpr std::size_t kFrameBatch = 4;
+/// Longer frames go through short overlapping blocks in the time domain.
+constexpr std::int64_t kLongFrame = std::int64_t{1} << 18;
+
+bool channel_sounds(const Source& source, int channel, std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kStep = 4096;
+  std::vector<double> x(kStep);
+  for (std::int64_t t = begin; t < end; t += kStep) {
+    const std::int64_t n = std::min(kStep, end - t);
+    source.load(channel, t, n, x.data());
+    if (std::any_of(x.begin(), x.begin() + n, [](double v) { return v != 0; })) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+/// Time-domain filters of all targets of one problem.
+struct Projections::Filters {
+  std::vector<int> targets;  ///< indices of the targets of this problem
+  int inputs = 0, own_inputs = 0, outputs = 0;
+  std::vector<double> joint;              ///< [output][input][tap]
+  std::vector<double> own;                ///< [output][own input][tap]
+  std::vector<int> own_index, reference;  ///< as FrameEnergies wants them
+};
+
+Projections::Projections(std::vector<Source> references, std::vector<Problem> problems, std::int64_t begin,
+                         std::int64_t end, int taps, int threads, core::StopToken stop)
+    : references_(std::move(references)),
+      problems_(std::move(problems)),
+      begin_(begin),
+      end_(end),
+      channels_(references_.empty() ? 0 : references_.front().channels()),
+      taps_(taps),
+      threads_(threads),
+      stop_(std::move(stop)) {
+  std::vector<Feed> feeds;
+  for (std::size_t s = 0; s < references_.size(); ++s) {
+    for (int c = 0; c < channels_; ++c) {
+      if (!channel_sounds(references_[s], c, begin, end)) continue;
+      active_.emplace_back(static_cast<int>(s), c);
+      feeds.push_back({&references_[s], nullptr, c});
+    }
+  }
+  lags_ = autocorrelations(feeds, begin, end, taps, threads, stop_);
+
+  struct Job {
+    std::unique_ptr<ToeplitzSystem>* where;
+    std::vector<Input> inputs;
+  };
+  std::vector<Job> jobs;
+  systems_.resize(problems_.size());
+  const std::size_t width = static_cast<std::size_t>(2 * taps - 1);
+  for (std::size_t p = 0; p < problems_.size(); ++p) {
+    System& system = systems_[p];
+    const Problem& problem = problems_[p];
+    system.own_inputs.resize(problem.size());
+    system.own.resize(problem.size());
+    for (std::size_t s = 0; s < problem.size(); ++s) {
+      for (int c = 0; c < channels_; ++c) {
+        Input input{static_cast<int>(s), c, {}};
+        for (int part : problem[s]) {
+          const auto found = std::find(active_.begin(), active_.end(), std::pair<int, int>(part, c));
+          if (found != active_.end()) input.stems.push_back(static_cast<int>(found - active_.begin()));
+        }
+        if (input.stems.empty()) continue;
+        // Stems that cancel leave a zero channel, up to rounding.
+        double own = 0;
+        for (int a : input.stems)
+          own += lags_[(static_cast<std::size_t>(a) * active_.size() + static_cast<std::size_t>(a)) * width +
+                       static_cast<std::size_t>(taps - 1)];
+        if (!(sub_lags({input})[static_cast<std::size_t>(taps - 1)] > 1e-15 * own)) continue;
+        system.own_inputs[s].push_back(static_cast<int>(system.inputs.size()));
+        system.inputs.push_back(std::move(input));
+      }
+    }
+    if (!system.inputs.empty()) jobs.push_back({&system.joint, system.inputs});
+    for (std::size_t s = 0; s < problem.size(); ++s) {
+      std::vector<Input> own;
+      for (int i : system.own_inputs[s]) own.push_back(system.inputs[static_cast<std::size_t>(i)]);
+      // A lone source's own system is the joint one.
+      if (!own.empty() && own.size() < system.inputs.size()) jobs.push_back({&system.own[s], std::move(own)});
+    }
+  }
+  core::parallel_for(static_cast<std::int64_t>(jobs.size()), threads, [&](std::int64_t i) {
+    stop_.check();
+    Job& job = jobs[static_cast<std::size_t>(i)];
+    *job.where =
+        std::make_unique<ToeplitzSystem>(static_cast<int>(job.inputs.size()), taps_, sub_lags(job.inputs), kEpsilon);
+  });
+}
+
+std::vector<double> Projections::sub_lags(const std::vector<Input>& inputs) const {
+  const std::size_t width = static_cast<std::size_t>(2 * taps_ - 1), n = inputs.size();
+  std::vector<double> out(n * n * width, 0.0);
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < n; ++j)
+      for (int a : inputs[i].stems)
+        for (int b : inputs[j].stems) {
+          const double* from =
+              lags_.data() + (static_cast<std::size_t>(a) * active_.size() + static_cast<std::size_t>(b)) * width;
+          double* to = out.data() + (i * n + j) * width;
+          for (std::size_t v = 0; v < width; ++v) to[v] += from[v];
+        }
+  return out;
+}
+
+std::vector<Projections::Filters> Projections::solve(const std::vector<Projected>& signals,
+                                                     const std::vector<Target>& targets) const {
+  std::vector<Feed> x, y;
+  for (const auto& [s, c] : active_) x.push_back({&references_[static_cast<std::size_t>(s)], nullptr, c});
+  for (const Projected& s : signals)
+    for (int c = 0; c < channels_; ++c) y.push_back({s.plus, s.minus, c});
+  const std::vector<double> cross = cross_correlations(x, y, begin_, end_, taps_, threads_, stop_);
+  const std::size_t taps = static_cast<std::size_t>(taps_), stems = active_.size();
+  const std::size_t width = 2 * taps - 1;
+
+  std::vector<Filters> all(problems_.size());
+  for (std::size_t p = 0; p < problems_.size(); ++p) {
+    Filters& f = all[p];
+    const System& system = systems_[p];
+    for (std::size_t t = 0; t < targets.size(); ++t)
+      if (targets[t].problem == static_cast<int>(p)) f.targets.push_back(static_cast<int>(t));
+    f.inputs = static_cast<int>(system.inputs.size());
+    f.outputs = static_cast<int>(f.targets.size()) * channels_;
+    for (const auto& own : system.own_inputs) f.own_inputs = std::max(f.own_inputs, static_cast<int>(own.size()));
+    const auto inputs = static_cast<std::size_t>(f.inputs), outputs = static_cast<std::size_t>(f.outputs);
+    std::vector<double> right(outputs * inputs * taps, 0.0);
+    for (std::size_t o = 0; o < outputs; ++o) {
+      const Target& target = targets[static_cast<std::size_t>(f.targets[o / static_cast<std::size_t>(channels_)])];
+      const int channel = static_cast<int>(o) % channels_;
+      for (std::size_t i = 0; i < inputs; ++i) {
+        double* to = right.data() + (o * inputs + i) * taps;
+        for (int stem : system.inputs[i].stems) {
+          for (int part : target.parts) {
+            const double* from =
+                cross.data() +
+                (static_cast<std::size_t>(part * channels_ + channel) * stems + static_cast<std::size_t>(stem)) * taps;
+            for (std::size_t v = 0; v < taps; ++v) to[v] += from[v];
+          }
+          if (!target.subtract) continue;
+          for (const int part : problems_[p][static_cast<std::size_t>(target.source)]) {
+            const auto found = std::find(active_.begin(), active_.end(), std::pair<int, int>(part, channel));
+            if (found == active_.end()) continue;
+            const double* from =
+                lags_.data() +
+                (static_cast<std::size_t>(stem) * stems + static_cast<std::size_t>(found - active_.begin())) * width +
+                taps - 1;
+            for (std::size_t v = 0; v < taps; ++v) to[v] -= from[v];
+          }
+        }
+      }
+      f.reference.push_back(-1);
+      for (std::size_t i = 0; i < inputs; ++i)
+        if (system.inputs[i].source == target.source && system.inputs[i].channel == channel)
+          f.reference.back() = static_cast<int>(i);
+      // museval solves (G + eps I) c = D for the estimate; its solution for the error is that of D_error - eps at the
+      // source itself. A perfect estimate has no error to solve for.
+      double* column = right.data() + o * inputs * taps;
+      if (f.reference.back() >= 0 && std::any_of(column, column + inputs * taps, [](double v) { return v != 0; })) {
+        column[static_cast<std::size_t>(f.reference.back()) * taps] -= kEpsilon;
+      }
+    }
+    if (f.inputs == 0 || f.outputs == 0) continue;
+
+    // Columns are independent, so that they can be shared out; each share is solved the same way for any thread count.
+    f.joint.resize(right.size());
+    f.own.assign(outputs * static_cast<std::size_t>(f.own_inputs) * taps, 0.0);
+    f.own_index.assign(outputs * static_cast<std::size_t>(f.own_inputs), -1);
+    const auto share = static_cast<std::size_t>(channels_);
+    core::parallel_for(static_cast<std::int64_t>(f.targets.size()), threads_, [&](std::int64_t t) {
+      stop_.check();
+      const std::size_t first = static_cast<std::size_t>(t) * share;
+      const std::vector<double> mine(right.begin() + static_cast<std::ptrdiff_t>(first * inputs * taps),
+                                     right.begin() + static_cast<std::ptrdiff_t>((first + share) * inputs * taps));
+      const std::vector<double> solved = system.joint->solve(mine, channels_);
+      std::copy(solved.begin(), solved.end(), f.joint.begin() + static_cast<std::ptrdiff_t>(first * inputs * taps));
+      const int source = targets[static_cast<std::size_t>(f.targets[static_cast<std::size_t>(t)])].source;
+      const std::vector<int>& own = system.own_inputs[static_cast<std::size_t>(source)];
+      if (own.empty()) return;
+      std::vector<double> own_right, own_solved;
+      for (std::size_t o = 0; o < share; ++o)
+        for (int i : own) {
+          const double* from = mine.data() + (o * inputs + static_cast<std::size_t>(i)) * taps;
+          own_right.insert(own_right.end(), from, from + taps);
+        }
+      const auto& own_system = system.own[static_cast<std::size_t>(source)];
+      own_solved = own_system ? own_system->solve(own_right, channels_) : solved;
+      for (std::size_t o = 0; o < share; ++o)
+        for (std::size_t i = 0; i < own.size(); ++i) {
+          const std::size_t slot = (first + o) * static_cast<std::size_t>(f.own_inputs) + i;
+          f.own_index[slot] = own[i];
+          std::copy_n(own_solved.data() + (o * own.size() + i) * taps, taps, f.own.data() + slot * taps);
+        }
+    });
+  }
+  return all;
+}
+
+std::vector<std::vector<Energies>> Projections::evaluate(
+    const std::vector<Projected>& signals, const std::vector<Target>& targets,
+    const std::vector<std::pair<std::int64_t, std::int64_t>>& frames, const std::vector<char>& wanted) const {
+  std::vector<std::vector<Energies>> out(targets.size(), std::vector<Energies>(frames.size()));
+  const std::vector<Filters> filters = solve(signals, targets);
+  std::vector<std::size_t> usual;
+  for (std::size_t f = 0; f < frames.size(); ++f) {
+    if (!wanted[f]) continue;
+    if (frames[f].second - frames[f].first > kLongFrame) {
+      evaluate_long(signals, targets, filters, frames[f], f, out);
+    } else {
+      usual.push_back(f);
+    }
+  }
+  if (!usual.empty()) evaluate_short(signals, targets, filters, frames, usual, out);
+  return out;
+}
+
+void Projections::evaluate_short(const std::vector<Projected>& signals, const std::vector<Target>& targets,
+                                 const std::vector<Filters>& filters,
+                                 const std::vector<std::pair<std::int64_t, std::int64_t>>& frames,
+                                 const std::vector<std::size_t>& list, std::vector<std::vector<Energies>>& out) const {
+  std::int64_t longest = 1;
+  for (std::size_t f : list) longest = std::max(longest, frames[f].second - frames[f].first);
+  const RealFft fft(good_fft_length(longest + taps_ - 1));
+  const auto n = static_cast<std::size_t>(fft.length());
+  const std::size_t size = fft.spectrum_size(), taps = static_cast<std::size_t>(taps_);
+  const auto bins = static_cast<std::size_t>(fft.bins()), stride = static_cast<std::size_t>(fft.stride());
+
+  // Spectra of the filters, once per track.
+  struct Spectra {
+    AlignedVector joint, own;
+  };
+  std::vector<Spectra> spectra(filters.size());
+  for (std::size_t p = 0; p < filters.size(); ++p) {
+    spectra[p].joint.resize(filters[p].joint.size() / taps * size);
+    spectra[p].own.resize(filters[p].own.size() / taps * size);
+    const std::size_t joint_rows = filters[p].joint.size() / taps, rows = joint_rows + filters[p].own.size() / taps;
+    core::parallel_for_worker(static_cast<std::int64_t>(rows), threads_, [&](std::int64_t row, int) {
+      thread_local AlignedVector x, scratch;
+      x.assign(n, 0.0);
+      scratch.resize(fft.scratch_size());
+      const auto r = static_cast<std::size_t>(row);
+      const bool joint = r < joint_rows;
+      const std::size_t i = joint ? r : r - joint_rows;
+      std::copy_n((joint ? filters[p].joint : filters[p].own).data() + i * taps, taps, x.data());
+      fft.forward(x.data(), (joint ? spectra[p].joint : spectra[p].own).data() + i * size, scratch.data());
+    });
+  }
+
+  const std::size_t stems = active_.size(), projected = signals.size() * static_cast<std::size_t>(channels_);
+  struct Work {
+    AlignedVector x, scratch, spectra, sums_of_stems, sums_of_signals;
+    std::vector<double> difference, energies;
+    std::vector<const double*> inputs, errors;
+  };
+  std::vector<Work> work(static_cast<std::size_t>(core::resolve_threads(threads_)));
+  const std::size_t batches = (list.size() + kFrameBatch - 1) / kFrameBatch;
+  const Kernels& kernel = kernels();
+
+  core::parallel_for_worker(static_cast<std::int64_t>(batches), threads_, [&](std::int64_t batch, int worker) {
+    stop_.check();
+    Work& w = work[static_cast<std::size_t>(worker)];
+    w.x.resize(n);
+    w.difference.resize(n);
+    w.scratch.resize(fft.scratch_size());
+    const std::size_t first = static_cast<std::size_t>(batch) * kFrameBatch;
+    const std::size_t count = std::min(kFrameBatch, list.size() - first);
+    const std::size_t frame_size = (stems + projected) * size;
+    w.spectra.resize(kFrameBatch * frame_size);
+    const auto transform = [&](const Feed& feed, std::pair<std::int64_t, std::int64_t> frame, double* to) {
+      feed.load(frame.first, frame.first + static_cast<std::int64_t>(n), frame.first, frame.second, w.x.data(),
+                w.difference.data());
+      fft.forward(w.x.data(), to, w.scratch.data());
+      // The two ends of a real signal's spectrum count once, all other bins twice; every energy is doubled below.
+      for (const std::size_t bin : {std::size_t{0}, bins - 1}) {
+        to[bin] *= std::sqrt(0.5);
+        to[stride + bin] *= std::sqrt(0.5);
+      }
+    };
+    for (std::size_t f = 0; f < count; ++f) {
+      double* to = w.spectra.data() + f * frame_size;
+      const auto frame = frames[list[first + f]];
+      for (std::size_t s = 0; s < stems; ++s) {
+        transform({&references_[static_cast<std::size_t>(active_[s].first)], nullptr, active_[s].second}, frame,
+                  to + s * size);
+      }
+      for (std::size_t s = 0; s < projected; ++s) {
+        const Projected& signal = signals[s / static_cast<std::size_t>(channels_)];
+        transform({signal.plus, signal.minus, static_cast<int>(s) % channels_}, frame, to + (stems + s) * size);
+      }
+    }
+
+    for (std::size_t p = 0; p < filters.size(); ++p) {
+      const Filters& filter = filters[p];
+      if (filter.outputs == 0 || filter.inputs == 0) continue;
+      const System& system = systems_[p];
+      const auto inputs = static_cast<std::size_t>(filter.inputs), outputs = static_cast<std::size_t>(filter.outputs);
+      w.inputs.assign(count * inputs, nullptr);
+      w.errors.assign(count * outputs, nullptr);
+      w.sums_of_stems.resize(kFrameBatch * inputs * size);
+      w.sums_of_signals.resize(kFrameBatch * outputs * size);
+      for (std::size_t f = 0; f < count; ++f) {
+        const double* base = w.spectra.data() + f * frame_size;
+        for (std::size_t i = 0; i < inputs; ++i) {
+          const std::vector<int>& parts = system.inputs[i].stems;
+          if (parts.size() == 1) {
+            w.inputs[f * inputs + i] = base + static_cast<std::size_t>(parts[0]) * size;
+            continue;
+          }
+          double* sum = w.sums_of_stems.data() + (f * inputs + i) * size;
+          std::copy_n(base + static_cast<std::size_t>(parts[0]) * size, size, sum);
+          for (std::size_t q = 1; q < parts.size(); ++q) {
+            const double* from = base + static_cast<std::size_t>(parts[q]) * size;
+            for (std::size_t v = 0; v < size; ++v) sum[v] += from[v];
+          }
+          w.inputs[f * inputs + i] = sum;
+        }
+        for (std::size_t o = 0; o < outputs; ++o) {
+          const Target& target =
+              targets[static_cast<std::size_t>(filter.targets[o / static_cast<std::size_t>(channels_)])];
+          const auto spectrum = [&](int part) {
+            return base +
+                   (stems + static_cast<std::size_t>(part * channels_) + o % static_cast<std::size_t>(channels_)) *
+                       size;
+          };
+          if (target.parts.size() == 1 && !target.subtract) {
+            w.errors[f * outputs + o] = spectrum(target.parts[0]);
+            continue;
+          }
+          double* sum = w.sums_of_signals.data() + (f * outputs + o) * size;
+          std::copy_n(spectrum(target.parts[0]), size, sum);
+          for (std::size_t q = 1; q < target.parts.size(); ++q) {
+            const double* from = spectrum(target.parts[q]);
+            for (std::size_t v = 0; v < size; ++v) sum[v] += from[v];
+          }
+          if (target.subtract && filter.reference[o] >= 0) {
+            const double* from = w.inputs[f * inputs + static_cast<std::size_t>(filter.reference[o])];
+            for (std::size_t v = 0; v < size; ++v) sum[v] -= from[v];
+          }
+          w.errors[f * outputs + o] = sum;
+        }
+      }
+      w.energies.resize(count * outputs * 6);
+      FrameEnergies e;
+      e.frames = static_cast<int>(count);
+      e.outputs = filter.outputs;
+      e.inputs = filter.inputs;
+      e.own_inputs = filter.own_inputs;
+      e.x = w.inputs.data();
+      e.d = w.errors.data();
+      e.c = spectra[p].joint.data();
+      e.own = spectra[p].own.data();
+      e.own_index = filter.own_index.data();
+      e.reference = filter.reference.data();
+      e.stride = fft.stride();
+      e.sums = w.energies.data();
+      kernel.frame_energies(e);
+      const double scale = 2.0 / static_cast<double>(n);
+      for (std::size_t f = 0; f < count; ++f) {
+        for (std::size_t o = 0; o < outputs; ++o) {
+          Energies& to =
+              out[static_cast<std::size_t>(filter.targets[o / static_cast<std::size_t>(channels_)])][list[first + f]];
+          const double* sums = w.energies.data() + (f * outputs + o) * 6;
+          to.spatial += scale * sums[0];
+          to.target += scale * sums[1];
+          to.interference += scale * sums[2];
+          to.projection += scale * sums[3];
+          to.artefacts += scale * sums[4];
+          to.not_target += scale * sums[5];
+        }
+      }
+    }
+  });
+}
+
+void Projections::evaluate_long(const std::vector<Projected>& signals, const std::vector<Target>& targets,
+                                const std::vector<Filters>& filters, std::pair<std::int64_t, std::int64_t> frame,
+                                std::size_t index, std::vector<std::vector<Energies>>& out) const {
+  int length = 1024;
+  while (length < 8 * taps_) length *= 2;
+  const RealFft fft(length);
+  const auto n = static_cast<std::size_t>(length);
+  const std::size_t size = fft.spectrum_size(), stride = static_cast<std::size_t>(fft.stride());
+  const std::size_t taps = static_cast<std::size_t>(taps_), bins = static_cast<std::size_t>(fft.bins());
+  const std::int64_t edge = taps_ - 1, step = length - edge;
+  const std::int64_t blocks = (frame.second - frame.first + edge + step - 1) / step;
+  constexpr std::int64_t kRun = 32;
+  const std::int64_t runs = (blocks + kRun - 1) / kRun;
+  const auto channels = static_cast<std::size_t>(channels_);
+
+  for (std::size_t p = 0; p < filters.size(); ++p) {
+    const Filters& filter = filters[p];
+    if (filter.outputs == 0 || filter.inputs == 0) continue;
+    const System& system = systems_[p];
+    const auto inputs = static_cast<std::size_t>(filter.inputs), outputs = static_cast<std::size_t>(filter.outputs);
+    const auto own_inputs = static_cast<std::size_t>(filter.own_inputs);
+    AlignedVector joint(filter.joint.size() / taps * size), own(filter.own.size() / taps * size);
+    {
+      AlignedVector x(n), scratch(fft.scratch_size());
+      for (std::size_t i = 0; i < filter.joint.size() / taps + filter.own.size() / taps; ++i) {
+        const bool first = i < filter.joint.size() / taps;
+        const std::size_t r = first ? i : i - filter.joint.size() / taps;
+        std::fill(x.begin(), x.end(), 0.0);
+        std::copy_n((first ? filter.joint : filter.own).data() + r * taps, taps, x.data());
+        fft.forward(x.data(), (first ? joint : own).data() + r * size, scratch.data());
+      }
+    }
+    std::vector<std::vector<Energies>> partial(static_cast<std::size_t>(runs),
+                                               std::vector<Energies>(filter.targets.size()));
+    core::parallel_for(runs, threads_, [&](std::int64_t run) {
+      stop_.check();
+      AlignedVector x(n), scratch(fft.scratch_size()), spectra(inputs * size), product(size);
+      std::vector<double> difference(n), part(n), sums(n), all(n), mine(n);
+      const auto add_filtered = [&](const double* c, const double* s) {
+        for (std::size_t f = 0; f < bins; ++f) {
+          product[f] += c[f] * s[f] - c[stride + f] * s[stride + f];
+          product[stride + f] += c[f] * s[stride + f] + c[stride + f] * s[f];
+        }
+      };
+      for (std::int64_t block = run * kRun; block < std::min(blocks, (run + 1) * kRun); ++block) {
+        const std::int64_t start = frame.first + block * step;  // first output sample
+        // The output runs on for L-1 samples after the frame.
+        const auto valid = static_cast<std::size_t>(std::min(step, frame.second + edge - start));
+        for (std::size_t i = 0; i < inputs; ++i) {
+          std::fill(x.begin(), x.end(), 0.0);
+          for (int stem : system.inputs[i].stems) {
+            const auto& [reference, channel] = active_[static_cast<std::size_t>(stem)];
+            Feed{&references_[static_cast<std::size_t>(reference)], nullptr, channel}.load(
+                start - edge, start - edge + length, frame.first, frame.second, part.data(), difference.data());
+            for (std::size_t t = 0; t < n; ++t) x[t] += part[t];
+          }
+          fft.forward(x.data(), spectra.data() + i * size, scratch.data());
+        }
+        for (std::size_t o = 0; o < outputs; ++o) {
+          const Target& target = targets[static_cast<std::size_t>(filter.targets[o / channels])];
+          const int channel = static_cast<int>(o % channels);
+          std::vector<double> reference(valid, 0.0);
+          for (int stem : problems_[p][static_cast<std::size_t>(target.source)]) {
+            Feed{&references_[static_cast<std::size_t>(stem)], nullptr, channel}.load(
+                start, start + static_cast<std::int64_t>(valid), frame.first, frame.second, part.data(),
+                difference.data());
+            for (std::size_t t = 0; t < valid; ++t) reference[t] += part[t];
+          }
+          std::fill(sums.begin(), sums.end(), 0.0);
+          for (int signal : target.parts) {
+            const Projected& s = signals[static_cast<std::size_t>(signal)];
+            Feed{s.plus, s.minus, channel}.load(start, start + static_cast<std::int64_t>(valid), frame.first,
+                                                frame.second, part.data(), difference.data());
+            for (std::size_t t = 0; t < valid; ++t) sums[t] += part[t];
+          }
+          if (target.subtract)
+            for (std::size_t t = 0; t < valid; ++t) sums[t] -= reference[t];
+          const auto filtered = [&](std::vector<double>& to) {
+            fft.inverse(product.data(), x.data(), scratch.data());
+            for (std::size_t t = 0; t < valid; ++t) to[t] = x[t + static_cast<std::size_t>(edge)] / length;
+          };
+          std::fill(product.begin(), product.end(), 0.0);
+          for (std::size_t i = 0; i < inputs; ++i)
+            add_filtered(joint.data() + (o * inputs + i) * size, spectra.data() + i * size);
+          filtered(all);
+          std::fill(product.begin(), product.end(), 0.0);
+          for (std::size_t i = 0; i < own_inputs; ++i) {
+            const int which = filter.own_index[o * own_inputs + i];
+            if (which >= 0)
+              add_filtered(own.data() + (o * own_inputs + i) * size,
+                           spectra.data() + static_cast<std::size_t>(which) * size);
+          }
+          filtered(mine);
+          Energies& e = partial[static_cast<std::size_t>(run)][o / channels];
+          const auto square = [](double v) { return v * v; };
+          for (std::size_t t = 0; t < valid; ++t) {
+            e.spatial += square(mine[t]);
+            e.target += square(reference[t] + mine[t]);
+            e.interference += square(all[t] - mine[t]);
+            e.projection += square(reference[t] + all[t]);
+            e.artefacts += square(sums[t] - all[t]);
+            e.not_target += square(sums[t] - mine[t]);
+          }
+        }
+      }
+    });
+    for (const auto& run : partial) {
+      for (std::size_t t = 0; t < run.size(); ++t) {
+        Energies& to = out[static_cast<std::size_t>(filter.targets[t])][index];
+        to.spatial += run[t].spatial;
+        to.target += run[t].target;
+        to.interference += run[t].interference;
+        to.projection += run[t].projection;
+        to.artefacts += run[t].artefacts;
+        to.not_target += run[t].not_target;
+      }
+    }
+  }
+}
+
+}  // namespace mss::eval

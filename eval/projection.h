@@ -1,0 +1,94 @@
+// The filters and projections of BSS Eval for one set of references. Internal to mss::eval.
+//
+// In error-signal form: with d = e - s, and s in its own span at delay 0, e_spat = P_j d, e_interf = (P_all - P_j) d
+// and e_artif = d - P_all d, where P_j and P_all project onto the span of the target's (all) channels delayed by 0 …
+// L-1. A problem's sources may be sums of the references (an accompaniment): their correlations and spectra are sums,
+// too.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/stop.h"
+#include "eval/sums.h"
+#include "eval/toeplitz.h"
+
+namespace mss::eval {
+
+/// Energies of one frame and target over samples and channels.
+struct Energies {
+  double spatial = 0;       ///< |e_spat|^2
+  double target = 0;        ///< |s + e_spat|^2
+  double interference = 0;  ///< |e_interf|^2
+  double projection = 0;    ///< |s + e_spat + e_interf|^2
+  double artefacts = 0;     ///< |e_artif|^2
+  double not_target = 0;    ///< |e_interf + e_artif|^2
+};
+
+class Projections {
+ public:
+  /// One source of a problem: indices of the references that it sums.
+  using Parts = std::vector<int>;
+  using Problem = std::vector<Parts>;
+
+  /// References over samples [begin, end). They must outlive the object.
+  Projections(std::vector<Source> references, std::vector<Problem> problems, std::int64_t begin, std::int64_t end,
+              int taps, int threads, core::StopToken stop);
+
+  /// A signal that is projected: estimate - reference, or an estimate alone (`minus` null).
+  struct Projected {
+    const Source* plus = nullptr;
+    const Source* minus = nullptr;
+  };
+  struct Target {
+    int problem = 0;
+    int source = 0;          ///< of the problem
+    std::vector<int> parts;  ///< the signals whose sum is projected
+    bool subtract = false;   ///< the sum is an estimate: take the source away first
+  };
+
+  /// Energies [target][frame] for the frames [start, stop); frames with wanted[frame] == 0 are left at zero.
+  std::vector<std::vector<Energies>> evaluate(const std::vector<Projected>& signals, const std::vector<Target>& targets,
+                                              const std::vector<std::pair<std::int64_t, std::int64_t>>& frames,
+                                              const std::vector<char>& wanted) const;
+
+  /// Filter of a target as [out channel][source][in channel][tap], joint or (with only one source) own; zero channels
+  /// have zero filters. For tests against the golden intermediates: coefficients of the estimate, not of the error.
+  const std::vector<double>& lags() const noexcept { return lags_; }
+
+ private:
+  struct Input {  ///< a channel of a problem's source
+    int source = 0, channel = 0;
+    std::vector<int> stems;  ///< indices into active_
+  };
+  struct System {
+    std::vector<Input> inputs;
+    std::unique_ptr<ToeplitzSystem> joint;             ///< null when no channel sounds
+    std::vector<std::vector<int>> own_inputs;          ///< per source: indices into inputs
+    std::vector<std::unique_ptr<ToeplitzSystem>> own;  ///< per source, null when silent
+  };
+  struct Filters;
+
+  std::vector<double> sub_lags(const std::vector<Input>& inputs) const;
+  std::vector<Filters> solve(const std::vector<Projected>& signals, const std::vector<Target>& targets) const;
+  void evaluate_short(const std::vector<Projected>& signals, const std::vector<Target>& targets,
+                      const std::vector<Filters>& filters,
+                      const std::vector<std::pair<std::int64_t, std::int64_t>>& frames,
+                      const std::vector<std::size_t>& list, std::vector<std::vector<Energies>>& out) const;
+  void evaluate_long(const std::vector<Projected>& signals, const std::vector<Target>& targets,
+                     const std::vector<Filters>& filters, std::pair<std::int64_t, std::int64_t> frame,
+                     std::size_t index, std::vector<std::vector<Energies>>& out) const;
+
+  std::vector<Source> references_;
+  std::vector<Problem> problems_;
+  std::int64_t begin_, end_;
+  int channels_, taps_, threads_;
+  core::StopToken stop_;
+  std::vector<std::pair<int, int>> active_;  ///< (reference, channel) that are not zero throughout
+  std::vector<double> lags_;                 ///< of the active channels
+  std::vector<System> systems_;              ///< per problem
+};
+
+}  // namespace mss::eval
