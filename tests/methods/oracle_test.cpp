@@ -14,6 +14,7 @@
 #include "audio/stft.h"
 #include "core/error.h"
 #include "core/json.h"
+#include "core/parallel.h"
 #include "methods/floors/floors.h"
 #include "methods/registry.h"
 #include "tests/methods/support.h"
@@ -232,6 +233,18 @@ TEST_CASE("oracles give the same bits for any number of threads", "[methods]") {
       CHECK(same_bits(song.separate(spec, options), one));
     }
   }
+}
+
+TEST_CASE("one object serves several callers at once", "[methods]") {
+  const Song song = noisy_song(50000);
+  const auto method = registry().make("irm1");
+  const StemSet alone = song.separate("irm1");
+  std::vector<StemSet> sets(8);
+  core::parallel_for(8, 4, [&](std::int64_t i) {
+    sets[static_cast<std::size_t>(i)] =
+        method->separate(song.mixture, song.names, {song.stems.begin(), song.stems.end()}, {});
+  });
+  for (const StemSet& set : sets) CHECK(same_bits(set, alone));
 }
 
 namespace {
