@@ -1,10 +1,7 @@
 #include "methods/nmf/nmf.h"
 
 #include <cmath>
-#include <numeric>
 
-#include "core/error.h"
-#include "core/rng.h"
 #include "tests/nmf/golden.h"
 
 using namespace mss;
@@ -23,38 +20,6 @@ void check_factors(const Fit<T>& fit, const core::Value& golden) {
   if (const auto* w = golden.find("W"); w != nullptr && w->is_array())
     CHECK(t::relative_difference(t::w_krt(fit.factors), t::numbers(*w)) < tolerance<T>());
   CHECK(t::relative_difference(t::doubles(fit.factors.h), t::numbers(golden.at("H"))) < tolerance<T>());
-}
-
-template <class T>
-std::vector<T> random_v(std::int64_t bins, std::int64_t frames, std::uint64_t seed) {
-  core::Rng rng(seed, 1);
-  std::vector<T> v(static_cast<std::size_t>(bins * frames));
-  for (auto& x : v) {
-    const double u = rng.uniform();
-    x = static_cast<T>(u * u * 3);
-  }
-  return v;
-}
-
-template <class T>
-Factors<T> random_start(std::int64_t bins, std::int64_t frames, int components, int template_frames,
-                        std::uint64_t seed) {
-  core::Rng rng(seed, 2);
-  Factors<T> f(bins, frames, components, template_frames);
-  for (auto& x : f.w) x = static_cast<T>(rng.uniform(0.1, 1.0));
-  for (auto& x : f.h) x = static_cast<T>(rng.uniform(0.1, 1.0));
-  return f;
-}
-
-template <class T>
-bool all_finite(const Factors<T>& f) {
-  for (const T x : f.w) {
-    if (!(x >= 0) || !std::isfinite(x)) return false;
-  }
-  for (const T x : f.h) {
-    if (!(x >= 0) || !std::isfinite(x)) return false;
-  }
-  return true;
 }
 
 }  // namespace
