@@ -41,6 +41,7 @@ struct Request {
   Plan plan;  ///< how to score
   std::string row, estimates_name;
   fs::path out;
+  bool framewise_filters = false, strict = false;
   bool pair_vocals = false;
   bool check_alignment = true;
 };
@@ -233,6 +234,8 @@ Outcome evaluate_pair(const Invocation& invocation, const Request& request, cons
       }
     }
     eval::ScorerOptions options = scorer_options(request.plan);
+    options.framewise_filters = request.framewise_filters;
+    options.strict = request.strict;
     options.threads = threads;
     options.stop = invocation.stop;
     out.scores = score(references, estimates, options);
@@ -406,6 +409,8 @@ Request make_request(const Invocation& invocation) {
   request.plan.hop_s = settings.real("hop_s");
   request.plan.accompaniment = settings.flag("accompaniment");
   request.plan.memory_gb = settings.real("memory_gb");
+  request.framewise_filters = settings.text("mode") == "v3";
+  request.strict = settings.flag("strict");
   request.pair_vocals = settings.flag("museval_vocals");
   request.check_alignment = settings.flag("alignment");
   request.out = settings.text("out");
