@@ -124,7 +124,7 @@ void check_outputs(const Grid<const std::complex<T>>& mixture, const std::vector
 
 /// The kernels only tell that something is wrong; this finds what.
 template <class T>
-void find_bad(const Grid<const std::complex<T>>& mixture, const Sources<T>& sources) {
+void find_bad(const Grid<const std::complex<T>>& mixture, const Sources<T>& sources, std::int64_t first_frame) {
   const auto fine = [](T value) { return std::abs(static_cast<double>(value)) < kLimit; };
   const auto scan = [&](const Grid<const std::complex<T>>& grid, const std::string& what) {
     for (int c = 0; c < grid.channels; ++c) {
@@ -132,7 +132,7 @@ void find_bad(const Grid<const std::complex<T>>& mixture, const Sources<T>& sour
         for (int f = 0; f < grid.bins; ++f) {
           const std::complex<T> x = grid.row(c, n)[f];
           if (fine(x.real()) && fine(x.imag())) continue;
-          bad_value(what, c, n, f, "finite parts below 1e70", fmt::format("{}{:+}i", x.real(), x.imag()));
+          bad_value(what, c, first_frame + n, f, "finite parts below 1e70", fmt::format("{}{:+}i", x.real(), x.imag()));
         }
       }
     }
@@ -146,7 +146,8 @@ void find_bad(const Grid<const std::complex<T>>& mixture, const Sources<T>& sour
         for (int f = 0; f < grid.bins; ++f) {
           const T v = grid.row(c, n)[f];
           if (fine(v) && v >= 0) continue;
-          bad_value(fmt::format("magnitudes of source {}", j), c, n, f, "0 to 1e70", fmt::format("{}", v));
+          bad_value(fmt::format("magnitudes of source {}", j), c, first_frame + n, f, "0 to 1e70",
+                    fmt::format("{}", v));
         }
       }
     }
@@ -198,10 +199,12 @@ void run_apply(Block<T>& block) {
 template <class T>
 class Task {
  public:
-  Task(const Grid<const std::complex<T>>& mixture, const Sources<T>& sources, const Settings& settings)
+  Task(const Grid<const std::complex<T>>& mixture, const Sources<T>& sources, const Settings& settings,
+       std::int64_t first_frame)
       : mixture_(mixture),
         sources_(sources),
         settings_(settings),
+        first_frame_(first_frame),
         layout_{mixture.channels, output_count(sources.count(), settings), mixture.bins} {}
 
   const Layout& layout() const { return layout_; }
@@ -335,13 +338,14 @@ class Task {
   }
 
   [[noreturn]] void report_bad() const {
-    find_bad(mixture_, sources_);
+    find_bad(mixture_, sources_, first_frame_);
     throw Error(Code::internal, "wiener filter", "a check failed for values that are in range");
   }
 
   const Grid<const std::complex<T>>& mixture_;
   const Sources<T>& sources_;
   const Settings& settings_;
+  std::int64_t first_frame_;
   Layout layout_;
 };
 
@@ -437,7 +441,7 @@ void filter(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
   check_outputs(mixture, out, output_count(sources.count(), settings));
   if (mixture.frames == 0) return;
   threads = core::resolve_threads(threads);
-  const Task<T> task(mixture, sources, settings);
+  const Task<T> task(mixture, sources, settings, 0);
   const Layout& layout = task.layout();
   const std::vector<Window> windows = plan_windows(mixture.frames, settings);
   std::vector<double> scales;
@@ -466,12 +470,12 @@ void filter(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
 }
 
 template <class T>
-Model Model::fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources, const Settings& settings,
-                 int threads) {
+Model Model::fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources, const Settings& settings, int threads,
+                 std::int64_t first_frame) {
   settings.check();
   check_shapes(mixture, sources);
   threads = core::resolve_threads(threads);
-  const Task<T> task(mixture, sources, settings);
+  const Task<T> task(mixture, sources, settings, first_frame);
   const Layout& layout = task.layout();
   Model model;
   model.settings_ = settings;
@@ -493,7 +497,7 @@ Model Model::fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
 template <class T>
 void Model::apply(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
                   const std::vector<Grid<std::complex<T>>>& out, std::span<const double> frame_weights, bool add,
-                  int threads) const {
+                  int threads, std::int64_t first_frame) const {
   check_shapes(mixture, sources);
   check_outputs(mixture, out, output_count(sources.count(), settings_));
   if (mixture.channels != channels_ || sources.count() != sources_ || mixture.bins != bins_) {
@@ -507,7 +511,7 @@ void Model::apply(Grid<const std::complex<T>> mixture, const Sources<T>& sources
   }
   if (mixture.frames == 0) return;
   threads = core::resolve_threads(threads);
-  const Task<T> task(mixture, sources, settings_);
+  const Task<T> task(mixture, sources, settings_, first_frame);
   const Layout& layout = task.layout();
   std::vector<Worker<T>> workers(static_cast<std::size_t>(threads));
   core::parallel_for_worker(layout.blocks(), threads, [&](std::int64_t item, int worker_index) {
@@ -606,7 +610,7 @@ struct Stream<T>::Impl {
     const auto part = grid<const std::complex<T>>(mixture.data(), frames).slice(first, count);
     std::span<const double> w;
     if (!weights.empty()) w = std::span(weights).subspan(static_cast<std::size_t>(first_weight), count);
-    model.apply<T>(part, sources().slice(first, count), out, w, add, threads);
+    model.apply<T>(part, sources().slice(first, count), out, w, add, threads, first_frame + first);
   }
 
   void send(std::int64_t first, std::int64_t count) {
@@ -644,7 +648,8 @@ struct Stream<T>::Impl {
   }
 
   void window(bool last) {
-    Model model = Model::fit<T>(grid<const std::complex<T>>(mixture.data(), frames), sources(), settings, threads);
+    Model model =
+        Model::fit<T>(grid<const std::complex<T>>(mixture.data(), frames), sources(), settings, threads, first_frame);
     const std::int64_t end = last ? frames : frames - overlap;
     release(&model, end);
     drop(end);
@@ -760,15 +765,16 @@ std::vector<std::vector<T>> residual_model(Grid<const std::complex<T>> mixture,
   return result;
 }
 
-#define MSS_WIENER_INSTANTIATE(T)                                                                                     \
-  template struct Sources<T>;                                                                                         \
-  template class Stream<T>;                                                                                           \
-  template void filter<T>(Grid<const std::complex<T>>, const Sources<T>&, const std::vector<Grid<std::complex<T>>>&,  \
-                          const Settings&, int);                                                                      \
-  template Model Model::fit<T>(Grid<const std::complex<T>>, const Sources<T>&, const Settings&, int);                 \
-  template void Model::apply<T>(Grid<const std::complex<T>>, const Sources<T>&,                                       \
-                                const std::vector<Grid<std::complex<T>>>&, std::span<const double>, bool, int) const; \
-  template std::vector<std::vector<T>> residual_model<T>(Grid<const std::complex<T>>,                                 \
+#define MSS_WIENER_INSTANTIATE(T)                                                                                    \
+  template struct Sources<T>;                                                                                        \
+  template class Stream<T>;                                                                                          \
+  template void filter<T>(Grid<const std::complex<T>>, const Sources<T>&, const std::vector<Grid<std::complex<T>>>&, \
+                          const Settings&, int);                                                                     \
+  template Model Model::fit<T>(Grid<const std::complex<T>>, const Sources<T>&, const Settings&, int, std::int64_t);  \
+  template void Model::apply<T>(Grid<const std::complex<T>>, const Sources<T>&,                                      \
+                                const std::vector<Grid<std::complex<T>>>&, std::span<const double>, bool, int,       \
+                                std::int64_t) const;                                                                 \
+  template std::vector<std::vector<T>> residual_model<T>(Grid<const std::complex<T>>,                                \
                                                          const std::vector<Grid<const T>>&, double, bool);
 
 MSS_WIENER_INSTANTIATE(float)

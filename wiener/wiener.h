@@ -122,14 +122,15 @@ void filter(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
 class Model {
  public:
   /// Estimates them from a window. With iterations = 0 the model is empty, and apply() gives the initial estimates.
+  /// `first_frame` is added to the frame number in error messages.
   template <class T>
   static Model fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources, const Settings& settings,
-                   int threads = 1);
+                   int threads = 1, std::int64_t first_frame = 0);
   /// Filters frames with them: out = w(n) y, or out += w(n) y; empty weights are 1.
   template <class T>
   void apply(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
              const std::vector<Grid<std::complex<T>>>& out, std::span<const double> frame_weights, bool add,
-             int threads = 1) const;
+             int threads = 1, std::int64_t first_frame = 0) const;
   /// Entry (a, b) of R_j(f) that iteration `step` (from 0) uses, as regularised in clean mode; scale-free.
   std::complex<double> covariance(int step, int source, int bin, int a, int b) const;
 
