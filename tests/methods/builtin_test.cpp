@@ -1,0 +1,108 @@
+// What holds for every method that the program lists, whoever wrote it.
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "harness/builtin_methods.h"
+#include "methods/registry.h"
+#include "tests/methods/support.h"
+#include "tests/support/catch.h"
+
+namespace mss::methods {
+namespace {
+
+using tests::check_error;
+using tests::noise;
+using tests::same_bits;
+
+/// Small settings for methods whose defaults would take long.
+std::string quick(const MethodEntry& entry) {
+  for (const core::Param& param : entry.params) {
+    if (param.name == "iterations") return entry.name + ":iterations=2";
+  }
+  return entry.name;
+}
+
+StemSet separate(const Separator& method, const audio::AudioBuffer& a, const audio::AudioBuffer& b, int threads = 1) {
+  audio::AudioBuffer mixture = a;
+  audio::add_to(mixture.span(), b);
+  Options options;
+  options.threads = threads;
+  options.targets = {"a", "b"};
+  return method.separate(mixture, {"a", "b"}, {a, b}, options);
+}
+
+}  // namespace
+
+TEST_CASE("the built-in methods are described, and their specs canonical", "[methods]") {
+  const Registry& registry = harness::builtin_methods();
+  std::set<std::string> names;
+  for (const MethodEntry& entry : registry.methods()) {
+    CAPTURE(entry.name);
+    names.insert(entry.name);
+    CHECK_FALSE(entry.summary.empty());
+    const std::set<std::string> families{"floor", "oracle", "classic", "network"};
+    CHECK(families.count(entry.family) == 1);
+    for (const core::Param& param : entry.params) {
+      CAPTURE(param.name);
+      CHECK_FALSE(param.help.empty());
+    }
+    if (!entry.unavailable.empty()) {
+      check_error(Code::unsupported, {entry.name.c_str(), entry.unavailable.c_str()},
+                  [&] { registry.make(entry.name); });
+      continue;
+    }
+    const auto made = registry.make(entry.name);
+    CHECK(made->info().spec == registry.canonical(entry.name));
+    CHECK(registry.canonical(made->info().spec) == made->info().spec);
+    CHECK(made->info().resolved_options.is_object());
+    for (const core::Param& param : entry.params) {
+      CAPTURE(param.name);
+      CHECK(made->info().resolved_options.find(param.name) != nullptr);
+    }
+  }
+  for (const char* name : {"silence", "mixture", "mixture-over-j", "irm1", "irm2", "ibm1", "ibm2", "nmf"}) {
+    CHECK(names.count(name) == 1);
+  }
+  for (const char* name : {"umx", "xumx", "demucs", "bsrnn"}) {
+    check_error(Code::unsupported, {name, "LibTorch"}, [&] { registry.make(name); });
+  }
+}
+
+TEST_CASE("every built-in method takes any rate, channels and length, and silence", "[methods]") {
+  const Registry& registry = harness::builtin_methods();
+  struct Format {
+    int channels, rate_hz;
+    std::int64_t samples;
+  };
+  for (const MethodEntry& entry : registry.methods()) {
+    if (!entry.unavailable.empty()) continue;
+    const auto method = registry.make(quick(entry));
+    for (const Format f :
+         {Format{2, 44100, 22050}, Format{1, 8000, 4001}, Format{2, 44100, 1}, Format{1, 48000, 700}}) {
+      CAPTURE(entry.name, f.channels, f.rate_hz, f.samples);
+      const audio::AudioBuffer a = noise(f.channels, f.samples, f.rate_hz, 80);
+      const audio::AudioBuffer b = tests::sine(f.channels, f.samples, f.rate_hz, 440, 0.3);
+      const StemSet set = separate(*method, a, b);
+      CHECK(set.names == method->targets_for({"a", "b"}));
+      for (const auto& stem : set.audio) CHECK(audio::same_shape(stem, a));
+      const audio::AudioBuffer quiet(f.channels, f.samples, f.rate_hz);
+      for (const auto& stem : separate(*method, quiet, quiet).audio) CHECK(audio::is_silent(stem));
+    }
+  }
+}
+
+TEST_CASE("every built-in method gives the same bits for any number of threads", "[methods]") {
+  const Registry& registry = harness::builtin_methods();
+  const audio::AudioBuffer a = noise(2, 40000, 44100, 81);
+  const audio::AudioBuffer b = tests::sine(2, 40000, 44100, 440, 0.3);
+  for (const MethodEntry& entry : registry.methods()) {
+    if (!entry.unavailable.empty()) continue;
+    CAPTURE(entry.name);
+    const auto method = registry.make(quick(entry));
+    CHECK(same_bits(separate(*method, a, b, 1), separate(*method, a, b, 3)));
+  }
+}
+
+}  // namespace mss::methods
