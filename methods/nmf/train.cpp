@@ -1,0 +1,252 @@
+#include "methods/nmf/train.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <utility>
+
+#include "audio/resample.h"
+#include "audio/stream.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/rng.h"
+#include "core/version.h"
+#include "methods/nmf/nmf.h"
+
+namespace mss::methods::nmf {
+namespace {
+
+using Index = std::int64_t;
+constexpr std::uint32_t kDrawStream = 0x6e6d6644, kStartStream = 0x6e6d6653;
+constexpr Index kBlockSamples = 1 << 16, kUnitFrames = 64;
+
+std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
+
+/// use(channel, frame, spectrum) for every frame of every channel.
+template <class Use>
+void for_each_frame(const audio::AudioBuffer& x, const audio::StftSpec& spec, const core::StopToken& stop,
+                    const Use& use) {
+  audio::StreamingStft stft(spec, x.channels());
+  Index first = 0;
+  const auto take = [&](const audio::Spectrogram<float>& block) {
+    for (int c = 0; c < x.channels(); ++c) {
+      for (Index n = 0; n < block.frames(); ++n) use(c, first + n, block.at(c, n));
+    }
+    first += block.frames();
+  };
+  for (Index begin = 0; begin < x.samples(); begin += kBlockSamples) {
+    stop.check();
+    take(stft.push(x.view().slice(begin, std::min(kBlockSamples, x.samples() - begin))));
+  }
+  take(stft.finish());
+}
+
+/// Magnitude spectra of one target, frame after frame.
+struct Frames {
+  std::vector<float> values;
+  Index count = 0;
+};
+
+class Trainer {
+ public:
+  Trainer(const std::vector<TrainTrack>& tracks, const TrainOptions& options, Index targets)
+      : tracks_(tracks), options_(options), total_(targets * (static_cast<Index>(tracks.size()) + options.iterations)) {
+    spec_.fft_size = options.stft.fft_size;
+    spec_.hop_samples = options.stft.hop_samples;
+    unit_ = options.template_frames > 1 ? std::max<Index>(kUnitFrames, options.template_frames) : 1;
+  }
+
+  const audio::StftSpec& spec() const { return spec_; }
+
+  DictionaryPart learn(const std::string& target, Index& frames_used) {
+    const Frames frames = collect(target);
+    frames_used = frames.count;
+    const Index bins = spec_.bins();
+    double sum = 0;
+    for (const float x : frames.values) sum += static_cast<double>(x);
+    if (!(sum > 0)) {
+      throw Error({Code::dataset, "target '" + target + "'", "silent in every training track",
+                   "at least one audible frame", fmt::format("{} tracks without", tracks_.size()),
+                   "choose targets that the tracks have"});
+    }
+    const auto scale =
+        static_cast<float>(std::ldexp(1.0, -std::ilogb(sum / static_cast<double>(frames.values.size()))));
+    std::vector<float> v(frames.values.size());
+    for (Index n = 0; n < frames.count; ++n) {
+      for (Index k = 0; k < bins; ++k) v[sz(k * frames.count + n)] = scale * frames.values[sz(n * bins + k)];
+    }
+    Factors<float> start = start_values(target, frames, scale);
+    FitOptions<float> o;
+    o.iterations = options_.iterations;
+    o.beta = options_.beta;
+    o.sparsity = options_.sparsity;
+    o.threads = options_.threads;
+    o.stop = options_.stop;
+    o.segment_frames = unit_ > 1 ? unit_ : 0;
+    o.progress = [&](int) { step(target); };
+    const Factors<float> learned =
+        fit<float>({v.data(), bins, frames.count, frames.count}, std::move(start), o).factors;
+    return living(target, learned);
+  }
+
+ private:
+  void step(const std::string& target) {
+    ++done_;
+    if (options_.progress) options_.progress(done_, total_, target);
+  }
+
+  audio::AudioBuffer load(const TrainTrack& track, const std::string& target) const {
+    try {
+      audio::AudioBuffer x = track.load(target);
+      if (x.empty() || x.rate_hz() == options_.rate_hz) return x;
+      audio::ViewSource source(x.view());
+      return audio::read_all(*audio::resample(source, options_.rate_hz));
+    } catch (const Error& e) {
+      throw e.with_context("track '" + track.name + "'");
+    }
+  }
+
+  Frames collect(const std::string& target) {
+    const Index bins = spec_.bins();
+    const Index share =
+        (options_.max_frames + static_cast<Index>(tracks_.size()) - 1) / static_cast<Index>(tracks_.size());
+    const Index units_per_track = std::max<Index>(1, share / unit_);
+    // The draw depends on the target's name, not on its place among the targets.
+    const std::uint64_t seed = options_.seed ^ core::fnv1a64(target);
+    Frames out;
+    for (std::size_t i = 0; i < tracks_.size(); ++i) {
+      const audio::AudioBuffer x = load(tracks_[i], target);
+      if (!x.empty() && !audio::is_silent(x.view())) {
+        const Index frames = audio::Stft<float>(spec_).frames(x.samples());
+        const Index units = frames / unit_;
+        std::vector<double> level(sz(units * x.channels()), 0.0);
+        for_each_frame(x, spec_, options_.stop, [&](int c, Index n, const std::complex<float>* z) {
+          if (n / unit_ >= units) return;
+          double energy = 0;
+          for (Index k = 0; k < bins; ++k) energy += static_cast<double>(std::norm(z[k]));
+          double& loudest = level[sz(c * units + n / unit_)];
+          loudest = std::max(loudest, energy);
+        });
+        const double threshold =
+            (level.empty() ? 0.0 : *std::ranges::max_element(level)) * std::pow(10.0, -options_.silence_db / 10.0);
+        std::vector<Index> audible;
+        for (Index u = 0; u < static_cast<Index>(level.size()); ++u) {
+          if (level[sz(u)] > 0 && level[sz(u)] >= threshold) audible.push_back(u);
+        }
+        // Fisher-Yates for the first of them, then back into the order of time.
+        core::Rng rng(seed, kDrawStream, static_cast<std::uint32_t>(i));
+        const Index wanted = std::min<Index>(units_per_track, static_cast<Index>(audible.size()));
+        for (Index j = 0; j < wanted; ++j) {
+          const Index left = static_cast<Index>(audible.size()) - j;
+          std::swap(audible[sz(j)], audible[sz(j + rng.below(static_cast<std::uint32_t>(left)))]);
+        }
+        audible.resize(sz(wanted));
+        std::ranges::sort(audible);
+        std::vector<Index> place(level.size(), -1);
+        for (Index j = 0; j < wanted; ++j) place[sz(audible[sz(j)])] = out.count + j * unit_;
+        out.values.resize(out.values.size() + sz(wanted * unit_ * bins));
+        for_each_frame(x, spec_, options_.stop, [&](int c, Index n, const std::complex<float>* z) {
+          if (n / unit_ >= units) return;
+          const Index at = place[sz(c * units + n / unit_)];
+          if (at < 0) return;
+          float* frame = out.values.data() + (at + n % unit_) * bins;
+          for (Index k = 0; k < bins; ++k) frame[k] = std::sqrt(std::norm(z[k]));
+        });
+        out.count += wanted * unit_;
+      }
+      step(target);
+    }
+    return out;
+  }
+
+  Factors<float> start_values(const std::string& target, const Frames& frames, float scale) const {
+    const Index bins = spec_.bins();
+    const int components = options_.components, length = options_.template_frames;
+    core::Rng rng(options_.seed ^ core::fnv1a64(target), kStartStream);
+    Factors<float> start(bins, frames.count, components, length);
+    double total = 0;
+    for (const float x : frames.values) total += static_cast<double>(x) * static_cast<double>(scale);
+    for (int r = 0; r < components; ++r) {
+      std::vector<double> w(sz(bins * length));
+      double sum = 0;
+      if (length == 1) {
+        const float* frame = frames.values.data() + rng.below(static_cast<std::uint32_t>(frames.count)) * bins;
+        double mean = 0;
+        for (Index k = 0; k < bins; ++k) mean += static_cast<double>(frame[k]) / static_cast<double>(bins);
+        // Noise, so that two components that drew one frame part ways.
+        for (Index k = 0; k < bins; ++k)
+          w[sz(k)] = static_cast<double>(frame[k]) * rng.uniform(0.8, 1.2) + 1e-3 * mean + 1e-30;
+      } else {
+        for (double& x : w) x = rng.uniform(0.01, 1.0);
+      }
+      for (const double x : w) sum += x;
+      for (Index i = 0; i < bins * length; ++i) start.w[sz(i * components + r)] = static_cast<float>(w[sz(i)] / sum);
+      const double level = total / static_cast<double>(frames.count * components);
+      for (Index m = 0; m < frames.count; ++m) start.h_at(r, m) = static_cast<float>(level * rng.uniform(0.5, 1.5));
+    }
+    return start;
+  }
+
+  static DictionaryPart living(const std::string& target, const Factors<float>& f) {
+    std::vector<int> alive;
+    for (int r = 0; r < f.components; ++r) {
+      double sum = 0, use = 0;
+      for (std::size_t i = sz(r); i < f.w.size(); i += sz(f.components)) sum += static_cast<double>(f.w[i]);
+      for (Index m = 0; m < f.frames; ++m) use += static_cast<double>(f.h_at(r, m));
+      if (sum > 0 && use > 0) alive.push_back(r);
+    }
+    DictionaryPart part;
+    part.target = target;
+    part.components = static_cast<int>(alive.size());
+    for (Index i = 0; i < f.bins * f.template_frames; ++i) {
+      for (const int r : alive) part.w.push_back(f.w[sz(i * f.components + r)]);
+    }
+    return part;
+  }
+
+  const std::vector<TrainTrack>& tracks_;
+  const TrainOptions& options_;
+  audio::StftSpec spec_;
+  Index unit_ = 1, done_ = 0, total_ = 0;
+};
+
+}  // namespace
+
+Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::vector<std::string>& targets,
+                            const TrainOptions& options) {
+  const auto bad = [](const char* what) { throw Error(Code::invalid_argument, "NMF training", what); };
+  if (tracks.empty()) bad("no tracks");
+  if (targets.empty()) bad("no targets");
+  if (options.components < 1 || options.template_frames < 1 || options.iterations < 0 || options.max_frames < 1 ||
+      options.rate_hz < 1 || !(options.silence_db > 0) || !(options.sparsity >= 0) || !std::isfinite(options.beta)) {
+    bad("parameters out of range");
+  }
+  Trainer trainer(tracks, options, static_cast<Index>(targets.size()));
+  Dictionary d;
+  d.rate_hz = options.rate_hz;
+  d.stft = trainer.spec();
+  d.template_frames = options.template_frames;
+  d.beta = options.beta;
+  core::Value frames = core::Value::object();
+  for (const auto& target : targets) {
+    Index used = 0;
+    d.parts.push_back(trainer.learn(target, used));
+    frames[target] = core::Value(used);
+  }
+  core::Value names = core::Value::array();
+  for (const auto& track : tracks) names.push_back(core::Value(track.name));
+  d.provenance["tracks"] = core::dump_json(names);
+  d.provenance["frames"] = core::dump_json(frames);
+  d.provenance["seed"] = fmt::format("{}", options.seed);
+  d.provenance["iterations"] = fmt::format("{}", options.iterations);
+  d.provenance["components"] = fmt::format("{}", options.components);
+  d.provenance["sparsity"] = core::format_real(options.sparsity);
+  d.provenance["silence_db"] = core::format_real(options.silence_db);
+  d.provenance["program"] = "mssbench " + core::version();
+  return d;
+}
+
+}  // namespace mss::methods::nmf

@@ -1,0 +1,58 @@
+// Learning dictionaries from isolated stems (docs/nmf.md, "Learned dictionaries").
+//
+// Per target: the magnitude frames of every track's stem, both channels as separate columns, are thinned and fitted by
+// clean KL (or beta) NMF; the templates are the target's part of the dictionary. Tracks are loaded one after another
+// and twice (levels first, then the frames that were drawn), so that memory is one stem plus max_frames spectra,
+// whatever the number of tracks:
+//   * a unit is one frame, or 64 consecutive frames where templates are longer than one;
+//   * units whose loudest frame is more than `silence_db` below the track's loudest are left out;
+//   * of the rest every track gives up to ceil(max_frames / tracks) frames, drawn without replacement from (seed,
+//   target, track).
+// Start values: templates are drawn frames (random numbers where T > 1), lifted off zero by a thousandth of their mean.
+// The result is a function of (tracks, options), the same bits for any number of threads. Components that die are left
+// out.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "audio/buffer.h"
+#include "core/stop.h"
+#include "methods/nmf/dictionary.h"
+
+namespace mss::methods::nmf {
+
+struct TrainTrack {
+  std::string name;
+  /// The track's isolated stem; an empty buffer where it has none. Any rate (converted to TrainOptions::rate_hz) and
+  /// number of channels.
+  std::function<audio::AudioBuffer(const std::string& target)> load;
+};
+
+struct TrainOptions {
+  int rate_hz = 44100;
+  audio::StftSpec stft;  ///< fft_size and hop_samples count; the rest is the dictionary's fixed form
+  int components = 50;   ///< per target
+  int template_frames = 1;
+  int iterations = 200;
+  double beta = 1.0;
+  double sparsity = 0.0;
+  double silence_db = 40.0;
+  std::int64_t max_frames = 50000;  ///< per target
+  std::uint64_t seed = 0;
+  int threads = 1;
+  core::StopToken stop;
+  /// `done` of `total` steps: loads and iterations of all targets.
+  std::function<void(std::int64_t done, std::int64_t total, const std::string& target)> progress;
+};
+
+/// Provenance gets seed, iterations, components asked for, number of tracks and of frames per target, the track names
+/// and the program's version. Throws Error(invalid_argument) for no tracks, no targets or parameters out of range,
+/// Error(dataset) for a target that is silent in all tracks, and what the loaders throw, with the track's name before
+/// it.
+Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::vector<std::string>& targets,
+                            const TrainOptions& options);
+
+}  // namespace mss::methods::nmf
