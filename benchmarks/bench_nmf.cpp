@@ -71,10 +71,14 @@ void Nmfd(benchmark::State& state, Update update) {
   const double products = update == Update::clean ? 4 : 3;
   report_flops(state, 2.0 * products * kBins * kFrames * kComponents * kTemplate * kIterations);
 }
-BENCHMARK_CAPTURE(Nmfd<float>, toolbox_float, Update::toolbox_nmfd)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Nmfd<double>, toolbox_double, Update::toolbox_nmfd)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Nmfd<float>, clean_float, Update::clean)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Nmfd<double>, clean_double, Update::clean)->Unit(benchmark::kMillisecond);
+void NmfdToolboxFloat(benchmark::State& state) { Nmfd<float>(state, Update::toolbox_nmfd); }
+void NmfdToolboxDouble(benchmark::State& state) { Nmfd<double>(state, Update::toolbox_nmfd); }
+void NmfdCleanFloat(benchmark::State& state) { Nmfd<float>(state, Update::clean); }
+void NmfdCleanDouble(benchmark::State& state) { Nmfd<double>(state, Update::clean); }
+BENCHMARK(NmfdToolboxFloat)->Unit(benchmark::kMillisecond);
+BENCHMARK(NmfdToolboxDouble)->Unit(benchmark::kMillisecond);
+BENCHMARK(NmfdCleanFloat)->Unit(benchmark::kMillisecond);
+BENCHMARK(NmfdCleanDouble)->Unit(benchmark::kMillisecond);
 
 /// Plain KL-NMF, `components` in the argument, 10 iterations.
 void Nmf(benchmark::State& state) {
