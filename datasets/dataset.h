@@ -118,8 +118,7 @@ std::vector<double> levels_db(audio::AudioView mixture);
 
 /// Two level vectors of the same song? Median absolute difference over the common length, seconds that are silent (-100
 /// dB or less) in both left out, at most `tolerance_db`. False when nothing is left to compare.
-/// Recoding moves a level by some hundredths of a dB; different songs of one kind come as near as 0.3 dB
-/// (docs/datasets.md).
+/// Recoding moves a level by less than 0.1 dB; different songs come as near as 0.3 dB (docs/datasets.md).
 bool similar_levels(const std::vector<double>& a, const std::vector<double>& b, double tolerance_db = 0.25);
 
 /// MUSDB18's published facts (configs of musdb, SiSEC 2018, LFS pointers; docs/datasets.md).
