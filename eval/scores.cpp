@@ -73,7 +73,7 @@ double nan_median(const std::vector<double>& values) {
   const std::size_t middle = kept.size() / 2;
   std::nth_element(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(middle), kept.end());
   const double upper = kept[middle];
-  if (kept.size() % 2 == 1) return upper;
+  if (kept.size() % 2 == 1) return upper + 0.0;  // -0 becomes 0, as in NumPy's median
   const double lower = *std::max_element(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(middle));
   return 0.5 * (lower + upper);
 }

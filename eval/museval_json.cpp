@@ -1,0 +1,211 @@
+#include "eval/museval_json.h"
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/json.h"
+
+namespace mss::eval {
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+const std::vector<double>* find_series(const TargetScores& target, std::string_view metric) {
+  for (const FrameSeries& f : target.frames)
+    if (f.metric == metric) return &f.values;
+  return nullptr;
+}
+
+MusevalTarget convert(const TargetScores& target, const Scores& scores) {
+  MusevalTarget out;
+  out.name = target.target;
+  const auto* sdr = find_series(target, "SDR");
+  const auto* isr = find_series(target, "ISR");
+  const auto* sir = find_series(target, "SIR");
+  const auto* sar = find_series(target, "SAR");
+  for (std::size_t t = 0; t < static_cast<std::size_t>(scores.frames); ++t) {
+    const auto at = [t](const std::vector<double>* v) { return v != nullptr && t < v->size() ? (*v)[t] : kNan; };
+    out.frames.push_back({static_cast<double>(t) * scores.hop_s, scores.window_s, at(sdr), at(isr), at(sir), at(sar)});
+  }
+  return out;
+}
+
+/// JSON string as Python's json.dumps writes it (ASCII only).
+std::string quoted(std::string_view text, std::string_view where) {
+  std::string out = "\"";
+  for (std::size_t i = 0; i < text.size();) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c < 0x80) {
+      ++i;
+      switch (c) {
+        case '"':
+          out += "\\\"";
+          break;
+        case '\\':
+          out += "\\\\";
+          break;
+        case '\n':
+          out += "\\n";
+          break;
+        case '\r':
+          out += "\\r";
+          break;
+        case '\t':
+          out += "\\t";
+          break;
+        case '\b':
+          out += "\\b";
+          break;
+        case '\f':
+          out += "\\f";
+          break;
+        default:
+          if (c < 0x20) {
+            out += fmt::format("\\u{:04x}", c);
+          } else {
+            out += static_cast<char>(c);
+          }
+      }
+      continue;
+    }
+    const int length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
+    if (length == 0 || i + static_cast<std::size_t>(length) > text.size()) {
+      throw Error(Code::invalid_argument, std::string(where), "name is not valid UTF-8");
+    }
+    std::uint32_t code = c & (0x7fu >> length);
+    for (int k = 1; k < length; ++k)
+      code = (code << 6) | (static_cast<unsigned char>(text[i + static_cast<std::size_t>(k)]) & 0x3fu);
+    i += static_cast<std::size_t>(length);
+    if (code >= 0x10000) {
+      code -= 0x10000;
+      out += fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + (code >> 10), 0xdc00 + (code & 0x3ff));
+    } else {
+      out += fmt::format("\\u{:04x}", code);
+    }
+  }
+  return out + "\"";
+}
+
+/// Python's repr of a float: shortest text that reads back, exponents from 1e16 on.
+std::string python_float(double x) {
+  if (std::isnan(x)) return "NaN";
+  if (std::isinf(x)) return x > 0 ? "Infinity" : "-Infinity";
+  const double size = std::abs(x);
+  if (x == 0 || (size >= 1e-4 && size < 1e16)) {
+    std::string text = fmt::format("{}", x);
+    // fmt may choose an exponent where Python does not.
+    if (text.find('e') != std::string::npos) text = fmt::format("{:.0f}", x);
+    if (text.find('.') == std::string::npos) text += ".0";
+    return text;
+  }
+  return core::format_real(x);
+}
+
+double metric_value(const core::Value& metrics, std::string_view name, const std::string& where) {
+  const core::Value* v = metrics.find(name);
+  if (v == nullptr || v->is_null()) return kNan;
+  if (!v->is_number()) throw Error(Code::format, where, fmt::format("'{}' is no number", name));
+  return v->as_real();
+}
+
+}  // namespace
+
+std::string five_decimals_text(double x) {
+  if (!std::isfinite(x)) return "NaN";
+  // glibc prints the exact binary value correctly rounded, half to even, which is Decimal's rule.
+  char buffer[400];
+  std::snprintf(buffer, sizeof buffer, "%.5f", x);
+  return buffer;
+}
+
+double five_decimals(double x) {
+  if (!std::isfinite(x)) return kNan;
+  return std::strtod(five_decimals_text(x).c_str(), nullptr);
+}
+
+MusevalTrack museval_track(const std::vector<Scores>& scores, const MusevalOptions& options) {
+  MusevalTrack track;
+  if (scores.empty()) return track;
+  for (const TargetScores& target : scores.front().targets) {
+    if (target.silent_reference) continue;
+    if (options.vocals_from_accompaniment_problem && target.target == "vocals" && scores.size() > 1) continue;
+    track.targets.push_back(convert(target, scores.front()));
+  }
+  for (std::size_t p = 1; p < scores.size(); ++p) {
+    for (const TargetScores& target : scores[p].targets) {
+      if (target.silent_reference) continue;
+      if (target.target == "vocals" && !options.vocals_from_accompaniment_problem) continue;
+      track.targets.push_back(convert(target, scores[p]));
+    }
+  }
+  return track;
+}
+
+std::string to_museval_json(const MusevalTrack& track) {
+  std::string out = "{\n  \"targets\": [";
+  for (std::size_t j = 0; j < track.targets.size(); ++j) {
+    const MusevalTarget& target = track.targets[j];
+    out += j == 0 ? "\n" : ",\n";
+    out += "    {\n      \"name\": " + quoted(target.name, "museval JSON") + ",\n      \"frames\": [";
+    for (std::size_t t = 0; t < target.frames.size(); ++t) {
+      const MusevalFrame& f = target.frames[t];
+      out += t == 0 ? "\n" : ",\n";
+      out += fmt::format(
+          "        {{\n          \"time\": {},\n          \"duration\": {},\n          \"metrics\": {{\n"
+          "            \"SDR\": {},\n            \"SIR\": {},\n            \"SAR\": {},\n            \"ISR\": {}\n"
+          "          }}\n        }}",
+          python_float(f.time_s), python_float(f.duration_s), five_decimals_text(f.sdr), five_decimals_text(f.sir),
+          five_decimals_text(f.sar), five_decimals_text(f.isr));
+    }
+    out += target.frames.empty() ? "]\n    }" : "\n      ]\n    }";
+  }
+  out += track.targets.empty() ? "]" : "\n  ]";
+  out += ",\n  \"museval_version\": " + quoted(track.version, "museval JSON") + "\n}";
+  return out;
+}
+
+void write_museval_json(const std::filesystem::path& path, const MusevalTrack& track) {
+  core::write_file_atomic(path, to_museval_json(track));
+}
+
+MusevalTrack parse_museval_json(std::string_view text, std::string_view name) {
+  const std::string file(name);
+  const core::Value root = core::parse_json(text, name, {.allow_nan_tokens = true});
+  const auto fail = [&](const std::string& what) { return Error(Code::format, file, what); };
+  if (!root.is_object()) throw fail("not a museval score file: no object");
+  const core::Value* targets = root.find("targets");
+  if (targets == nullptr || !targets->is_array()) throw fail("not a museval score file: no list 'targets'");
+  MusevalTrack track;
+  const core::Value* version = root.find("museval_version");
+  track.version = version != nullptr && version->is_string() ? version->as_string() : std::string();
+  for (const core::Value& t : targets->as_array()) {
+    MusevalTarget target;
+    const core::Value* target_name = t.find("name");
+    const core::Value* frames = t.find("frames");
+    if (target_name == nullptr || !target_name->is_string()) throw fail("target without a name");
+    target.name = target_name->as_string();
+    if (frames == nullptr || !frames->is_array()) throw fail("target '" + target.name + "' without a list 'frames'");
+    for (const core::Value& f : frames->as_array()) {
+      const std::string where = fmt::format("{}: target '{}', frame {}", file, target.name, target.frames.size());
+      const core::Value* metrics = f.find("metrics");
+      if (metrics == nullptr || !metrics->is_object()) throw Error(Code::format, where, "no object 'metrics'");
+      target.frames.push_back({metric_value(f, "time", where), metric_value(f, "duration", where),
+                               metric_value(*metrics, "SDR", where), metric_value(*metrics, "ISR", where),
+                               metric_value(*metrics, "SIR", where), metric_value(*metrics, "SAR", where)});
+    }
+    track.targets.push_back(std::move(target));
+  }
+  return track;
+}
+
+MusevalTrack read_museval_json(const std::filesystem::path& path) {
+  return parse_museval_json(core::read_text_file(path), path.string());
+}
+
+}  // namespace mss::eval
