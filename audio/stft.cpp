@@ -100,7 +100,7 @@ struct PlanPair {
 /// Plans live as long as the process: sizes are few, and every object shares them.
 template <class T>
 PlanPair<T> plans(int fft_size) {
-  static std::map<int, PlanPair<T>> cache;
+  static auto& cache = *new std::map<int, PlanPair<T>>;  // never destroyed: static objects may still transform at exit
   const std::lock_guard lock(fftw_planner_mutex());
   const auto found = cache.find(fft_size);
   if (found != cache.end()) return found->second;

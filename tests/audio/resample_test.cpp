@@ -97,9 +97,9 @@ TEST_CASE("what the lower rate cannot hold is removed", "[audio]") {
 
 TEST_CASE("the same bits for every block size and interface", "[audio]") {
   for (const auto [from, to] : {Rates{44100, 48000}, Rates{44100, 16000}, Rates{8000, 44100}}) {
-    const AudioBuffer x = noise(2, 20011, from);
+    const AudioBuffer x = noise(2, 9011, from);
     const AudioBuffer whole = resample(x, to);
-    for (const std::int64_t block : {1, 13, 997, 4096, 20011}) {
+    for (const std::int64_t block : {1, 13, 997, 4096, 9011}) {
       CHECK(same_bits(pushed(x, to, block, whole.samples()), whole));
       ViewSource source(x);
       const auto stream = resample(source, to);
@@ -108,7 +108,7 @@ TEST_CASE("the same bits for every block size and interface", "[audio]") {
       AudioBuffer out(2, 0, to), part(2, block, to);
       while (const std::int64_t n = stream->read(part.span())) {
         const std::int64_t at = out.samples();
-        if (block == 1 && at > 3000) break;
+        if (block == 1 && at > 1000) break;
         out.resize(at + n);
         for (int c = 0; c < 2; ++c) std::copy_n(part.channel(c).data(), n, out.channel(c).data() + at);
       }
