@@ -128,6 +128,34 @@ core::ParamTable params(const Defaults& d) {
        .range = "",
        .help = "Learned dictionary (safetensors): supervised separation, P0.",
        .source = ""},
+      {.name = "start",
+       .type = ParamType::file,
+       .default_value = "",
+       .unit = "",
+       .range = "",
+       .help = "Dictionary whose templates are the start values (P1): component index decides the target.",
+       .source = kToolbox},
+      {.name = "stereo",
+       .type = ParamType::choice,
+       .default_value = "stack",
+       .unit = "",
+       .range = "stack|ntf",
+       .help = "Blind stereo model: activations per channel, or one panning per component.",
+       .source = "FitzGerald et al. 2005"},
+      {.name = "solver",
+       .type = ParamType::choice,
+       .default_value = "mu",
+       .unit = "",
+       .range = "mu|hals",
+       .help = "Multiplicative updates, or HALS (beta=2).",
+       .source = "Cichocki & Phan 2009"},
+      {.name = "window_bug",
+       .type = ParamType::boolean,
+       .default_value = "false",
+       .unit = "",
+       .range = "",
+       .help = "Every second component 3.5 dB louder, as the toolbox's inverse STFT has it; needs stft=toolbox.",
+       .source = kToolbox},
       {.name = "free",
        .type = ParamType::integer,
        .default_value = "0",
@@ -224,6 +252,54 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
   } else if (o.free_components > 0 || params.is_given("free_target")) {
     conflict(spec, "free components complete a dictionary", "give dict=FILE");
   }
+  if (params.is_set("start")) {
+    if (o.dictionary != nullptr || o.protocol != Protocol::none) {
+      conflict(spec, "start makes the separation template-informed (P1), so it takes neither dict nor protocol");
+    }
+    for (const char* name : {"components", "fft", "hop"}) {
+      if (params.is_given(name)) {
+        conflict(spec, fmt::format("the start dictionary decides '{}'", name), fmt::format("leave '{}' out", name));
+      }
+    }
+    const auto start = std::make_shared<const Dictionary>(find_dictionary(params.text("start")));
+    if (start->template_frames != 1 && start->template_frames != o.template_frames) {
+      conflict(spec, fmt::format("the start templates have {} frames", start->template_frames),
+               fmt::format("say frames={}", start->template_frames));
+    }
+    o.protocol = Protocol::p1;
+    o.start = start;
+    const audio::Framing framing = o.stft.framing;
+    o.stft = start->stft;
+    o.stft.framing = framing;
+    o.components = start->components();
+    info.targets = start->targets();
+    info.rate_hz = start->rate_hz;
+    info.weights_label = start->name();
+    info.weights_sha256 = start->sha256;
+    for (auto& [key, value] : spec.arguments) {
+      if (key == "start") value = start->name();
+    }
+    core::Value& options = info.resolved_options;
+    options["start"] = start->name();
+    options["components"] = o.components;
+    options["fft"] = o.stft.fft_size;
+    options["hop"] = o.stft.hop_samples;
+  }
+  o.tensor = params.text("stereo") == "ntf";
+  o.hals = params.text("solver") == "hals";
+  o.window_bug = params.boolean("window_bug");
+  const bool supervised = o.dictionary != nullptr || o.protocol == Protocol::p5;
+  if (o.tensor && (toolbox || supervised || o.start != nullptr || o.hals || o.beta != 1 || o.template_frames != 1 ||
+                   o.sparsity > 0 || o.continuity > 0 || o.mono)) {
+    conflict(spec, "stereo=ntf is blind Kullback-Leibler with frames=1, without penalties");
+  }
+  if (o.hals &&
+      (toolbox || supervised || o.beta != 2 || o.template_frames != 1 || o.sparsity > 0 || o.continuity > 0)) {
+    conflict(spec, "solver=hals is blind with beta=2 and frames=1, without penalties");
+  }
+  if (o.window_bug && (o.stft.framing != audio::Framing::toolbox || o.protocol == Protocol::p4 || supervised)) {
+    conflict(spec, "window_bug needs stft=toolbox and one component per stem");
+  }
   if (o.stft.hop_samples > o.stft.fft_size) conflict(spec, "hop is larger than fft");
   if (o.stft.fft_size % 2 != 0) conflict(spec, "fft is odd");
   if (o.continuity > 0 && (o.template_frames != 1 || toolbox))
@@ -240,14 +316,14 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
 
   const bool references = o.protocol == Protocol::p3 || o.protocol == Protocol::p4 || o.protocol == Protocol::p5;
   info.spec = to_string(spec);
-  info.protocol = o.protocol == Protocol::p0 ? "P0" : references ? protocol : "";
+  info.protocol = o.protocol == Protocol::p0 ? "P0" : o.protocol == Protocol::p1 ? "P1" : references ? protocol : "";
   info.needs_references = references;
   info.is_oracle = references;
-  info.is_random = o.dictionary == nullptr || o.free_components > 0;
+  info.is_random = o.dictionary != nullptr ? o.free_components > 0 : o.start == nullptr || !o.uniform_h;
   info.offers_magnitudes = !o.mono;
   info.streams =
       o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono && o.continuity == 0;
-  if (o.dictionary == nullptr && !references) {
+  if (o.dictionary == nullptr && o.start == nullptr && !references) {
     if (o.components == 0) o.components = 16;
     info.targets = component_names(o.components);
   }
@@ -281,7 +357,7 @@ Spec run_spec(Spec spec) {
   const std::string& name = spec.method.name;
   if (name != "nmf" && name != "nmfd" && name != "nmfd-toolbox") return spec;
   for (const auto& [key, value] : spec.method.arguments) {
-    if (key == "dict" || (key == "protocol" && value != "none")) return spec;
+    if (key == "dict" || key == "start" || (key == "protocol" && value != "none")) return spec;
   }
   std::erase_if(spec.method.arguments, [](const auto& argument) { return argument.first == "protocol"; });
   spec.method.arguments.emplace_back("protocol", name == "nmf" ? "P4" : "P3");

@@ -10,9 +10,10 @@
 //   free components).
 //                      info().spec says dict=LABEL#HASH8; find_dictionary() says what FILE may be.
 //   protocol=none      blind (default without dict): the components themselves, targets component-01 … component-R.
-//   protocol=P3        blind, R = number of targets; the injective assignment of components to the true stems with the
-//   largest total SDR. Oracle. protocol=P4        blind, R components; each goes to the true stem with the largest
-//   mask-weighted energy in it. Oracle. protocol=P5        supervised by a dictionary learned on the true stems
+//   start=FILE         template-informed, P1: the dictionary's templates are start values, component index decides the
+//   target. protocol=P3        blind, R = number of targets; the injective assignment of components to the true stems
+//   with the largest total SDR. Oracle. protocol=P4        blind, R components; each goes to the true stem with the
+//   largest mask-weighted energy in it. Oracle. protocol=P5        supervised by a dictionary learned on the true stems
 //   themselves, R per stem: the model's upper bound. Oracle.
 // Under P3 to P5 the targets are those that Options::references name, and info().needs_references and is_oracle are
 // true.

@@ -12,6 +12,8 @@
 #include "core/rng.h"
 #include "methods/nmf/init.h"
 #include "methods/nmf/mask.h"
+#include "methods/nmf/ntf.h"
+#include "methods/nmf/toolbox.h"
 
 namespace mss::methods::nmf {
 namespace {
@@ -21,6 +23,7 @@ using Spectrum = audio::Spectrogram<float>;
 
 constexpr std::uint32_t kTemplateStream = 0x6e6d6657;    // "nmfW"
 constexpr std::uint32_t kActivationStream = 0x6e6d6648;  // "nmfH"
+constexpr std::uint32_t kPanningStream = 0x6e6d6651;     // "nmfQ"
 constexpr Index kBlockSamples = 32768;
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
@@ -132,6 +135,13 @@ class StemWriter {
   bool magnitudes() const { return magnitudes_; }
   std::function<void(const std::vector<audio::AudioBuffer>&)> on_block;  ///< instead of a sink
 
+  /// Stems `loud[s]` are multiplied by gain[(n + offset) mod gain.size()] at sample n.
+  void set_gain(std::vector<double> gain, Index offset, std::vector<bool> loud) {
+    gain_ = std::move(gain);
+    gain_offset_ = offset;
+    loud_ = std::move(loud);
+  }
+
   void spectra(const std::vector<Spectrum>& stems) {
     std::vector<audio::AudioBuffer> done(stems.size());
     core::parallel_for(static_cast<Index>(stems.size()), threads_,
@@ -153,7 +163,14 @@ class StemWriter {
   }
 
  private:
-  void forward(const std::vector<audio::AudioBuffer>& stems) {
+  void forward(std::vector<audio::AudioBuffer>& stems) {
+    for (std::size_t s = 0; s < loud_.size() && s < stems.size(); ++s) {
+      if (!loud_[s]) continue;
+      for (int c = 0; c < stems[s].channels(); ++c) {
+        Index n = samples_ + gain_offset_;
+        for (float& x : stems[s].channel(c)) x *= static_cast<float>(gain_[sz(n++) % gain_.size()]);
+      }
+    }
     if (stems.empty() || stems.front().samples() == 0) return;
     if (on_block) {
       on_block(stems);
@@ -167,6 +184,9 @@ class StemWriter {
 
   StemSink* sink_;
   std::vector<audio::StreamingIstft> inverse_;
+  std::vector<double> gain_;
+  std::vector<bool> loud_;
+  Index gain_offset_ = 0;
   Index samples_ = 0, frames_ = 0;
   int threads_;
   bool magnitudes_;
@@ -189,8 +209,8 @@ class NmfSeparator final : public Separator {
  public:
   NmfSeparator(SeparatorOptions options, SeparatorInfo info)
       : Separator(std::move(info)), options_(std::move(options)) {
-    if (options_.dictionary != nullptr) {
-      const Dictionary& d = *options_.dictionary;
+    if (options_.dictionary != nullptr || options_.start != nullptr) {
+      const Dictionary& d = options_.dictionary != nullptr ? *options_.dictionary : *options_.start;
       std::vector<int> first = {0};
       for (const auto& part : d.parts) first.push_back(first.back() + part.components);
       dictionary_first_ = std::move(first);
@@ -401,7 +421,11 @@ class NmfSeparator final : public Separator {
       factors = fit_to_dictionary(input, first, scale, context, report);
     } else {
       factors = fit_blind(input, stem_count, scale, context, report);
-      for (int r = 0; r <= factors.components; ++r) first.push_back(r);
+      if (options_.start != nullptr) {
+        first = dictionary_first_;
+      } else {
+        for (int r = 0; r <= factors.components; ++r) first.push_back(r);
+      }
     }
     const PartModel parts(factors, first);
     std::vector<int> target(sz(parts.parts()));
@@ -411,7 +435,7 @@ class NmfSeparator final : public Separator {
     if (options_.protocol == Protocol::p3) target = assign_by_sdr(parts, factors, input, references, context);
 
     StemWriter writer(&sink, options_.stft, stem_count, input.channels(), input.rate_hz(), context.threads);
-    audio::AudioBuffer widened;
+    emulate_window_bug(target, writer);
     Index begin = 0;
     if (input.channels() != audio.channels()) {
       writer.on_block = [&](const std::vector<audio::AudioBuffer>& stems) {
@@ -458,12 +482,14 @@ class NmfSeparator final : public Separator {
     Magnitudes v = magnitudes_of(input, options_.stft, context);
     scale = level_scale(v.values);
     for (float& x : v.values) x *= static_cast<float>(scale);
-    const int components = options_.components > 0             ? options_.components
+    const int components = options_.start != nullptr           ? options_.start->components()
+                           : options_.components > 0           ? options_.components
                            : options_.protocol == Protocol::p3 ? stem_count
                                                                : 16;
     FitOptions<float> o = fit_options(context);
     o.segment_frames = v.frames;
     o.progress = [&](int i) { report(0.8 * i / std::max(1, options_.iterations)); };
+    if (options_.tensor) return fit_panned(v, components, context, o);
     Factors<float> start(v.bins, v.frames * v.channels, components, options_.template_frames);
     if (toolbox()) {
       const auto seed = static_cast<std::uint32_t>(context.seed);
@@ -473,7 +499,9 @@ class NmfSeparator final : public Separator {
     } else {
       start = random_start(v.view(), components, options_.template_frames, context.seed, options_.uniform_h);
     }
-    Factors<float> factors = fit(v.view(), std::move(start), o).factors;
+    if (options_.start != nullptr) set_templates(start, class_templates());
+    Factors<float> factors =
+        options_.hals ? fit_hals(v.view(), std::move(start), o).factors : fit(v.view(), std::move(start), o).factors;
     if (toolbox()) {
       // The toolbox divides V by its sum, so its model is that much smaller.
       double sum = 0;
@@ -481,6 +509,70 @@ class NmfSeparator final : public Separator {
       if (sum > 0) scale /= sum;
     }
     return factors;
+  }
+
+  // One panning per component; handed on as activations per channel, which is what the masks need.
+  Factors<float> fit_panned(const Magnitudes& v, int components, const Context& context,
+                            const FitOptions<float>& o) const {
+    const Index columns = v.frames * v.channels;
+    std::vector<float> rows;
+    rows.reserve(v.values.size());
+    for (int c = 0; c < v.channels; ++c) {
+      for (Index k = 0; k < v.bins; ++k) {
+        const float* row = v.values.data() + k * columns + c * v.frames;
+        rows.insert(rows.end(), row, row + v.frames);
+      }
+    }
+    const MatrixView<float> stacked{rows.data(), v.bins * v.channels, v.frames, v.frames};
+    const Factors<float> drawn = random_start(stacked, components, 1, context.seed, options_.uniform_h);
+    TensorFactors<float> start{v.channels, Factors<float>(v.bins, v.frames, components), {}};
+    // The first channel's rows of the drawn templates are the templates; the pannings start from their own draws around
+    // the centre.
+    std::copy_n(drawn.w.begin(), start.factors.w.size(), start.factors.w.begin());
+    start.factors.h = drawn.h;
+    for (int r = 0; r < components; ++r) {
+      core::Rng rng(context.seed, kPanningStream, static_cast<std::uint32_t>(r));
+      start.q.resize(sz(Index{v.channels} * components));
+      for (int c = 0; c < v.channels; ++c)
+        start.q[sz(Index{c} * components + r)] = static_cast<float>(rng.uniform(0.5, 1.5));
+    }
+    const TensorFactors<float> fitted = fit_tensor(stacked, std::move(start), o).factors;
+    Factors<float> out(v.bins, columns, components);
+    out.w = fitted.factors.w;
+    for (int r = 0; r < components; ++r) {
+      for (int c = 0; c < v.channels; ++c) {
+        const float q = fitted.q[sz(Index{c} * components + r)];
+        for (Index n = 0; n < v.frames; ++n) out.h_at(r, c * v.frames + n) = q * fitted.factors.h_at(r, n);
+      }
+    }
+    return out;
+  }
+
+  // P1: the start dictionary's templates; single spectra fall linearly over the template's frames (nmf.md 2.9).
+  Templates class_templates() const {
+    const Dictionary& d = *options_.start;
+    const Index bins = d.stft.bins();
+    Templates templates;
+    for (const auto& part : d.parts) {
+      for (int r = 0; r < part.components; ++r) {
+        std::vector<double> w;
+        for (Index i = 0; i < bins * d.template_frames; ++i)
+          w.push_back(static_cast<double>(part.w[sz(i * part.components + r)]));
+        if (d.template_frames == 1) w = spectrum_templates({w}, options_.template_frames)[0];
+        templates.push_back(std::move(w));
+      }
+    }
+    return templates;
+  }
+
+  // The toolbox writes component after component with one parameter set, so its calls 2, 4 … are components 1, 3 …
+  void emulate_window_bug(const std::vector<int>& target, StemWriter& writer) const {
+    if (!options_.window_bug) return;
+    std::vector<bool> loud(sz(*std::ranges::max_element(target) + 1), false);
+    for (std::size_t p = 1; p < target.size(); p += 2) {
+      if (target[p] >= 0) loud[sz(target[p])] = true;
+    }
+    writer.set_gain(window_bug_gain(options_.stft), options_.stft.fft_size / 2, std::move(loud));
   }
 
   template <class Report>
@@ -613,6 +705,7 @@ class NmfSeparator final : public Separator {
     std::vector<int> own(sz(components));
     for (int p = 0; p < components; ++p) own[sz(p)] = p;
     StemWriter writer(nullptr, options_.stft, components, input.channels(), input.rate_hz(), context.threads);
+    emulate_window_bug(own, writer);
     Index begin = 0;
     writer.on_block = [&](const std::vector<audio::AudioBuffer>& estimates) {
       const Index n = estimates.front().samples();

@@ -12,7 +12,7 @@
 
 namespace mss::methods::nmf {
 
-enum class Protocol { none, p0, p3, p4, p5 };
+enum class Protocol { none, p0, p1, p3, p4, p5 };
 
 struct SeparatorOptions {
   Protocol protocol = Protocol::none;
@@ -27,9 +27,13 @@ struct SeparatorOptions {
   Update update = Update::clean;
   bool uniform_h = false;  ///< start H from ones instead of random numbers
   bool mono = false;
+  bool tensor = false;      ///< NTF: one panning per component instead of activations per channel
+  bool hals = false;        ///< Euclidean by HALS
+  bool window_bug = false;  ///< the toolbox's louder second, fourth … component
   std::shared_ptr<const Dictionary> dictionary;
-  int free_components = 0;  ///< semi-supervised: components learned from the mixture
-  std::string free_target;  ///< whose they are
+  std::shared_ptr<const Dictionary> start;  ///< P1: templates to start from
+  int free_components = 0;                  ///< semi-supervised: components learned from the mixture
+  std::string free_target;                  ///< whose they are
 };
 
 std::unique_ptr<Separator> make_separator(SeparatorOptions options, SeparatorInfo info);

@@ -116,7 +116,9 @@ TEST_CASE("blind nmf yields components that sum to the mixture", "[nmf]") {
           "nmfd:components=3,iterations=6,frames=4,fft=512,hop=128",
           "nmf:components=2,continuity=0.1,fft=256,hop=64,iterations=5",
           "nmf:components=4,sparsity=0.2,alpha=1.5,fft=512,hop=128,iterations=10",
-          "nmf:update=toolbox,components=3,fft=512,hop=128,iterations=5,alpha=1"}) {
+          "nmf:update=toolbox,components=3,fft=512,hop=128,iterations=5,alpha=1",
+          "nmf:stereo=ntf,components=4,iterations=10,fft=512,hop=128",
+          "nmf:solver=hals,beta=2,components=4,iterations=5,fft=512,hop=128"}) {
       CAPTURE(spec, channels);
       const auto set = separate(spec, mixture);
       REQUIRE(set.names.front() == "component-01");
@@ -342,6 +344,50 @@ TEST_CASE("files that are no dictionary are refused", "[nmf]") {
   CHECK(change([](auto& t, auto&) {
           t["templates.a"] = Tensor::from(std::vector<float>{1, 2, 3, 4}, {2, 1, 2});
         }) == Code::checkpoint);
+}
+
+TEST_CASE("a start dictionary makes the separation template-informed", "[nmf]") {
+  const tests::TempDir folder;
+  const auto path = folder / "classes.safetensors";
+  const auto stems = stems_of(2, 24000);
+  const auto mixture = sum_of(stems);
+  write_dictionary(path, learned_dictionary(stems));
+  for (const std::string spec :
+       {"nmf:iterations=10,start=", "nmfd:iterations=5,frames=3,start=", "nmfd-toolbox:mono=false,start="}) {
+    CAPTURE(spec);
+    const auto separator = registry().make(spec + path.string());
+    CHECK(separator->info().protocol == "P1");
+    CHECK_FALSE(separator->info().is_oracle);
+    CHECK(separator->info().spec.find("classes#") != std::string::npos);
+    const auto set = separator->separate(mixture.view());
+    CHECK(set.names == kNames);
+    for (std::size_t s = 0; s < 3; ++s)
+      CHECK(error_db(set.audio[s].view(), stems[s].view()) < error_db(mixture.view(), stems[s].view()));
+  }
+  CHECK_THROWS_AS(registry().make("nmf:protocol=P3,start=" + path.string()), Error);
+}
+
+TEST_CASE("nmfd-toolbox is mono and repeats the window bug on request", "[nmf]") {
+  const auto mixture = sum_of(stems_of(2, 24000));
+  const auto clean = separate("nmfd-toolbox:fft=512,hop=128", mixture);
+  const auto bug = separate("nmfd-toolbox:fft=512,hop=128,window_bug=true", mixture);
+  REQUIRE(clean.audio.size() == 4);
+  for (std::size_t s = 0; s < 4; ++s) {
+    const auto left = clean.audio[s].channel(0), right = clean.audio[s].channel(1);
+    CHECK(std::equal(left.begin(), left.end(), right.begin(), right.end()));
+    const double ratio = std::sqrt(audio::energy(bug.audio[s].view()) / audio::energy(clean.audio[s].view()));
+    CHECK(ratio == Approx(s % 2 == 1 ? 1.497 : 1.0).margin(5e-3));
+  }
+  // Away from the edges the components sum to the mean of the channels.
+  const auto sum = sum_of(clean.audio);
+  for (std::size_t n = 600; n < 23000; ++n) {
+    const float mean = 0.5F * (mixture.channel(0)[n] + mixture.channel(1)[n]);
+    REQUIRE(sum.channel(0)[n] == Approx(mean).margin(2e-5));
+  }
+  CHECK_THROWS_AS(registry().make("nmf:window_bug=true"), Error);
+  CHECK_THROWS_AS(registry().make("nmfd-toolbox:window_bug=true,protocol=P4"), Error);
+  CHECK_THROWS_AS(registry().make("nmf:solver=hals"), Error);
+  CHECK_THROWS_AS(registry().make("nmf:stereo=ntf,frames=2"), Error);
 }
 
 TEST_CASE("run_spec names the protocol of blind rows", "[nmf]") {
