@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "methods/classic/register.h"
+#include "methods/filters/register.h"
 #include "methods/floors/floors.h"
 #include "methods/nmf/register.h"
 #include "methods/oracle/oracle.h"
@@ -23,8 +24,10 @@ methods::Registry make_registry() {
   methods::Registry registry;
   methods::floors::add_methods(registry);
   methods::oracle::add_methods(registry);
+  methods::filters::add_methods(registry);
   methods::nmf::add_methods(registry);
   methods::classic::add_methods(registry);
+  methods::filters::add_filters(registry);
   add_unavailable_network(registry, "umx", "Open-Unmix: one bidirectional LSTM per target on magnitude spectrograms.");
   add_unavailable_network(registry, "xumx", "CrossNet-Open-Unmix: Open-Unmix with the targets' networks bridged.");
   add_unavailable_network(registry, "demucs", "Demucs: a U-Net with a bidirectional LSTM on the waveform.");
