@@ -22,6 +22,7 @@
 #include "core/parallel.h"
 #include "core/text.h"
 #include "harness/store.h"
+#include "methods/nmf/register.h"
 #include "methods/spec.h"
 
 namespace mss::harness {
@@ -644,31 +645,17 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
 }
 
 std::string run_spec(std::string_view spec, const methods::Registry& registry) {
-  const std::string canonical = registry.canonical(spec);
-  methods::Spec parsed = methods::parse_spec(canonical);
-  if (parsed.method.name != "nmf" || !parsed.method.preset.empty()) return canonical;
-  const core::ParamTable* table = table_of(registry, parsed.method.name, false);
-  const auto known = [&](std::string_view name) {
-    return std::any_of(table->begin(), table->end(), [&](const core::Param& param) { return param.name == name; });
-  };
-  const auto given = [&](std::string_view name) {
-    return std::any_of(parsed.method.arguments.begin(), parsed.method.arguments.end(),
-                       [&](const auto& argument) { return argument.first == name; });
-  };
-  if (!known("protocol") || given("protocol") || given("dict")) return canonical;
-  parsed.method.arguments.emplace_back("protocol", "P4");
-  return registry.canonical(methods::to_string(parsed));
+  return registry.canonical(methods::to_string(methods::nmf::run_spec(methods::parse_spec(spec))));
 }
 
 std::string recorded_spec(const methods::SeparatorInfo& info, const methods::Registry& registry) {
   return map_files(info.spec, registry, [&](bool method, const std::string& value) -> std::string {
-    if (method && !info.weights_label.empty()) return info.weights_label;
     std::error_code ignored;
     const fs::path path(value);
-    if (fs::is_regular_file(path, ignored)) {
-      return path.stem().string() + "-" + core::sha256_file(path).substr(0, 8);
-    }
-    return path.filename().string();
+    if (!fs::exists(path, ignored)) return path.filename().string();  // the method has named it by label itself
+    if (method && !info.weights_label.empty()) return info.weights_label;
+    if (!fs::is_regular_file(path, ignored)) return path.filename().string();
+    return path.stem().string() + "#" + core::sha256_file(path).substr(0, 8);
   });
 }
 

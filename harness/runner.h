@@ -66,7 +66,7 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
                                   const Plan& plan);
 
 /// The spec under which a run makes `spec`: canonical, and with the protocol named where it is what tells rows apart (a
-/// blind nmf gets protocol=P4, components assigned with the test stems). Throws Error(config | unsupported).
+/// blind nmf gets protocol=P4, a blind nmfd P3: methods/nmf/register.h). Throws Error(config | unsupported).
 std::string run_spec(std::string_view spec, const methods::Registry& registry);
 
 /// The spec under which results are recorded: `info.spec` with every file named by label and content hash instead of

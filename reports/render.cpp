@@ -111,11 +111,12 @@ bool any_spread(const Section& section, std::size_t metric) {
                      [&](const Row& row) { return has_spread(row.cells[metric].back()); });
 }
 
-std::string aggregation(const Section& section, std::size_t metric) {
+std::string aggregation(const Section& section, std::size_t metric, bool means = true) {
   const bool framewise = std::any_of(section.rows.begin(), section.rows.end(),
                                      [&](const Row& row) { return row.cells[metric].back().frames > 0; });
   const std::string tracks = section.tracks == 1 ? "1 track" : std::to_string(section.tracks) + " tracks";
-  return "median over " + tracks + (framewise ? " of medians over frames" : "") + ", mean over tracks in brackets";
+  return "median over " + tracks + (framewise ? " of medians over frames" : "") +
+         (means ? ", mean over tracks in brackets" : "");
 }
 
 /// Per target, how many (row, track) were left out because the reference is silent; from the row that has most.
@@ -296,6 +297,7 @@ struct TextColumn {
 
 constexpr std::size_t kGap = 2;
 
+/// The rows, with the caption above.
 std::string text_table(const Section& section, std::size_t metric, std::size_t columns) {
   // The widest form that fits: with means, else without.
   std::size_t longest = 0;
@@ -314,13 +316,13 @@ std::string text_table(const Section& section, std::size_t metric, std::size_t c
       values.push_back(std::move(column));
     }
   };
-  TextColumn flag{"", {}, 0}, tracks{"tracks", {}, 0}, dropped{"dropped", {}, 0}, spread{"avg over seeds", {}, 0};
+  TextColumn flag{"", {}, 0}, tracks{"n", {}, 0}, dropped{"dropped", {}, 0}, spread{"seeds", {}, 0};
   for (const Row& row : section.rows) {
     const Cell& average = row.cells[metric].back();
     flag.cells.push_back(row.below_floor ? "<" : "");
     tracks.cells.push_back(tracks_text(row, section));
     dropped.cells.push_back(dropped_share(average));
-    spread.cells.push_back(has_spread(average) ? decimals(average.spread_low) + " .. " + decimals(average.spread_high)
+    spread.cells.push_back(has_spread(average) ? decimals(average.spread_low) + ".." + decimals(average.spread_high)
                                                : "");
   }
   if (any_below_floor(section)) facts.push_back(flag);
@@ -340,7 +342,8 @@ std::string text_table(const Section& section, std::size_t metric, std::size_t c
     return width;
   };
   make_values(true);
-  if (wanted + total() > columns) make_values(false);
+  const bool means = wanted + total() <= columns;
+  if (!means) make_values(false);
 
   // Blocks of value columns that fit beside the names; the facts stand in the last one.
   std::vector<std::vector<const TextColumn*>> blocks;
@@ -361,7 +364,11 @@ std::string text_table(const Section& section, std::size_t metric, std::size_t c
     add(facts[i], i == 0 ? rest : facts[i].width + kGap);
   }
 
-  std::string out;
+  const std::string unit = unit_of(section.metrics[metric]);
+  std::string out =
+      wrap(section.metrics[metric] + (unit.empty() ? "" : " in " + unit) + ", " + aggregation(section, metric, means),
+           columns, "  ") +
+      "\n";
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     if (b > 0) out += "\n";
     std::size_t width = 0;
@@ -399,16 +406,12 @@ std::string to_text(const Report& report, int columns) {
   std::string out = wrap(program_line(report), width, "  ");
   for (const Section& section : report.sections) {
     out += "\n" + wrap(section_title(section), width, "  ");
-    if (!section.metrics.empty()) {
-      const std::string& metric = section.metrics.front();
-      const std::string unit = unit_of(metric);
-      out += wrap(metric + (unit.empty() ? "" : " in " + unit) + ", " + aggregation(section, 0), width, "  ");
-      out += "\n" + text_table(section, 0, width);
-    }
+    if (!section.metrics.empty()) out += text_table(section, 0, width);
     if (any_below_floor(section)) out += wrap("< average below the floor " + section.floor, width, "  ");
-    if (any_incomplete(section)) {
-      out += wrap("n/N tracks: rows over different tracks do not compare", width, "  ");
+    if (!section.metrics.empty() && any_spread(section, 0)) {
+      out += wrap("seeds: least..greatest average that a single seed gives", width, "  ");
     }
+    if (any_incomplete(section)) out += wrap("n/N tracks: rows over different tracks do not compare", width, "  ");
     if (const std::string silent = silent_line(section); !silent.empty()) {
       out += wrap("silent references, left out: " + silent, width, "  ");
     }
@@ -417,7 +420,7 @@ std::string to_text(const Report& report, int columns) {
     }
     if (!section.errors.empty()) {
       out += std::to_string(section.errors.size()) + " failed:\n";
-      for (const std::string& error : section.errors) out += wrap("  " + error, width, "    ");
+      for (const std::string& error : section.errors) out += wrap("- " + error, width, "  ");
     }
   }
   return out;

@@ -1,0 +1,449 @@
+#include "reports/report.h"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/text.h"
+#include "tests/support/catch.h"
+#include "tests/support/paths.h"
+
+namespace mss::reports {
+namespace {
+
+using core::Value;
+using harness::Record;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+struct Example {
+  std::string dataset = "Songs", track, spec, scenario = "stems", target;
+  std::uint64_t seed = 0;
+  std::vector<double> sdr = {};  ///< per frame
+  double si_sdr = kNan;
+  const char* kind = "method";
+  std::string protocol = {};
+  bool silent_reference = false, silent_estimate = false;
+  double rtf = 0.5;
+};
+
+Record make(const Example& e) {
+  eval::Scores scores;
+  scores.scenario = e.scenario;
+  scores.frames = e.silent_reference ? 2 : static_cast<std::int64_t>(e.sdr.size());
+  eval::TargetScores target;
+  target.target = e.target;
+  target.silent_reference = e.silent_reference;
+  target.silent_estimate = e.silent_estimate;
+  if (!e.silent_reference) {
+    target.frames = {{"SDR", e.sdr}};
+    target.track = {{"SI-SDR", e.si_sdr}};
+  }
+  scores.targets = {target};
+  Record record =
+      harness::make_record({e.dataset, "test", e.track, e.spec, e.scenario, e.seed, e.target}, scores, target);
+  Value& body = record.body;
+  body["version"] = "1.2.3";
+  body["revision"] = "abcdef012345";
+  body["isa"] = "avx2";
+  body["oracle"] = e.kind == std::string_view("oracle");
+  body["floor"] = e.kind == std::string_view("floor");
+  body["protocol"] = e.protocol;
+  Value measured = Value::object();
+  measured["rtf"] = e.rtf;
+  measured["command"] = "mssbench run -d songs -o run";
+  body["measured"] = measured;
+  return record;
+}
+
+Record failure(const std::string& track, const std::string& spec, const std::string& message) {
+  Record record =
+      harness::make_error_record({"Songs", "test", track, spec, "", 0, ""}, Error(Code::dataset, "drums.wav", message));
+  record.body["version"] = "1.2.3";
+  record.body["revision"] = "abcdef012345";
+  record.body["isa"] = "avx2";
+  return record;
+}
+
+/// Two floors, three methods (one random, one below the floor, one with a failed track), two oracles, on three tracks
+/// with one silent reference, in two scenarios and two data sets.
+std::vector<Record> example_records() {
+  std::vector<Record> out;
+  const auto row = [&](const std::string& spec, const char* kind, double level, std::vector<std::uint64_t> seeds = {0},
+                       const std::string& protocol = "") {
+    for (const std::uint64_t seed : seeds) {
+      for (int track = 0; track < 3; ++track) {
+        if (spec == "umx@x_y:a=1,b=\"p,q\"|wiener" && track == 2) continue;
+        for (const char* target : {"vocals", "drums", "accompaniment"}) {
+          const bool second = target == std::string_view("accompaniment");
+          Example e;
+          e.track = "Track " + std::to_string(track);
+          e.spec = spec;
+          e.kind = kind;
+          e.protocol = protocol;
+          e.target = target;
+          e.scenario = second ? "vocals/accompaniment" : "stems";
+          e.seed = seed;
+          e.silent_reference = target == std::string_view("drums") && track == 1;
+          const double base =
+              level + track + (target == std::string_view("drums") ? 0.5 : 0.0) + 0.25 * static_cast<double>(seed);
+          e.sdr = {base - 1, base, kNan, base + 3};
+          e.si_sdr = base - 2;
+          out.push_back(make(e));
+        }
+      }
+    }
+  };
+  row("mixture", "floor", -5);
+  row("mixture-over-j", "floor", 1);
+  row("repet", "method", 0.5);
+  row("nmf:components=40,init=random", "method", 2, {1, 2, 3});
+  row("umx@x_y:a=1,b=\"p,q\"|wiener", "method", 5.125);
+  row("irm2", "oracle", 9);
+  row("nmf:protocol=P4", "oracle", 6, {0}, "P4");
+  out.push_back(failure("Track 2", "umx@x_y:a=1,b=\"p,q\"|wiener", "stems of unequal length"));
+  Example other;
+  other.dataset = "Other_Set & 100%";
+  other.track = "One";
+  other.spec = "repet";
+  other.target = "violins";
+  other.sdr = {3};
+  out.push_back(make(other));
+  Example silent = other;
+  silent.spec = "silence";
+  silent.kind = "floor";
+  silent.sdr = {0, 0};
+  silent.silent_estimate = true;
+  out.push_back(make(silent));
+  return out;
+}
+
+/// Compares with a committed file; with MSSBENCH_UPDATE_GOLDEN set, writes it.
+void check_golden(const std::string& name, const std::string& text) {
+  const std::filesystem::path file = std::filesystem::path(MSSBENCH_TESTS_DIR) / "golden" / "reports" / name;
+  if (std::getenv("MSSBENCH_UPDATE_GOLDEN") != nullptr) {
+    core::make_directories(file.parent_path());
+    core::write_file_atomic(file, text);
+  }
+  CHECK(text == core::read_text_file(file));
+}
+
+const Section& section_of(const Report& report, const std::string& dataset, const std::string& scenario) {
+  for (const Section& section : report.sections) {
+    if (section.dataset == dataset && section.scenario == scenario) return section;
+  }
+  throw std::runtime_error("no such section");
+}
+
+const Row& row_of(const Section& section, const std::string& spec) {
+  for (const Row& row : section.rows) {
+    if (row.spec == spec) return row;
+  }
+  throw std::runtime_error("no such row");
+}
+
+/// A CSV reader after RFC 4180.
+std::vector<std::vector<std::string>> parse_csv(const std::string& text) {
+  std::vector<std::vector<std::string>> rows(1, {""});
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '"' && i + 1 < text.size() && text[i + 1] == '"') {
+        rows.back().back() += '"';
+        ++i;
+      } else if (c == '"') {
+        quoted = false;
+      } else {
+        rows.back().back() += c;
+      }
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == ',') {
+      rows.back().emplace_back();
+    } else if (c == '\n') {
+      rows.push_back({""});
+    } else {
+      rows.back().back() += c;
+    }
+  }
+  rows.pop_back();
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("cells are medians over tracks of medians over frames, with the mean beside", "[reports]") {
+  const Report report = build_report(example_records());
+  const Section& stems = section_of(report, "Songs", "stems");
+  CHECK(stems.tracks == 3);
+  CHECK(stems.targets == std::vector<std::string>{"vocals", "drums"});
+  CHECK(stems.metrics == std::vector<std::string>{"SDR", "SI-SDR"});
+  const Row& mixture = row_of(stems, "mixture");
+  REQUIRE(mixture.cells.size() == 2);
+  REQUIRE(mixture.cells[0].size() == 3);
+  const Cell& vocals = mixture.cells[0][0];  // frames (base - 1, base, -, base + 3): median base, base = -5, -4, -3
+  CHECK(vocals.median == -4.0);
+  CHECK(vocals.mean == -4.0);
+  CHECK(vocals.tracks == 3);
+  CHECK(vocals.frames == 12);
+  CHECK(vocals.dropped_frames == 3);
+  CHECK(std::isnan(vocals.spread_low));
+  const Cell& drums = mixture.cells[0][1];  // -4.5 and -2.5; the track between has silent drums
+  CHECK(drums.median == -3.5);
+  CHECK(drums.tracks == 2);
+  CHECK(drums.silent_references == 1);
+  CHECK(drums.frames == 8);
+  CHECK(mixture.cells[0][2].median == -3.75);
+  CHECK(mixture.cells[1][0].median == -6.0);  // SI-SDR has no frames
+  CHECK(mixture.cells[1][0].frames == 0);
+  CHECK(mixture.realtime_factor == 0.5);
+}
+
+TEST_CASE("random rows average their seeds per track and show the spread", "[reports]") {
+  const Report report = build_report(example_records());
+  const Row& nmf = row_of(section_of(report, "Songs", "stems"), "nmf:components=40,init=random");
+  CHECK(nmf.seeds == std::vector<std::uint64_t>{1, 2, 3});
+  CHECK(nmf.tracks == 3);
+  const Cell& vocals = nmf.cells[0][0];
+  CHECK(vocals.median == 3.5);  // 2 + 0.25 * 2 on the first track, + 1 on the middle one
+  CHECK(vocals.spread_low == 3.25);
+  CHECK(vocals.spread_high == 3.75);
+  CHECK(vocals.frames == 12);  // of one seed
+  CHECK(nmf.cells[0][2].spread_low == 3.5);
+  CHECK(nmf.cells[0][2].spread_high == 4.0);
+}
+
+TEST_CASE("rows are ranked inside their group, and flagged below the floor", "[reports]") {
+  const Report report = build_report(example_records());
+  const Section& stems = section_of(report, "Songs", "stems");
+  std::vector<std::string> order;
+  for (const Row& row : stems.rows) order.push_back(row.spec);
+  CHECK(order == std::vector<std::string>{"umx@x_y:a=1,b=\"p,q\"|wiener", "nmf:components=40,init=random", "repet",
+                                          "mixture-over-j", "mixture", "irm2", "nmf:protocol=P4"});
+  CHECK(stems.floor == "mixture-over-j");
+  for (const Row& row : stems.rows) CHECK(row.below_floor == (row.spec == "repet"));
+  const Row& umx = row_of(stems, "umx@x_y:a=1,b=\"p,q\"|wiener");
+  CHECK(umx.tracks == 2);
+  CHECK(umx.failed_tracks == 1);
+  REQUIRE(stems.errors.size() == 1);
+  CHECK(stems.errors[0] == "Track 2 | umx@x_y:a=1,b=\"p,q\"|wiener: drums.wav: stems of unequal length");
+  // Without mixture-over-j the unscaled mixture is the floor; without either none is.
+  std::vector<Record> records = example_records();
+  std::erase_if(records, [](const Record& r) { return r.key.spec == "mixture-over-j"; });
+  const Report second = build_report(records);
+  CHECK(section_of(second, "Songs", "stems").floor == "mixture");
+  CHECK_FALSE(row_of(section_of(second, "Songs", "stems"), "repet").below_floor);
+  CHECK(section_of(report, "Other_Set & 100%", "stems").floor.empty());
+}
+
+TEST_CASE("sections never mix data sets or scenarios", "[reports]") {
+  const Report report = build_report(example_records());
+  REQUIRE(report.sections.size() == 3);
+  CHECK(report.sections[0].dataset == "Other_Set & 100%");
+  CHECK(report.sections[1].scenario == "stems");
+  CHECK(report.sections[2].scenario == "vocals/accompaniment");
+  CHECK(report.sections[2].targets == std::vector<std::string>{"accompaniment"});
+  CHECK(report.versions == std::vector<std::string>{"1.2.3"});
+  CHECK(report.commands == std::vector<std::string>{"mssbench run -d songs -o run"});
+}
+
+TEST_CASE("a row that lacks a target has no average", "[reports]") {
+  std::vector<Record> records = example_records();
+  std::erase_if(records, [](const Record& r) { return r.key.spec == "repet" && r.key.target == "drums"; });
+  const Report report = build_report(records);
+  const Row& repet = row_of(section_of(report, "Songs", "stems"), "repet");
+  CHECK(std::isnan(repet.cells[0].back().median));
+  CHECK_FALSE(repet.below_floor);
+  CHECK(repet.cells[0][0].median == 1.5);
+}
+
+TEST_CASE("infinite and undefined values keep their meaning", "[reports]") {
+  std::vector<Record> records;
+  for (int i = 0; i < 4; ++i) {
+    Example e;
+    e.track = std::to_string(i);
+    e.spec = "perfect";
+    e.target = "vocals";
+    e.sdr = {1};
+    e.si_sdr = i == 0 ? kNan : i == 1 ? 7.0 : kInf;
+    records.push_back(make(e));
+  }
+  const Report report = build_report(records);
+  const Cell& cell = report.sections[0].rows[0].cells[1][0];
+  CHECK(cell.median == kInf);
+  CHECK(cell.mean == kInf);
+  CHECK(cell.tracks == 3);
+  const Value json = to_json(report);
+  const Value& metric = json.at("sections").as_array()[0].at("rows").as_array()[0].at("metrics").at("SI-SDR");
+  CHECK(metric.at("average").at("median").as_string() == "inf");
+  CHECK(to_text(report).find("nan") == std::string::npos);
+}
+
+TEST_CASE("metrics can be chosen, and the first one ranks", "[reports]") {
+  const Report report = build_report(example_records(), {{"SI-SDR"}});
+  CHECK(section_of(report, "Songs", "stems").metrics == std::vector<std::string>{"SI-SDR"});
+  try {
+    build_report(example_records(), {{"SISDR"}});
+    FAIL("accepted an unknown metric");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::config);
+    CHECK(std::string(error.what()).find("SI-SDR") != std::string::npos);
+  }
+  CHECK_THROWS_AS(build_report({}), Error);
+}
+
+TEST_CASE("a record may stand twice if it is the same, and scores stand before failures", "[reports]") {
+  std::vector<Record> records = example_records();
+  Record copy = records.front();
+  copy.body["measured"]["rtf"] = 99.0;
+  records.push_back(copy);
+  records.push_back(failure("Track 0", "mixture", "was broken once"));
+  const Report report = build_report(records);
+  CHECK(report.records == build_report(example_records()).records);
+  CHECK(row_of(section_of(report, "Songs", "stems"), "mixture").failed_tracks == 0);
+  records.back() = records.front();
+  records.back().body["scores"]["SDR"] = 123.0;
+  CHECK_THROWS_AS(build_report(records), Error);
+}
+
+TEST_CASE("a method that failed everywhere still has its row", "[reports]") {
+  const Report report = build_report({failure("A", "umx", "no weights"), failure("B", "umx", "no weights")});
+  REQUIRE(report.sections.size() == 1);
+  REQUIRE(report.sections[0].rows.size() == 1);
+  CHECK(report.sections[0].rows[0].failed_tracks == 2);
+  CHECK(report.sections[0].tracks == 2);
+  CHECK(to_text(report).find("2 failed") != std::string::npos);
+  CHECK(to_markdown(report).find("no weights") != std::string::npos);
+  CHECK(to_csv(report).find('\n') != std::string::npos);
+}
+
+TEST_CASE("the printed tables are these", "[reports]") {
+  const Report report = build_report(example_records());
+  check_golden("table.txt", to_text(report, 100));
+  check_golden("table80.txt", to_text(report, 80));
+  // The definitions at the end are eval's.
+  const std::string markdown = to_markdown(report);
+  const std::size_t definitions = markdown.find("\n## Metrics\n");
+  REQUIRE(definitions != std::string::npos);
+  check_golden("table.md", markdown.substr(0, definitions));
+  for (const char* metric : {"SDR", "SI-SDR"}) {
+    CHECK(markdown.find("- **" + std::string(metric) + "**: ", definitions) != std::string::npos);
+  }
+  check_golden("table.csv", to_csv(report));
+  check_golden("table.tex", to_latex(report));
+  check_golden("table.json", core::dump_json(to_json(report), 2) + "\n");
+}
+
+TEST_CASE("text tables keep to the width", "[reports]") {
+  std::vector<Record> records = example_records();
+  for (int t = 0; t < 9; ++t) {  // a data set with many stems
+    Example e;
+    e.dataset = "Orchestra";
+    e.track = "Symphony";
+    e.spec = "repet";
+    e.target = "instrument " + std::to_string(t);
+    e.sdr = {-10.125 * t};
+    records.push_back(make(e));
+  }
+  const Report report = build_report(records);
+  for (const int columns : {60, 72, 80, 100, 120, 200}) {
+    std::istringstream lines(to_text(report, columns));
+    CAPTURE(columns);
+    for (std::string line; std::getline(lines, line);) {
+      CAPTURE(line);
+      CHECK(core::display_width(line) <= static_cast<std::size_t>(columns));
+      CHECK((line.empty() || line.back() != ' '));
+    }
+    const std::string text = to_text(report, columns);
+    for (int t = 0; t < 9; ++t) CHECK(text.find("instrument " + std::to_string(t)) != std::string::npos);
+    CHECK(text.find("-81.00") != std::string::npos);
+  }
+}
+
+TEST_CASE("CSV fields survive a reader", "[reports]") {
+  const Report report = build_report(example_records());
+  const auto rows = parse_csv(to_csv(report));
+  REQUIRE(rows.size() > 10);
+  const auto column = [&](const std::string& name) {
+    return static_cast<std::size_t>(std::find(rows[0].begin(), rows[0].end(), name) - rows[0].begin());
+  };
+  bool found = false;
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    REQUIRE(rows[i].size() == rows[0].size());
+    if (rows[i][column("spec")] == "umx@x_y:a=1,b=\"p,q\"|wiener" && rows[i][column("target")] == "avg" &&
+        rows[i][column("metric")] == "SDR" && rows[i][column("scenario")] == "stems") {
+      found = true;
+      CHECK(std::stod(rows[i][column("median")]) == 5.625);
+      CHECK(rows[i][column("failed_tracks")] == "1");
+    }
+  }
+  CHECK(found);
+}
+
+TEST_CASE("LaTeX and Markdown escape what would break them", "[reports]") {
+  const std::string nasty = "a\\b{c}$d&e#f%g_h~i^j<k>l|m\"n";
+  Example e;
+  e.dataset = nasty;
+  e.track = "t";
+  e.spec = "x:a=\"`|`\"";
+  e.target = nasty;
+  e.sdr = {1};
+  const Report report = build_report({make(e)});
+  const std::string tex = to_latex(report);
+  const std::string escaped =
+      "a\\textbackslash{}b\\{c\\}\\$d\\&e\\#f\\%g\\_h\\textasciitilde{}i\\textasciicircum{}j\\textless{}k\\textgreater{"
+      "}l"
+      "\\textbar{}m\\char34{}n";
+  CHECK(tex.find(" & " + escaped + " & avg") != std::string::npos);
+  int braces = 0;  // balanced outside escapes
+  for (std::size_t i = 0; i < tex.size(); ++i) {
+    if (tex[i] == '\\') {
+      ++i;
+      continue;
+    }
+    if (tex[i] == '%') i = tex.find('\n', i);
+    braces += tex[i] == '{' ? 1 : tex[i] == '}' ? -1 : 0;
+    REQUIRE(braces >= 0);
+  }
+  CHECK(braces == 0);
+  const std::string md = to_markdown(report);
+  CHECK(md.find("## a\\\\b\\{c\\}$d&e\\#f%g\\_h\\~i^j\\<k\\>l\\|m\"n") != std::string::npos);
+  CHECK(md.find("`` x:a=\"`\\|`\" ``") != std::string::npos);
+  // Every table line has as many unescaped bars as its head.
+  std::istringstream lines(md);
+  std::size_t expected = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.empty() || line[0] != '|') {
+      expected = 0;
+      continue;
+    }
+    std::size_t bars = 0;
+    for (std::size_t i = 0; i < line.size(); ++i) bars += line[i] == '|' && (i == 0 || line[i - 1] != '\\');
+    if (expected == 0) expected = bars;
+    CHECK(bars == expected);
+  }
+}
+
+TEST_CASE("a report is written from folders of records", "[reports]") {
+  const mss::tests::TempDir dir;
+  const std::vector<Record> records = example_records();
+  const std::size_t half = records.size() / 2;
+  core::make_directories(dir / "a");
+  harness::write_records(dir / "a" / "records.jsonl", {records.begin(), records.begin() + static_cast<long>(half)});
+  harness::write_records(dir / "b.jsonl", {records.begin() + static_cast<long>(half), records.end()});
+  const Report report = write_report({dir / "a", dir / "b.jsonl"}, dir / "out" / "deep");
+  CHECK(report.records == static_cast<std::int64_t>(records.size()));
+  CHECK(core::read_text_file(dir / "out/deep/table.md") == to_markdown(build_report(records)));
+  CHECK(core::read_json_file(dir / "out/deep/table.json").at("schema").as_integer() == kTableSchema);
+  CHECK(core::read_text_file(dir / "out/deep/table.csv") == to_csv(report));
+  CHECK(core::read_text_file(dir / "out/deep/table.tex") == to_latex(report));
+  CHECK_THROWS_AS(write_report({dir / "none"}, dir / "out"), Error);
+}
+
+}  // namespace mss::reports
