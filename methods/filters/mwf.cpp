@@ -400,10 +400,10 @@ void add_methods(methods::Registry& registry) {
   mwf.summary = "Oracle: multichannel Wiener filter with the true powers and spatial covariances.";
   mwf.params = {{.name = "covariance",
                  .type = core::ParamType::choice,
-                 .default_value = "energy",
+                 .default_value = "mean",
                  .unit = "",
-                 .range = "energy|mean",
-                 .help = "Spatial covariance: frames weighted by their energy, or all alike (as published).",
+                 .range = "mean|energy",
+                 .help = "Spatial covariance: all frames alike (as published), or weighted by their energy.",
                  .source = kSisec},
                 {.name = "reg",
                  .type = core::ParamType::real,

@@ -28,8 +28,8 @@
 //
 //   mwf            R_j from the references (below), R_j <- C R_j / tr R_j + reg Id,
 //                  v_j = 1/C tr(R_j^-1 Y_j Y_j^H), estimate = v_j R_j (sum_k v_k R_k)^-1 X
-//     covariance=energy (default)  R_j = sum_n Y Y^H                          weighted by energy
-//     covariance=mean              R_j = mean_n Y Y^H / (eps + mean_c |Y|^2)  the published weighting
+//     covariance=mean (default)    R_j = mean_n Y Y^H / (eps + mean_c |Y|^2)  the published weighting
+//     covariance=energy            R_j = sum_n Y Y^H                          better in simulated rooms, worse on music
 //     reg=1e-6                     of the trace-normalised R_j: relative
 //     inverse_eps=0                added to determinants (2 x 2 only); the published code has 2^-52
 //   mwf-sisec18    SiSEC 2018's script as it is: covariance=mean, reg = inverse_eps = 2^-52, and its trace over the
