@@ -239,4 +239,33 @@ BssEvalResult bss_eval(const std::vector<Signal>& references, const std::vector<
   return result;
 }
 
+std::vector<double> sources_sdr(const Signal& reference, const Signal& estimate, int taps, int threads) {
+  if (reference.channels() != estimate.channels() || reference.samples() != estimate.samples()) {
+    throw Error(Code::invalid_argument, "sources_sdr", "reference and estimate differ in shape");
+  }
+  BssEvalOptions o;
+  o.window_samples = o.hop_samples = std::numeric_limits<double>::infinity();
+  o.filter_taps = taps;
+  o.framewise_filters = o.sources_version = true;
+  o.strict = false;
+  o.threads = threads;
+  std::vector<double> out;
+  for (int c = 0; c < reference.channels(); ++c) {
+    const auto channel = [c](const Signal& s) {
+      return s.is_float64() ? Signal(s.f64(c), 1, s.samples(), s.samples())
+                            : Signal(s.f32(c), 1, s.samples(), s.samples());
+    };
+    out.push_back(bss_eval({channel(reference)}, {channel(estimate)}, o).sdr[0][0]);
+  }
+  return out;
+}
+
+double nsdr(const Signal& reference, const Signal& estimate, const Signal& mixture, int taps, int threads) {
+  const auto of_estimate = sources_sdr(reference, estimate, taps, threads);
+  const auto of_mixture = sources_sdr(reference, mixture, taps, threads);
+  double sum = 0;
+  for (std::size_t c = 0; c < of_estimate.size(); ++c) sum += of_estimate[c] - of_mixture[c];
+  return sum / static_cast<double>(of_estimate.size());
+}
+
 }  // namespace mss::eval

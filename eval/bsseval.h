@@ -45,4 +45,14 @@ struct BssEvalResult {
 BssEvalResult bss_eval(const std::vector<Signal>& references, const std::vector<Signal>& estimates,
                        const BssEvalOptions& options = {});
 
+/// SDR of bss_eval_sources (BSS Eval v2/v3) over the whole signal, per channel taken as a signal of its own:
+/// 10 log10(|P s-span e|^2 / |e - P e|^2) with a filter of `taps`. Needs no other source. It is torchmetrics'
+/// SignalDistortionRatio ("SDR-torchmetrics" is its mean over channels) and the SDR inside MIR-1K's NSDR. NaN for a
+/// channel whose reference or estimate is silent.
+std::vector<double> sources_sdr(const Signal& reference, const Signal& estimate, int taps = 512, int threads = 1);
+
+/// NSDR of MIR-1K: sources_sdr(reference, estimate) - sources_sdr(reference, mixture), mean over channels. GNSDR is
+/// weighted_mean of it over clips with their lengths (eval/sdr.h).
+double nsdr(const Signal& reference, const Signal& estimate, const Signal& mixture, int taps = 512, int threads = 1);
+
 }  // namespace mss::eval

@@ -437,6 +437,9 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
       }
       scores.targets.push_back(std::move(target));
     }
+    std::vector<TrackSums> sums;
+    for (std::size_t id : problem.active) sums.push_back(info[id].sums);
+    if (!sums.empty()) scores.joint.push_back({"SA-SDR", sa_sdr(sums)});
     result.push_back(std::move(scores));
   }
   return result;

@@ -40,6 +40,10 @@ std::vector<MetricInfo> build_metrics() {
   add("SI-SDRi", "SI-SDR minus the SI-SDR of the mixture");
   add("SI-SDR-channel-i", "SI-SDR-channel minus the SI-SDR-channel of the mixture");
   add("SD-SDRi", "SD-SDR minus the SD-SDR of the mixture");
+  add("SA-SDR", "one value per problem: 10 log10(sum |a s|^2 / sum |a s - e|^2) over all sources, one a for all");
+  add("SDR-torchmetrics", "mean over channels of the bss_eval_sources SDR with 512 taps; not museval's SDR");
+  add("NSDR", "SDR of bss_eval_sources (512 taps, whole clip) minus that of the mixture");
+  add("GNSDR", "mean of NSDR over clips, weighted by their length");
   return all;
 }
 

@@ -54,6 +54,8 @@ struct Scores {
   double window_s = 1, hop_s = 1;
   std::int64_t frames = 0;
   std::vector<TargetScores> targets;
+  /// Values of the problem as a whole: "SA-SDR" over the targets that have a reference.
+  std::vector<TrackValue> joint;
 };
 
 /// Median (even counts average the two middle values) and mean ignoring NaN and infinities; NaN when nothing is left.

@@ -226,4 +226,18 @@ TEST_CASE("mir_eval's numbers", "[eval]") {
   }
 }
 
+TEST_CASE("single-source SDR with 512 taps, NSDR", "[eval]") {
+  const core::Value& want = golden_file().at("scalar_metrics_on_stereo2_basic");
+  const IntSignals r = golden_references(1, 2, 6000, 2);
+  const PlanarSignals<double> refs(r), ests(golden_estimates(1, r));
+  for (std::size_t j = 0; j < 2; ++j) {
+    const auto got = eval::sources_sdr(refs.views[j], ests.views[j]);
+    const auto& values = want.at("torchmetrics_style_512_tap_single_signal_SDR").at("values").as_array()[j].as_array();
+    REQUIRE(got.size() == values.size());
+    for (std::size_t c = 0; c < got.size(); ++c) CHECK(db_equal(got[c], values[c].as_real(), 1e-9));
+  }
+  CHECK(eval::nsdr(refs.views[0], ests.views[0], ests.views[0]) == 0);
+  CHECK(eval::nsdr(refs.views[0], ests.views[0], refs.views[1]) > 10);
+}
+
 }  // namespace mss::tests
