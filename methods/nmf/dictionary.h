@@ -46,12 +46,15 @@ struct Dictionary {
 /// Templates are scaled to unit sum. Throws Error(io), Error(format) for broken files and Error(checkpoint) for files
 /// that are no dictionary (missing metadata, wrong shapes, negative or non-finite entries, an all-zero template).
 Dictionary read_dictionary(const std::filesystem::path& path);
+/// The same from the bytes of such a file; `label` stands in errors and becomes the dictionary's.
+Dictionary parse_dictionary(std::string_view bytes, std::string_view label);
 /// Deterministic bytes; throws Error(invalid_argument) for inconsistent parts, Error(io).
 void write_dictionary(const std::filesystem::path& path, const Dictionary& dictionary);
 
-/// What `dict=` may say: a path; a path followed by #HASH8, which is then checked; or LABEL#HASH8 as recorded specs
-/// have it, which is looked up as LABEL.safetensors in the folders of the environment variable MSSBENCH_WEIGHTS
-/// (colon-separated). Throws Error(checkpoint) saying where was looked, or that the content differs.
+/// What `dict=` may say: a path; a path followed by #HASH8, which is then checked; the label of a shipped dictionary
+/// (shipped.h) with or without its #HASH8; or LABEL#HASH8 as recorded specs have it, which is looked up as
+/// LABEL.safetensors in the folders of the environment variable MSSBENCH_WEIGHTS (colon-separated). Throws
+/// Error(checkpoint) saying where was looked, or that the content differs.
 Dictionary find_dictionary(std::string_view reference);
 
 }  // namespace mss::methods::nmf

@@ -158,6 +158,7 @@ class Engine {
     row_sums_.assign(sz(columns_), 0.0);
     column_sums_.assign(sz(columns_padded_), 0.0);
     template_sums_.assign(sz(components_), 0.0);
+    template_norms_.assign(sz(components_), 0.0);
     h_numerator_.assign(sz(components_ * frames_), T(0));
     h_denominator_.assign(sz(components_ * frames_), T(0));
     tile_costs_.assign(sz(tiles_), 0.0);
@@ -223,9 +224,12 @@ class Engine {
         row_sums_[sz(p)] = sum;
       }
     }
+    const bool norms = clean_ && options_.sparsity > 0;
+    if (norms && do_w_) measure_norms();
     core::parallel_for_worker(groups_, workers_, [this](Index group, int worker) { pass(group, worker); });
     if (do_h_) {
       sum_columns();
+      if (norms) measure_norms();
       core::parallel_for(components_, static_cast<int>(std::min<Index>(threads_, components_)),
                          [this](Index r) { update_row(r); });
     }
@@ -284,7 +288,17 @@ class Engine {
         for (Index r = options_.fixed_components; r < components_; ++r) {
           const Index p = t * components_ + r;
           T below = denominator(p);
-          if (options_.sparsity > 0) below += static_cast<T>(options_.sparsity * row_sums_[sz(r)]);
+          if (options_.sparsity > 0 && template_norms_[sz(r)] > 0) {
+            // Curvature of the quadratic that bounds the norm from above at the present templates.
+            const double curvature = options_.sparsity * row_sums_[sz(r)] / template_norms_[sz(r)];
+            if (options_.beta == 1.0) {
+              const double b = std::max(static_cast<double>(below), options_.floor);
+              const double a = static_cast<double>(w[p]) * static_cast<double>(n[p]);
+              w[p] = static_cast<T>(2.0 * a / (b + std::sqrt(b * b + 4.0 * curvature * a)));
+              continue;
+            }
+            below += static_cast<T>(curvature * static_cast<double>(w[p]));
+          }
           const T factor = n[p] / std::max(below, floor);
           w[p] *= gamma_ == 1.0 ? factor : std::pow(factor, static_cast<T>(gamma_));
         }
@@ -313,6 +327,17 @@ class Engine {
       const T* w = w_.data() + k * columns_padded_;
       for (Index p = 0; p < columns_; ++p) column_sums_[sz(p)] += static_cast<double>(w[p]);
     }
+  }
+
+  void measure_norms() {
+    std::fill(template_norms_.begin(), template_norms_.end(), 0.0);
+    for (Index k = 0; k < bins_; ++k) {
+      const T* w = w_.data() + k * columns_padded_;
+      for (Index p = 0; p < columns_; ++p) {
+        template_norms_[sz(p % components_)] += static_cast<double>(w[p]) * static_cast<double>(w[p]);
+      }
+    }
+    for (auto& norm : template_norms_) norm = std::sqrt(norm);
   }
 
   void update_row(Index r) {
@@ -350,9 +375,8 @@ class Engine {
       case Update::clean: {
         if (options_.continuity > 0) add_continuity(h, num, den);
         if (options_.sparsity > 0) {
-          double sum = 0;
-          for (Index t = 0; t < template_frames_; ++t) sum += column_sums_[sz(t * components_ + r)];
-          for (Index m = 0; m < frames_; ++m) den[m] += static_cast<T>(options_.sparsity * sum);
+          const T penalty = static_cast<T>(options_.sparsity * template_norms_[sz(r)]);
+          for (Index m = 0; m < frames_; ++m) den[m] += penalty;
         }
         const T floor = static_cast<T>(options_.floor);
         for (Index m = 0; m < frames_; ++m) num[m] /= std::max(den[m], floor);
@@ -408,14 +432,8 @@ class Engine {
       template_sums_[sz(r)] = sum;
     }
     if (options_.continuity > 0) {
-      std::fill(template_sums_.begin(), template_sums_.end(), 0.0);
-      for (Index k = 0; k < bins_; ++k) {
-        for (Index r = 0; r < components_; ++r) {
-          const double x = static_cast<double>(w_[sz(k * columns_padded_ + r)]);
-          template_sums_[sz(r)] += x * x;
-        }
-      }
-      for (auto& norm : template_sums_) norm = std::sqrt(norm);
+      measure_norms();
+      template_sums_ = template_norms_;
     }
     const Index from = clean_ ? options_.fixed_components : 0;
     for (Index k = 0; k < bins_; ++k) {
@@ -491,7 +509,7 @@ class Engine {
   double gamma_ = 1.0;
   std::vector<T> w_, shifted_, shifted_transposed_, numerator_h_, denominator_h_, h_numerator_, h_denominator_;
   std::vector<Scratch> scratch_;
-  std::vector<double> row_sums_, column_sums_, template_sums_, tile_costs_;
+  std::vector<double> row_sums_, column_sums_, template_sums_, template_norms_, tile_costs_;
 };
 
 template <class T>
@@ -593,17 +611,20 @@ FixedTemplates<T>::FixedTemplates(std::vector<T> w, std::int64_t bins, int compo
   padded_components_ = static_cast<int>(round_up(components, lanes));
   panel_.assign(sz(bins * padded_components_), T(0));
   transposed_.assign(sz(components * padded_bins_), T(0));
-  std::vector<double> sums(sz(components), 0.0);
+  std::vector<double> sums(sz(components), 0.0), squares(sz(components), 0.0);
   for (Index k = 0; k < bins; ++k) {
     for (Index r = 0; r < components; ++r) {
       const T x = w_[sz(k * components + r)];
       panel_[sz(k * padded_components_ + r)] = x;
       transposed_[sz(r * padded_bins_ + k)] = x;
       sums[sz(r)] += static_cast<double>(x);
+      squares[sz(r)] += static_cast<double>(x) * static_cast<double>(x);
     }
   }
-  column_sums_.resize(sz(components));
-  for (Index r = 0; r < components; ++r) column_sums_[sz(r)] = static_cast<T>(sums[sz(r)]);
+  for (Index r = 0; r < components; ++r) {
+    column_sums_.push_back(static_cast<T>(sums[sz(r)]));
+    norms_.push_back(static_cast<T>(std::sqrt(squares[sz(r)])));
+  }
 }
 
 template <class T>
@@ -666,7 +687,7 @@ void FixedTemplates<T>::activations(const T* v, std::int64_t frames, std::int64_
         const T* d = needs_den ? s.d.data() + i * padded_components_ : column_sums_.data();
         T* x = h_tile + i * components_;
         for (Index r = 0; r < components_; ++r) {
-          const T factor = n[r] / std::max(d[r] + sparsity, floor);
+          const T factor = n[r] / std::max(d[r] + sparsity * norms_[sz(r)], floor);
           x[r] *= gamma == 1.0 ? factor : std::pow(factor, static_cast<T>(gamma));
         }
       }

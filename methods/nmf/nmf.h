@@ -11,11 +11,13 @@
 //     W_t <- W_t o [ Q H_t' / max(P H_t', floor) ]^gamma                       H_t = H shifted right by t
 //     H   <- H   o [ sum_t shift(W_t' Q, -t) / max(sum_t shift(W_t' P, -t), floor) ]^gamma
 //     then each template is divided by its sum over k and t, and its row of H multiplied by it.
-// The divergence never rises (to rounding). With `sparsity` mu > 0 the objective is D(V|Lambda) + mu sum_r |W_r| |H_r|
-// (sums of entries: with unit-sum templates mu times the sum of H), which never rises for beta <= 1. `continuity` is
-// the temporal smoothness cost of Virtanen (IEEE TASLP 15(3), 2007), sum_r [sum_m (h_m - h_(m-1))^2] / [(1/M) sum_m
-// h_m^2]; with it H is updated before W, templates have unit Euclidean norm instead of unit sum, and no monotony is
-// promised.
+// The divergence never rises (to rounding). `continuity` is the temporal smoothness cost of Virtanen (IEEE TASLP 15(3),
+// 2007), sum_r [sum_m (h_m - h_(m-1))^2] / [(1/M) sum_m h_m^2]; with it H is updated before W, templates have unit
+// Euclidean norm instead of unit sum, and no monotony is promised. With `sparsity` mu > 0 the objective is
+// D(V|Lambda) + mu sum_r |W_r|_2 sum_m H[r,m]: the norm makes the penalty independent of how W and H share the scale.
+// (With the sum of W_r in its place the penalty would do nothing but shrink the model.) W then minimises the sum of
+// both majorisers: for KL w = 2a / (b + sqrt(b^2 + 4 c a)), a = w Q H_t', b = sum of H_t, c = mu sum H / |W_r|_2, and
+// the objective never rises; for other beta c w joins the denominator, without that promise.
 //
 // Update::toolbox_nmf, toolbox_nmfd, toolbox_nmfconv: the arithmetic of the Python NMF toolbox (López-Serrano, Dittmar,
 // Özer, Müller, DAFx 2019), docs/nmf.md: V is first divided by eps + sum V (eps = 2^-52), one stale model serves both
@@ -116,12 +118,13 @@ class FixedTemplates {
   const std::vector<T>& templates() const noexcept { return w_; }
 
   /// v is FRAME-major: frame n's K bins at v + n * ld. h is frame-major, N x R, start values in, result out:
-  ///   H <- H o [ W'(V o Lambda^(beta-2)) / max(W' Lambda^(beta-1) + sparsity, floor) ]^gamma, `iterations` times.
+  ///   H <- H o [ W'(V o Lambda^(beta-2)) / max(W' Lambda^(beta-1) + sparsity |W|_2, floor) ]^gamma, `iterations`
+  ///   times.
   void activations(const T* v, std::int64_t frames, std::int64_t ld, T* h, const FitOptions<T>& options) const;
 
  private:
   std::vector<T> w_, panel_, transposed_;
-  std::vector<T> column_sums_;
+  std::vector<T> column_sums_, norms_;
   std::int64_t bins_ = 0, padded_bins_ = 0;
   int components_ = 0, padded_components_ = 0;
 };

@@ -70,7 +70,7 @@ core::ParamTable params(const Defaults& d) {
        .default_value = "0",
        .unit = "",
        .range = "[0,inf)",
-       .help = "Weight of the activations' sum in the objective.",
+       .help = "Weight of the activations' sum, times their templates' Euclidean norms, in the objective.",
        .source = ""},
       {.name = "continuity",
        .type = ParamType::real,
@@ -185,6 +185,22 @@ core::ParamTable params(const Defaults& d) {
   throw Error({Code::config, to_string(spec), std::move(what), {}, {}, std::move(hint)});
 }
 
+/// The recorded spec says which dictionary, also where a preset chose it; arguments stay in the table's order.
+void name_dictionary(SpecPart& spec, const std::string& name) {
+  const auto given = std::ranges::find_if(spec.arguments, [](const auto& argument) { return argument.first == "dict"; });
+  if (given != spec.arguments.end()) {
+    given->second = name;
+    return;
+  }
+  const core::ParamTable table = params({"", "", "", "", "", "", "", ""});
+  const auto index = [&table](const std::string& key) {
+    return std::ranges::find_if(table, [&key](const core::Param& p) { return p.name == key; }) - table.begin();
+  };
+  const auto behind = std::ranges::find_if(
+      spec.arguments, [&](const auto& argument) { return index(argument.first) > index("dict"); });
+  spec.arguments.emplace(behind, "dict", name);
+}
+
 std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part) {
   SeparatorOptions o;
   SeparatorInfo info;
@@ -231,9 +247,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     info.rate_hz = dictionary->rate_hz;
     info.weights_label = dictionary->name();
     info.weights_sha256 = dictionary->sha256;
-    for (auto& [key, value] : spec.arguments) {
-      if (key == "dict") value = dictionary->name();
-    }
+    name_dictionary(spec, dictionary->name());
     core::Value& options = info.resolved_options;
     options["dict"] = dictionary->name();
     options["components"] = o.components;
@@ -356,6 +370,7 @@ void add_methods(Registry& registry) {
 Spec run_spec(Spec spec) {
   const std::string& name = spec.method.name;
   if (name != "nmf" && name != "nmfd" && name != "nmfd-toolbox") return spec;
+  if (!spec.method.preset.empty()) return spec;  // presets bring a dictionary
   for (const auto& [key, value] : spec.method.arguments) {
     if (key == "dict" || key == "start" || (key == "protocol" && value != "none")) return spec;
   }
