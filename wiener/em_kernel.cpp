@@ -172,6 +172,7 @@ inline void store_complex(T* p, int count, Vec re, Vec im, bool add) {
 struct Bins {
   Vec* x;
   Vec* y;
+  Vec peak;
   Vec* matrix;  // more than two channels: 2 C^2 for the factorisation, 2 C for the solution
 };
 
@@ -185,7 +186,10 @@ inline void initial_estimate(const Block<T>& b, std::int64_t frame, int bin, int
   for (int c = 0; c < channels; ++c) {
     Vec xr, xi;
     load_complex(b.mixture[c].data + frame * b.mixture[c].stride + 2 * bin, count, xr, xi);
-    if (b.check) bad = either(bad, outside(xr, xi, limit));
+    if (b.check) {
+      bad = either(bad, outside(xr, xi, limit));
+      at.peak = larger(xr * xr + xi * xi, at.peak);
+    }
     if constexpr (Initial == kernel::estimates) {
       xr *= scale;
       xi *= scale;
@@ -486,6 +490,7 @@ inline void run_block(Block<T>& b) {
   const std::int64_t model_size = total * planes * padded;
   Mask bad = greater(Vec{}, Vec{});
   Bins at;
+  at.peak = Vec{};
   Vec* scratch = reinterpret_cast<Vec*>(b.scratch);
   at.y = kKnown ? local_y : scratch;
   at.x = C > 0 ? local_x : scratch + 2 * channels * total;
@@ -523,6 +528,8 @@ inline void run_block(Block<T>& b) {
     }
   }
   if (any(bad)) b.bad = true;
+  b.peak = 0;
+  for (int i = 0; i < kLanes; ++i) b.peak = at.peak[i] > b.peak ? at.peak[i] : b.peak;
 }
 
 template <class T, int C, kernel::InitialKind Initial, bool Store>

@@ -20,11 +20,13 @@ struct Plane {
   std::int64_t stride;
 };
 
-/// A Hermitian C x C matrix per (source, bin) is K = C^2 planes of `padded` doubles: the C diagonal entries, then
-/// (re, im) of the entries above the diagonal, row by row.
+/// A Hermitian C x C matrix per (source, bin) is K = C^2 planes of `padded` doubles (all bins, rounded up to a multiple
+/// of 8): the C diagonal entries, then (re, im) of the entries above the diagonal, row by row. A block starts at a
+/// multiple of 8 bins and ends at one or at the last bin; pointers point to its first bin.
 template <class T>
 struct Block {
-  int bins, padded;       ///< padded: bins rounded up to a multiple of 8
+  int bins;               ///< of the block
+  std::int64_t padded;    ///< length of a plane of a covariance
   int channels, sources;  ///< sources: those given
   int total;              ///< sources + 1 where there is a residual
   std::int64_t frames;
@@ -48,6 +50,7 @@ struct Block {
   bool add;                     ///< apply(): add to `out` instead of setting it
   bool check;                   ///< look for values that are not finite, too large, or negative magnitudes
   bool bad;                     ///< result of the check
+  double peak;                  ///< with `check`: largest |x|^2 of the mixture
 };
 
 }  // namespace mss::wiener::kernel

@@ -19,9 +19,6 @@ namespace {
 using kernel::Block;
 using kernel::Plane;
 
-// A tile of 128 bins reads 0.5 to 2 KiB per row: long enough for the prefetcher, while the covariances stay in the L1
-// cache.
-constexpr int kBlockBins = 128;
 constexpr int kMaxChannels = 64;
 // v^2 v^2 of the determinant must not overflow.
 constexpr double kLimit = 1e70;
@@ -43,21 +40,23 @@ class Scratch {
 struct Layout {
   int channels, total, bins;
   int planes() const { return channels * channels; }
-  int blocks() const { return (bins + kBlockBins - 1) / kBlockBins; }
-  int first_bin(int block) const { return block * kBlockBins; }
-  int block_bins(int block) const { return std::min(kBlockBins, bins - first_bin(block)); }
-  int padded(int block) const { return (block_bins(block) + 7) / 8 * 8; }
-  std::size_t step_size(int block) const { return static_cast<std::size_t>(total) * planes() * padded(block); }
-  /// Where the values of a block start: blocks before it are full.
-  std::size_t offset(int block, int steps) const {
-    return static_cast<std::size_t>(steps) * total * planes() * kBlockBins * block;
-  }
-  std::size_t size(int steps) const {
-    if (blocks() == 0) return 0;
-    const int last = blocks() - 1;
-    return offset(last, steps) + steps * step_size(last);
-  }
+  std::int64_t padded() const { return (bins + 7) / 8 * 8; }
+  /// Doubles of one iteration's covariances.
+  std::size_t step_size() const { return static_cast<std::size_t>(total * planes() * padded()); }
   std::size_t scratch_size() const { return 8 * (2 * static_cast<std::size_t>(channels) * (total + 2) + 2 * planes()); }
+};
+
+/// Bins are cut for threads, not for caches: whole rows suit the prefetcher and the TLB best. Every bin is computed by
+/// itself, so that where the cuts lie does not change a bit.
+struct Cut {
+  int bins, blocks, size;
+  Cut(int all_bins, int threads) : bins(all_bins) {
+    const int wanted = threads == 1 ? 1 : 2 * threads;
+    size = std::max(64, ((bins + wanted - 1) / wanted + 7) / 8 * 8);
+    blocks = (bins + size - 1) / size;
+  }
+  int begin(std::int64_t block) const { return static_cast<int>(block) * size; }
+  int count(std::int64_t block) const { return std::min(size, bins - begin(block)); }
 };
 
 [[noreturn]] void bad_shape(const char* where, std::string what, std::string expected, std::string found) {
@@ -155,23 +154,6 @@ void find_bad(const Grid<const std::complex<T>>& mixture, const Sources<T>& sour
 }
 
 template <class T>
-double largest_magnitude(const Grid<const std::complex<T>>& mixture, int threads) {
-  std::vector<double> largest(static_cast<std::size_t>(mixture.channels * mixture.frames));
-  core::parallel_for(mixture.channels * mixture.frames, threads, [&](std::int64_t item) {
-    const std::complex<T>* row = mixture.row(static_cast<int>(item / mixture.frames), item % mixture.frames);
-    double square = 0;
-    for (int f = 0; f < mixture.bins; ++f) {
-      const double re = row[f].real(), im = row[f].imag();
-      square = std::max(square, re * re + im * im);
-    }
-    largest[static_cast<std::size_t>(item)] = std::sqrt(square);
-  });
-  double result = 0;
-  for (const double value : largest) result = std::max(result, value);
-  return result;
-}
-
-template <class T>
 void run_accumulate(Block<T>& block) {
   using Fn = void (*)(Block<T>&);
 #if defined(MSSBENCH_X86_KERNELS)
@@ -209,40 +191,96 @@ class Task {
 
   const Layout& layout() const { return layout_; }
 
-  /// One block of bins of frames [first, first + count).
-  struct Planes {
-    std::vector<Plane<const T>> mixture, source;
-    std::vector<Plane<T>> out;
-  };
+  /// Estimates the covariances of all iterations; returns the scale (1 / m) that they belong to.
+  double fit(std::vector<double>& models, int threads) const {
+    const Cut cut(layout_.bins, threads);
+    const std::size_t size = layout_.step_size();
+    models.assign(size * static_cast<std::size_t>(settings_.iterations), 0.0);
+    double scale = 1.0;
+    for (int step = 0; step < settings_.iterations; ++step) {
+      std::vector<double> peaks(static_cast<std::size_t>(cut.blocks));
+      double* sums = models.data() + step * size;
+      run(cut, threads, scale, [&](Block<T>& b, std::int64_t index) {
+        b.models = models.data() + cut.begin(index);
+        b.sums = sums + cut.begin(index);
+        b.steps = step;
+        b.check = step == 0;
+        run_accumulate(b);
+        peaks[static_cast<std::size_t>(index)] = b.peak;
+      });
+      // The first sums are of the unscaled estimates: m is known only now.
+      if (step == 0 && settings_.mode != Mode::clean) {
+        const double largest = std::sqrt(*std::max_element(peaks.begin(), peaks.end()));
+        scale = 1.0 / std::max(1.0, largest / 10.0);
+      }
+      normalise(sums, step == 0 ? scale * scale : 1.0);
+    }
+    return scale;
+  }
 
-  Block<T> block(int index, std::int64_t first, std::int64_t count, double scale, Planes& planes) const {
-    const int bin = layout_.first_bin(index);
-    planes.mixture.clear();
-    planes.source.clear();
-    for (int c = 0; c < mixture_.channels; ++c) {
-      planes.mixture.push_back({reinterpret_cast<const T*>(mixture_.row(c, first) + bin), 2 * mixture_.frame_stride});
-    }
-    for (const auto& v : sources_.magnitudes) {
-      for (int c = 0; c < mixture_.channels; ++c) {
-        planes.source.push_back({v.row(v.channels == 1 ? 0 : c, first) + bin, v.frame_stride});
+  void apply(const std::vector<double>& models, double scale, const std::vector<Grid<std::complex<T>>>& out,
+             const double* weights, bool add, int threads) const {
+    const Cut cut(layout_.bins, threads);
+    run(cut, threads, scale, [&](Block<T>& b, std::int64_t index) {
+      std::vector<Plane<T>> planes;
+      for (const auto& grid : out) {
+        for (int c = 0; c < layout_.channels; ++c) {
+          planes.push_back({reinterpret_cast<T*>(grid.row(c, 0) + cut.begin(index)), 2 * grid.frame_stride});
+        }
       }
-    }
-    for (const auto& y : sources_.estimates) {
+      b.out = planes.data();
+      b.models = models.data() + cut.begin(index);
+      b.steps = settings_.iterations;
+      b.frame_weights = weights;
+      b.add = add;
+      b.check = settings_.iterations == 0;
+      run_apply(b);
+    });
+  }
+
+ private:
+  template <class Work>
+  void run(const Cut& cut, int threads, double scale, const Work& work) const {
+    std::vector<std::unique_ptr<Scratch>> scratch(static_cast<std::size_t>(threads));
+    core::parallel_for_worker(cut.blocks, threads, [&](std::int64_t index, int worker) {
+      auto& memory = scratch[static_cast<std::size_t>(worker)];
+      if (!memory) memory = std::make_unique<Scratch>(layout_.scratch_size());
+      const int bin = cut.begin(index);
+      std::vector<Plane<const T>> mixture, source;
       for (int c = 0; c < mixture_.channels; ++c) {
-        planes.source.push_back({reinterpret_cast<const T*>(y.row(c, first) + bin), 2 * y.frame_stride});
+        mixture.push_back({reinterpret_cast<const T*>(mixture_.row(c, 0) + bin), 2 * mixture_.frame_stride});
       }
-    }
-    const bool single = sizeof(T) == sizeof(float);
-    const double eps = settings_.resolved_eps(single);
+      for (const auto& v : sources_.magnitudes) {
+        for (int c = 0; c < mixture_.channels; ++c) {
+          source.push_back({v.row(v.channels == 1 ? 0 : c, 0) + bin, v.frame_stride});
+        }
+      }
+      for (const auto& y : sources_.estimates) {
+        for (int c = 0; c < mixture_.channels; ++c) {
+          source.push_back({reinterpret_cast<const T*>(y.row(c, 0) + bin), 2 * y.frame_stride});
+        }
+      }
+      Block<T> b = block();
+      b.bins = cut.count(index);
+      b.mixture = mixture.data();
+      b.source = source.data();
+      b.scale = scale;
+      b.scratch = memory->data();
+      work(b, index);
+      if (!b.bad) return;
+      find_bad(mixture_, sources_, first_frame_);
+      throw Error(Code::internal, "wiener filter", "a check failed for values that are in range");
+    });
+  }
+
+  Block<T> block() const {
+    const double eps = settings_.resolved_eps(sizeof(T) == sizeof(float));
     Block<T> b{};
-    b.bins = layout_.block_bins(index);
-    b.padded = layout_.padded(index);
-    b.channels = mixture_.channels;
+    b.padded = layout_.padded();
+    b.channels = layout_.channels;
     b.sources = sources_.count();
     b.total = layout_.total;
-    b.frames = count;
-    b.mixture = planes.mixture.data();
-    b.source = planes.source.data();
+    b.frames = mixture_.frames;
     b.initial = sources_.magnitudes.empty()               ? kernel::estimates
                 : settings_.initial == Initial::soft_mask ? kernel::soft_mask
                                                           : kernel::mixture_phase;
@@ -252,14 +290,13 @@ class Task {
     b.alpha = settings_.alpha;
     b.machine_eps = std::numeric_limits<T>::epsilon();
     b.limit = kLimit;
-    b.scale = scale;
     switch (settings_.mode) {
       case Mode::clean:
         break;
       case Mode::norbert:
         b.eps = eps;
         b.diagonal = std::sqrt(eps);
-        b.inverse_eps = mixture_.channels == 1 ? eps : 0.0;
+        b.inverse_eps = layout_.channels == 1 ? eps : 0.0;
         break;
       case Mode::openunmix:
         b.eps = eps;
@@ -270,76 +307,25 @@ class Task {
     return b;
   }
 
-  /// Fits `models` (steps one after the other) for one block over frames [first, first + count).
-  void fit(int index, std::int64_t first, std::int64_t count, double scale, double* models, Planes& planes,
-           double* scratch) const {
-    Block<T> b = block(index, first, count, scale, planes);
-    b.scratch = scratch;
-    b.models = models;
-    const std::size_t size = layout_.step_size(index);
-    for (int step = 0; step < settings_.iterations; ++step) {
-      double* sums = models + step * size;
-      std::fill_n(sums, size, 0.0);
-      b.sums = sums;
-      b.steps = step;
-      b.check = step == 0;
-      run_accumulate(b);
-      if (b.bad) report_bad();
-      normalise(sums, index);
-    }
-  }
-
-  void apply(int index, std::int64_t first, std::int64_t count, double scale, const double* models,
-             const std::vector<Grid<std::complex<T>>>& out, const double* weights, bool add, Planes& planes,
-             double* scratch) const {
-    Block<T> b = block(index, first, count, scale, planes);
-    planes.out.clear();
-    for (const auto& grid : out) {
-      for (int c = 0; c < mixture_.channels; ++c) {
-        planes.out.push_back(
-            {reinterpret_cast<T*>(grid.row(c, first) + layout_.first_bin(index)), 2 * grid.frame_stride});
-      }
-    }
-    b.out = planes.out.data();
-    b.scratch = scratch;
-    b.models = models;
-    b.steps = settings_.iterations;
-    b.frame_weights = weights;
-    b.add = add;
-    b.check = settings_.iterations == 0;
-    run_apply(b);
-    if (b.bad) report_bad();
-  }
-
-  double scale(std::int64_t first, std::int64_t count, int threads) const {
-    if (settings_.mode == Mode::clean || settings_.iterations == 0) return 1.0;
-    return 1.0 / std::max(1.0, largest_magnitude(mixture_.slice(first, count), threads) / 10.0);
-  }
-
- private:
-  /// Sums of y y^H over the window -> R_j.
-  void normalise(double* sums, int index) const {
-    const int padded = layout_.padded(index), channels = layout_.channels;
+  /// Sums of y y^H over the window, to be multiplied by `gain` -> R_j.
+  void normalise(double* sums, double gain) const {
+    const std::int64_t padded = layout_.padded();
+    const int channels = layout_.channels;
     const double eps = settings_.resolved_eps(sizeof(T) == sizeof(float));
     const bool clean = settings_.mode == Mode::clean;
     const double delta = clean ? std::sqrt(eps) : 0.0;
     for (int j = 0; j < layout_.total; ++j) {
-      double* r = sums + static_cast<std::size_t>(j) * layout_.planes() * padded;
-      for (int f = 0; f < layout_.block_bins(index); ++f) {
+      double* r = sums + j * layout_.planes() * padded;
+      for (int f = 0; f < layout_.bins; ++f) {
         double trace = 0;
         for (int c = 0; c < channels; ++c) trace += r[c * padded + f];
-        const double weight = (clean ? 0.0 : eps) + trace / channels;
-        const double inverse = weight > 0 ? 1.0 / weight : 0.0;
-        for (int p = 0; p < layout_.planes(); ++p) r[p * padded + f] *= inverse;
+        const double weight = (clean ? 0.0 : eps) + gain * trace / channels;
+        const double factor = weight > 0 ? gain / weight : 0.0;
+        for (int p = 0; p < layout_.planes(); ++p) r[p * padded + f] *= factor;
         if (!clean || trace == 0) continue;
         for (int c = 0; c < channels; ++c) r[c * padded + f] += delta;
       }
     }
-  }
-
-  [[noreturn]] void report_bad() const {
-    find_bad(mixture_, sources_, first_frame_);
-    throw Error(Code::internal, "wiener filter", "a check failed for values that are in range");
   }
 
   const Grid<const std::complex<T>>& mixture_;
@@ -347,17 +333,6 @@ class Task {
   const Settings& settings_;
   std::int64_t first_frame_;
   Layout layout_;
-};
-
-/// Per-worker memory.
-template <class T>
-struct Worker {
-  typename Task<T>::Planes planes;
-  std::unique_ptr<Scratch> scratch;
-  double* memory(const Layout& layout) {
-    if (!scratch) scratch = std::make_unique<Scratch>(layout.scratch_size());
-    return scratch->data();
-  }
 };
 
 struct Window {
@@ -439,34 +414,24 @@ void filter(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
   settings.check();
   check_shapes(mixture, sources);
   check_outputs(mixture, out, output_count(sources.count(), settings));
-  if (mixture.frames == 0) return;
-  threads = core::resolve_threads(threads);
-  const Task<T> task(mixture, sources, settings, 0);
-  const Layout& layout = task.layout();
   const std::vector<Window> windows = plan_windows(mixture.frames, settings);
-  std::vector<double> scales;
-  for (const Window& window : windows) scales.push_back(task.scale(window.begin, window.frames, threads));
   const std::int64_t overlap = windows.size() > 1 ? settings.resolved_overlap() : 0;
   const std::vector<double> in = fade_in(overlap), fading = fade_out(in);
-  std::vector<Worker<T>> workers(static_cast<std::size_t>(threads));
-  core::parallel_for_worker(layout.blocks(), threads, [&](std::int64_t item, int worker_index) {
-    const int index = static_cast<int>(item);
-    Worker<T>& worker = workers[static_cast<std::size_t>(worker_index)];
-    double* scratch = worker.memory(layout);
-    std::vector<double> models(layout.step_size(index) * static_cast<std::size_t>(settings.iterations));
-    for (std::size_t w = 0; w < windows.size(); ++w) {
-      const auto [begin, frames] = windows[w];
-      const auto apply = [&](std::int64_t first, std::int64_t count, const double* weights, bool add) {
-        if (count == 0) return;
-        task.apply(index, first, count, scales[w], models.data(), out, weights, add, worker.planes, scratch);
-      };
-      task.fit(index, begin, frames, scales[w], models.data(), worker.planes, scratch);
-      const std::int64_t head = w > 0 ? overlap : 0, tail = w + 1 < windows.size() ? overlap : 0;
-      apply(begin, head, in.data(), true);
-      apply(begin + head, frames - head - tail, nullptr, false);
-      apply(begin + frames - tail, tail, fading.data(), false);
-    }
-  });
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    const auto [begin, frames] = windows[w];
+    const Model model =
+        Model::fit<T>(mixture.slice(begin, frames), sources.slice(begin, frames), settings, threads, begin);
+    const auto apply = [&](std::int64_t first, std::int64_t count, std::span<const double> weights, bool add) {
+      if (count == 0) return;
+      std::vector<Grid<std::complex<T>>> part;
+      for (const auto& grid : out) part.push_back(grid.slice(first, count));
+      model.apply<T>(mixture.slice(first, count), sources.slice(first, count), part, weights, add, threads, first);
+    };
+    const std::int64_t head = w > 0 ? overlap : 0, tail = w + 1 < windows.size() ? overlap : 0;
+    apply(begin, head, in, true);
+    apply(begin + head, frames - head - tail, {}, false);
+    apply(begin + frames - tail, tail, fading, false);
+  }
 }
 
 template <class T>
@@ -474,23 +439,13 @@ Model Model::fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
                  std::int64_t first_frame) {
   settings.check();
   check_shapes(mixture, sources);
-  threads = core::resolve_threads(threads);
-  const Task<T> task(mixture, sources, settings, first_frame);
-  const Layout& layout = task.layout();
   Model model;
   model.settings_ = settings;
   model.channels_ = mixture.channels;
   model.sources_ = sources.count();
   model.bins_ = mixture.bins;
-  model.scale_ = task.scale(0, mixture.frames, threads);
-  model.values_.resize(layout.size(settings.iterations));
-  std::vector<Worker<T>> workers(static_cast<std::size_t>(threads));
-  core::parallel_for_worker(layout.blocks(), threads, [&](std::int64_t item, int worker_index) {
-    const int index = static_cast<int>(item);
-    Worker<T>& worker = workers[static_cast<std::size_t>(worker_index)];
-    task.fit(index, 0, mixture.frames, model.scale_, model.values_.data() + layout.offset(index, settings.iterations),
-             worker.planes, worker.memory(layout));
-  });
+  const Task<T> task(mixture, sources, settings, first_frame);
+  model.scale_ = task.fit(model.values_, core::resolve_threads(threads));
   return model;
 }
 
@@ -510,16 +465,9 @@ void Model::apply(Grid<const std::complex<T>> mixture, const Sources<T>& sources
               fmt::format("{}", frame_weights.size()));
   }
   if (mixture.frames == 0) return;
-  threads = core::resolve_threads(threads);
   const Task<T> task(mixture, sources, settings_, first_frame);
-  const Layout& layout = task.layout();
-  std::vector<Worker<T>> workers(static_cast<std::size_t>(threads));
-  core::parallel_for_worker(layout.blocks(), threads, [&](std::int64_t item, int worker_index) {
-    const int index = static_cast<int>(item);
-    Worker<T>& worker = workers[static_cast<std::size_t>(worker_index)];
-    task.apply(index, 0, mixture.frames, scale_, values_.data() + layout.offset(index, settings_.iterations), out,
-               frame_weights.empty() ? nullptr : frame_weights.data(), add, worker.planes, worker.memory(layout));
-  });
+  task.apply(values_, scale_, out, frame_weights.empty() ? nullptr : frame_weights.data(), add,
+             core::resolve_threads(threads));
 }
 
 std::complex<double> Model::covariance(int step, int source, int bin, int a, int b) const {
@@ -527,10 +475,9 @@ std::complex<double> Model::covariance(int step, int source, int bin, int a, int
   const bool inside = step >= 0 && step < settings_.iterations && source >= 0 && source < layout.total && bin >= 0 &&
                       bin < bins_ && a >= 0 && a < channels_ && b >= 0 && b < channels_;
   if (!inside) throw Error(Code::invalid_argument, "wiener model", "there is no such covariance entry");
-  const int block = bin / kBlockBins, padded = layout.padded(block);
-  const double* r = values_.data() + layout.offset(block, settings_.iterations) +
-                    static_cast<std::size_t>(step) * layout.step_size(block) +
-                    static_cast<std::size_t>(source) * layout.planes() * padded + (bin - layout.first_bin(block));
+  const std::int64_t padded = layout.padded();
+  const double* r =
+      values_.data() + static_cast<std::size_t>(step) * layout.step_size() + source * layout.planes() * padded + bin;
   if (a == b) return r[a * padded];
   const int low = std::min(a, b), high = std::max(a, b);
   int plane = channels_;
