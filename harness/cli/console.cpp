@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "harness/cli/failure.h"
+
 namespace mss::harness::cli {
 namespace {
 
@@ -24,7 +26,7 @@ int stream_columns(int descriptor) {
 }
 
 [[noreturn]] void throw_output_error() {
-  throw Error({Code::io, "standard output", "cannot write", "", std::strerror(errno), ""});
+  throw Failure(kFailed, Error({Code::io, "standard output", "cannot write", "", std::strerror(errno), ""}));
 }
 
 }  // namespace

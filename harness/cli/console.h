@@ -19,9 +19,9 @@ class Console {
   /// verbosity: -1 errors only, 0 warnings and information, 1 details.
   Console(int verbosity, ProgressStyle style);
 
-  /// Writes a result. Throws Error(io) when standard output takes no more.
+  /// Writes a result. Throws Failure (status 1) when standard output takes no more.
   void result(std::string_view text);
-  /// Throws Error(io) when something written could not be delivered.
+  /// Throws Failure (status 1) when something written could not be delivered.
   void flush();
 
   void error(const Error& error);

@@ -17,7 +17,7 @@ enum ExitCode : int {
 };
 
 /// Status of an error met while reading input or setting up; callers that write output map Code::io themselves
-/// (console.h, is_output_error).
+/// (failure.h).
 constexpr ExitCode exit_code(Code code) noexcept {
   switch (code) {
     case Code::invalid_argument:

@@ -42,7 +42,11 @@ auto writing(F&& f) -> decltype(f()) {
 
 /// Does the error's place lie in the output folder `out`? Then it is a failed run, not bad input.
 inline bool concerns_output(const Error& error, const std::filesystem::path& out) {
-  return error.code() == Code::io && !out.empty() && error.parts().where.find(out.string()) != std::string::npos;
+  if (error.code() != Code::io || out.empty()) return false;
+  const std::string folder = out.lexically_normal().string();
+  const std::string place = std::filesystem::path(error.parts().where).lexically_normal().string();
+  return place.starts_with(folder) &&
+         (place.size() == folder.size() || folder.ends_with('/') || place[folder.size()] == '/');
 }
 
 /// The error with `place` in front, unless it names it already.

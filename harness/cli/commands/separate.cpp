@@ -25,6 +25,17 @@ namespace fs = std::filesystem;
 using core::ParamType;
 using core::Value;
 
+/// The file's name without its extension, which is ".stem.mp4" for a stem file.
+std::string song_name(const fs::path& song) {
+  constexpr std::string_view kStemFile = ".stem.mp4";
+  std::string name = song.filename().string();
+  if (core::to_lower(name).ends_with(kStemFile) && name.size() > kStemFile.size()) {
+    name.resize(name.size() - kStemFile.size());
+    return name;
+  }
+  return song.stem().string();
+}
+
 struct Written {
   std::string target;
   fs::path path;
@@ -141,7 +152,7 @@ void check_reference(const audio::Source& reference, const fs::path& file, const
 
 OpenReferences open_references(const fs::path& where, const fs::path& song, std::vector<std::string> targets,
                                const audio::Source& mixture) {
-  fs::path folder = where / song.stem();
+  fs::path folder = where / song_name(song);
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) folder = where;
   if (targets.empty()) targets = stem_names(folder);
@@ -196,7 +207,7 @@ std::vector<Written> separate_file(const Invocation& invocation, const Request& 
     options.references = &references.references;
     options.targets = references.references.names;
   }
-  FileSink sink(request.out / song.stem(), request.extension, request.write, std::move(protect));
+  FileSink sink(request.out / song_name(song), request.extension, request.write, std::move(protect));
   request.separator->separate(*mixture, sink, options);
   return sink.finish();
 }
@@ -204,7 +215,7 @@ std::vector<Written> separate_file(const Invocation& invocation, const Request& 
 void check_folders(const std::vector<std::string>& songs, const fs::path& out) {
   std::map<std::string, std::string> seen;
   for (const std::string& song : songs) {
-    const auto [at, fresh] = seen.emplace(fs::path(song).stem().string(), song);
+    const auto [at, fresh] = seen.emplace(song_name(song), song);
     if (!fresh) {
       throw Error({Code::config, song, "its stems would go to the same folder as those of " + at->second,
                    "one name per file", (out / at->first).string(), "separate them into different folders"});

@@ -1,0 +1,260 @@
+// mssbench evaluate.
+#include <cmath>
+
+#include "audio/file.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/rng.h"
+#include "tests/cli/program.h"
+#include "tests/support/catch.h"
+
+using namespace mss;
+using namespace mss::tests;
+
+namespace {
+
+/// Noise with a little of a tone in it: broadband, so that lags are well defined.
+audio::AudioBuffer noise(std::uint32_t stream, std::int64_t samples = 132300) {
+  audio::AudioBuffer audio(2, samples, 44100);
+  core::Rng rng(17, stream);
+  for (int c = 0; c < 2; ++c) {
+    for (float& x : audio.channel(c)) x = static_cast<float>(0.1 * rng.normal());
+  }
+  return audio;
+}
+
+/// a + gain * b.
+audio::AudioBuffer mix(const audio::AudioBuffer& a, const audio::AudioBuffer& b, float gain) {
+  audio::AudioBuffer out(a.view());
+  for (int c = 0; c < out.channels(); ++c) {
+    for (std::size_t t = 0; t < out.channel(c).size(); ++t) out.channel(c)[t] += gain * b.channel(c)[t];
+  }
+  return out;
+}
+
+Result evaluate(const fs::path& folder, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "evaluate");
+  return call({.arguments = arguments, .folder = folder});
+}
+
+}  // namespace
+
+TEST_CASE("two plain folders are one track with museval's lines, JSON and records", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer a = noise(1), b = noise(2), c = noise(3);
+  write_audio(folder / "true/vocals.wav", a);
+  write_audio(folder / "true/drums.wav", b);
+  write_audio(folder / "true/keys.wav", c);
+  write_audio(folder / "mine/vocals.wav", mix(a, b, 0.1F));  // 20 dB
+  fs::create_directories(folder / "mine");
+  audio::write_file(folder / "mine/drums.flac", mix(b, c, 0.1F), {.format = audio::SampleFormat::pcm24});
+  write_audio(folder / "mine/keys.wav", mix(c, a, 0.316228F));  // 10 dB
+  const Result result = evaluate(folder.path(), {"true", "mine", "-o", "scores"});
+  INFO(result.err);
+  INFO(result.out);
+  REQUIRE(result.status == 0);
+  CHECK(!contains(result.err, "warning"));
+  CHECK(has_line(
+      result.out,
+      R"(vocals          ==> SDR:  20\.0\d\d  SIR: {1,3}\d+\.\d{3}  ISR: {1,3}\d+\.\d{3}  SAR: {1,3}\d+\.\d{3}  )"));
+  CHECK(has_line(result.out, R"(drums           ==> SDR:  (19\.9|20\.0)\d\d  .*)"));
+  CHECK(has_line(result.out,
+                 R"(keys            ==> SDR:  (9\.9|10\.0)\d\d  .*|keys            ==> SDR:   (9\.9|10\.0)\d\d  .*)"));
+  CHECK(has_line(result.out, "accompaniment   ==> SDR: .*"));
+  CHECK(has_line(result.out, R"(records: scores/records\.jsonl)"));
+
+  const std::string text = core::read_text_file(folder / "scores/mine.json");
+  const core::Value json = core::parse_json(text, "mine.json");
+  CHECK(json.at("museval_version").is_string());
+  REQUIRE(json.at("targets").size() == 4);
+  const core::Value& vocals = json.at("targets").as_array()[0];
+  CHECK(vocals.at("name").as_string() == "vocals");
+  REQUIRE(vocals.at("frames").size() == 3);
+  const core::Value& frame = vocals.at("frames").as_array()[1];
+  CHECK(frame.at("time").as_real() == 1.0);
+  CHECK(frame.at("duration").as_real() == 1.0);
+  CHECK(frame.at("metrics").at("SDR").as_real() == Approx(20.0).margin(0.1));
+  CHECK(has_line(text, R"( {12}"SDR": \d+\.\d{5},)"));
+
+  // A report can be made of it.
+  const Result report = call({.arguments = {"report", "scores", "-o", "tables"}, .folder = folder.path()});
+  INFO(report.err);
+  REQUIRE(report.status == 0);
+  CHECK(has_line(report.out, " +mine .*"));
+  const Result named =
+      evaluate(folder.path(), {"true", "mine", "-o", "named", "--name", "my separator v2", "--metrics", "sdr"});
+  REQUIRE(named.status == 0);
+  CHECK(contains(core::read_text_file(folder / "named/records.jsonl"), "\"spec\":\"my separator v2\""));
+  CHECK(!contains(named.out, "SIR"));
+}
+
+TEST_CASE("the estimates of a run score in a tree as they did in the run", "[cli]") {
+  const TempDir folder;
+  const std::string songs = "synthetic:songs=2,seconds=2";
+  REQUIRE(
+      call({.arguments = {"run", "-d", songs, "-m", "irm2", "-o", "r", "--save-estimates"}, .folder = folder.path()})
+          .status == 0);
+  fs::path estimates;
+  for (const auto& item : fs::directory_iterator(folder / "r/estimates")) estimates = item.path();
+  const Result result = evaluate(folder.path(), {songs, estimates.string(), "-o", "e", "--name", "irm2"});
+  INFO(result.err);
+  INFO(result.out);
+  REQUIRE(result.status == 0);
+  CHECK(lines(result.out).front() == "Aggregated scores (median over frames, median over tracks)");
+  const auto scores = [](const fs::path& file) {
+    std::vector<std::string> out;
+    for (const std::string& line : lines(core::read_text_file(file))) {
+      const core::Value record = core::parse_json(line, file.string());
+      out.push_back(record.at("track").as_string() + record.at("scenario").as_string() +
+                    record.at("target").as_string() + core::dump_json(record.at("scores")) +
+                    core::dump_json(record.at("frames")) + record.at("fingerprint").as_string());
+    }
+    return out;
+  };
+  CHECK(scores(folder / "e/records.jsonl") == scores(folder / "r/records.jsonl"));
+  std::size_t files = 0;
+  for (const auto& item : fs::directory_iterator(folder / "e/test"))
+    files += item.path().extension() == ".json" ? 1 : 0;
+  CHECK(files == 2);
+  // The same for one thread and for several.
+  REQUIRE(evaluate(folder.path(), {songs, estimates.string(), "-o", "e3", "--name", "irm2", "--threads", "3"}).status ==
+          0);
+  CHECK(scores(folder / "e3/records.jsonl") == scores(folder / "e/records.jsonl"));
+}
+
+TEST_CASE("trees of stems without mixtures can be scored against", "[cli]") {
+  const TempDir folder;
+  for (const char* track : {"one", "two", "three"}) {
+    write_audio(folder / "true/test" / track / "vocals.wav", noise(1));
+    write_audio(folder / "true/test" / track / "rest.wav", noise(2));
+  }
+  write_audio(folder / "mine/one/vocals.wav", mix(noise(1), noise(2), 0.1F));
+  write_audio(folder / "mine/one/rest.wav", mix(noise(2), noise(1), 0.1F));
+  write_audio(folder / "mine/two/vocals.wav", mix(noise(1), noise(2), 0.1F));
+  write_audio(folder / "mine/four/vocals.wav", noise(1));
+  const Result result = evaluate(folder.path(), {"true", "mine", "-o", "e", "--json"});
+  INFO(result.err);
+  INFO(result.out);
+  CHECK(result.status == 0);
+  CHECK(contains(result.err, "mine/four: no track of the references is named like this; not scored"));
+  CHECK(contains(result.err, "1 of 3 tracks have no estimates (the first is 'test/three')"));
+  CHECK(fs::exists(folder / "e/test/one.json"));
+  CHECK(fs::exists(folder / "e/test/two.json"));
+  const core::Value list = core::parse_json(result.out, "evaluate --json");
+  REQUIRE(list.size() == 2);
+  CHECK(list.as_array()[0].at("targets").at("vocals").at("SDR").as_real() == Approx(20).margin(0.1));
+  CHECK(contains(core::read_text_file(folder / "e/records.jsonl"), "\"scenario\":\"stems:vocals\""));
+}
+
+TEST_CASE("what museval keeps quiet about: length, lag, gain, polarity, rate", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer a = noise(1), b = noise(2);
+  write_audio(folder / "true/a.wav", a);
+  write_audio(folder / "true/b.wav", b);
+  const auto with_first = [&](const audio::AudioBuffer& first) {
+    write_audio(folder / "mine/a.wav", first);
+    write_audio(folder / "mine/b.wav", mix(b, a, 0.3F));
+    return evaluate(folder.path(), {"true", "mine"});
+  };
+  const audio::AudioBuffer good = mix(a, b, 0.3F);
+
+  audio::AudioBuffer shorter(good.view());
+  shorter.resize(132000);
+  CHECK(has_line(
+      with_first(shorter).err,
+      "mssbench: warning: true: a.wav has 132000 samples, its reference 132300: padded with zeros at the end"));
+  audio::AudioBuffer longer(good.view());
+  longer.resize(140000);
+  const Result cut = with_first(longer);
+  CHECK(cut.status == 0);
+  CHECK(has_line(cut.err, "mssbench: warning: true: a.wav has 140000 samples, its reference 132300: cut at the end"));
+
+  audio::AudioBuffer late(2, 132300, 44100);
+  for (int c = 0; c < 2; ++c)
+    std::copy(good.channel(c).begin(), good.channel(c).end() - 1105, late.channel(c).begin() + 1105);
+  CHECK(has_line(with_first(late).err,
+                 R"(mssbench: warning: true: a: the estimate is 1105 samples \(25\.1 ms\) late; .* dB)"));
+  CHECK(!contains(evaluate(folder.path(), {"true", "mine", "--alignment=false"}).err, "warning"));
+  audio::AudioBuffer early(2, 132300, 44100);
+  for (int c = 0; c < 2; ++c) std::copy(good.channel(c).begin() + 7, good.channel(c).end(), early.channel(c).begin());
+  CHECK(has_line(with_first(early).err,
+                 R"(mssbench: warning: true: a: the estimate is 7 samples \(0\.2 ms\) early; .*)"));
+
+  audio::AudioBuffer half(good.view());
+  for (int c = 0; c < 2; ++c) {
+    for (float& x : half.channel(c)) x *= -0.5F;
+  }
+  const Result scaled = with_first(half);
+  CHECK(has_line(scaled.err,
+                 R"(mssbench: warning: true: a: the estimate has a constant gain of -(5\.[5-9]|6\.[0-4]) dB)"));
+  CHECK(has_line(scaled.err, "mssbench: warning: true: a: the estimate has inverted polarity"));
+  // Neither a good estimate nor the plain mixture is suspected.
+  CHECK(!contains(with_first(good).err, "warning"));
+  CHECK(!contains(with_first(mix(a, b, 1.0F)).err, "warning"));
+
+  write_audio(folder / "mine/a.wav", tones(1, 2, 132300, 48000));
+  const Result rate = evaluate(folder.path(), {"true", "mine"});
+  CHECK(rate.status == 3);
+  CHECK(has_line(rate.err, "mssbench: error: .*mine/a\\.wav: another sample rate than the references"));
+  CHECK(has_line(rate.err, "  expected: 44100 Hz"));
+  CHECK(has_line(rate.err, "  found: 48000 Hz"));
+}
+
+TEST_CASE("a track that fails does not stop the others", "[cli]") {
+  const TempDir folder;
+  for (const char* track : {"one", "two"}) {
+    write_audio(folder / "true/test" / track / "vocals.wav", noise(1));
+    write_audio(folder / "true/test" / track / "rest.wav", noise(2));
+    write_audio(folder / "mine/test" / track / "vocals.wav", noise(1));
+  }
+  audio::AudioBuffer broken = noise(1);
+  broken.channel(0)[500] = INFINITY;
+  write_audio(folder / "mine/test/two/vocals.wav", broken);
+  const Result result = evaluate(folder.path(), {"true", "mine", "-o", "e"});
+  CHECK(result.status == 6);
+  CHECK(contains(result.err, "two/vocals.wav: a sample is not a number"));
+  CHECK(contains(result.err, "found: inf at channel 0, sample 500"));
+  CHECK(fs::exists(folder / "e/test/one.json"));
+  CHECK(!fs::exists(folder / "e/test/two.json"));
+  CHECK(contains(core::read_text_file(folder / "e/records.jsonl"), "\"error\":{\"code\":\"numeric\""));
+}
+
+TEST_CASE("evaluate says what it misses", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "true/vocals.wav", noise(1));
+  write_audio(folder / "true/drums.wav", noise(2));
+  write_audio(folder / "mine/piano.wav", noise(2));
+  fs::create_directory(folder / "empty");
+  const Result nothing = evaluate(folder.path(), {"true", "empty"});
+  CHECK(nothing.status == 3);
+  CHECK(contains(nothing.err, "empty: no estimates found"));
+  CHECK(contains(nothing.err, "expected: [subset/]track/target.wav"));
+  CHECK(evaluate(folder.path(), {"true", "gone"}).status == 3);
+  const Result other = evaluate(folder.path(), {"true", "mine"});
+  CHECK(other.status == 3);
+  CHECK(contains(other.err, "no estimate has a reference"));
+  CHECK(contains(other.err, "expected: drums, vocals"));
+  CHECK(contains(other.err, "found: piano.wav"));
+  const Result plain = evaluate(folder.path(), {"synthetic", "mine"});
+  CHECK(plain.status == 3);
+  CHECK(contains(plain.err, "no references beside the one folder of estimates"));
+}
+
+TEST_CASE("a MUSDB stem file is a reference by itself", "[cli]") {
+  MSS_REQUIRE_TEST_DATA(data);
+  fs::path clip;
+  for (const auto& item : fs::recursive_directory_iterator(data / "musdb18_clips")) {
+    if (item.path().string().ends_with(".stem.mp4")) clip = item.path();
+  }
+  REQUIRE(!clip.empty());
+  const TempDir folder;
+  const std::vector<audio::AudioBuffer> streams = audio::read_streams(clip);
+  write_audio(folder / "mine/drums.wav", streams.at(0));
+  write_audio(folder / "mine/vocals.wav", streams.at(4));
+  const Result result = evaluate(folder.path(), {clip.string(), "mine", "--metrics", "sdr"});
+  INFO(result.err);
+  INFO(result.out);
+  CHECK(result.status == 0);
+  CHECK(has_line(result.out, "vocals          ==> SDR: +(inf|nan|\\d{3,}\\.\\d+) *"));
+  CHECK(has_line(result.out, "drums           ==> SDR: +-?\\d+\\.\\d{3} *"));
+}

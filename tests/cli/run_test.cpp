@@ -1,0 +1,203 @@
+// mssbench run, merge, report, demo, datasets: from songs to tables.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "tests/cli/program.h"
+#include "tests/support/catch.h"
+
+using namespace mss;
+using namespace mss::tests;
+
+namespace {
+
+/// The records without what two equal runs may differ in.
+std::vector<std::string> stable_records(const fs::path& file) {
+  std::vector<std::string> out;
+  for (const std::string& line : lines(core::read_text_file(file))) {
+    core::Value record = core::parse_json(line, file.string());
+    record.erase("measured");
+    out.push_back(core::dump_json(record));
+  }
+  return out;
+}
+
+Result run(const fs::path& folder, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"run", "-d", "synthetic:songs=3,seconds=2", "--metrics", "sdr"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return call({.arguments = arguments, .folder = folder});
+}
+
+/// Has the child ended (it is not reaped by asking)?
+bool has_ended(pid_t child) {
+  siginfo_t info = {};
+  return waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
+}
+
+}  // namespace
+
+TEST_CASE("run records, prints the table, does only what is missing, and report renews the tables", "[cli]") {
+  const TempDir folder;
+  const Result first = run(folder.path(), {"-m", "mixture", "-m", "irm2", "-o", "r"});
+  INFO(first.err);
+  REQUIRE(first.status == 0);
+  CHECK(has_line(first.err, R"(mssbench: 6 of 6 \(track, method, seed\) done now, 0 found finished, 0 failed)"));
+  CHECK(has_line(first.out, R"( +mixture .*-?\d+\.\d\d.*)"));
+  CHECK(has_line(first.out, R"( +irm2 .*\d+\.\d\d.*)"));
+  CHECK(has_line(first.out, R"(records: r/records\.jsonl)"));
+  const std::vector<std::string> records = stable_records(folder / "r/records.jsonl");
+
+  const Result again = run(folder.path(), {"-m", "mixture", "-m", "irm2", "-o", "r", "--json"});
+  REQUIRE(again.status == 0);
+  const core::Value summary = core::parse_json(again.out, "run --json");
+  CHECK(summary.at("reused").as_integer() == 6);
+  CHECK(summary.at("done").as_integer() == 0);
+  CHECK(stable_records(folder / "r/records.jsonl") == records);
+
+  const Result more = run(folder.path(), {"-m", "mixture", "-m", "irm2", "-m", "silence", "-o", "r"});
+  CHECK(has_line(more.err,
+                 R"(mssbench: 9 of 9 .* done now, .*|mssbench: 3 of 9 .* done now, 6 found finished, 0 failed)"));
+
+  const Result report = call({.arguments = {"report", "r", "-o", "tables"}, .folder = folder.path()});
+  INFO(report.err);
+  REQUIRE(report.status == 0);
+  CHECK(has_line(report.out, "report: tables/table\\.md"));
+  for (const char* name : {"table.md", "table.csv", "table.tex", "table.json"})
+    CHECK(fs::exists(folder / "tables" / name));
+  CHECK(contains(core::read_text_file(folder / "tables/table.csv"), "irm2"));
+  const Result json = call({.arguments = {"report", "r", "-o", "tables", "--json"}, .folder = folder.path()});
+  CHECK(core::parse_json(json.out, "report --json").find("sections") != nullptr);
+  const Result metric =
+      call({.arguments = {"report", "r", "-o", "tables", "--metrics", "SI-SRD"}, .folder = folder.path()});
+  CHECK(metric.status == 2);
+  CHECK(contains(metric.err, "did you mean 'SI-SDR'?"));
+}
+
+TEST_CASE("a plan file gives what its options give, and options win over it", "[cli]") {
+  const TempDir folder;
+  fs::create_directory(folder / "plans");
+  std::ofstream(folder / "plans/plan.toml") << "[run]\ndataset = \"synthetic:songs=3,seconds=2\"\nmethods = "
+                                               "[\"mixture\", \"silence\"]\nmetrics = \"sdr\"\nout = \"from-plan\"\n";
+  REQUIRE(run(folder.path(), {"-m", "mixture", "-m", "silence", "-o", "typed"}).status == 0);
+  const Result plan = call({.arguments = {"run", "plans/plan.toml"}, .folder = folder.path()});
+  INFO(plan.err);
+  REQUIRE(plan.status == 0);
+  // `out` is relative to the plan.
+  CHECK(stable_records(folder / "plans/from-plan/records.jsonl") == stable_records(folder / "typed/records.jsonl"));
+  const Result changed = call({.arguments = {"run", "plans/plan.toml", "-m", "mixture", "--limit", "1", "-o", "here"},
+                               .environment = {{"MSSBENCH_RUN_SILENCE", "per_source"}},
+                               .folder = folder.path()});
+  REQUIRE(changed.status == 0);
+  CHECK(has_line(changed.err, "mssbench: 1 of 1 .*"));
+  CHECK(contains(core::read_text_file(folder / "here/run.json"), "per_source"));
+}
+
+TEST_CASE("shards merge to the records of the whole run", "[cli]") {
+  const TempDir folder;
+  REQUIRE(run(folder.path(), {"-m", "mixture", "-m", "irm1", "-o", "whole"}).status == 0);
+  REQUIRE(run(folder.path(), {"-m", "mixture", "-m", "irm1", "-o", "a", "--shard", "0/2"}).status == 0);
+  const Result half = call({.arguments = {"merge", "a", "-o", "half"}, .folder = folder.path()});
+  CHECK(half.status == 6);
+  CHECK(contains(half.err, "mssbench: warning: missing: test/"));
+  const Result slurm = call({.arguments = {"run", "-d", "synthetic:songs=3,seconds=2", "--metrics", "sdr", "-m",
+                                           "mixture", "-m", "irm1", "-o", "b"},
+                             .environment = {{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}},
+                             .folder = folder.path()});
+  REQUIRE(slurm.status == 0);
+  CHECK(has_line(slurm.err, "mssbench: shard 1/2"));
+  const Result merged = call({.arguments = {"merge", "a", "b", "-o", "merged"}, .folder = folder.path()});
+  INFO(merged.err);
+  REQUIRE(merged.status == 0);
+  CHECK(stable_records(folder / "merged/records.jsonl") == stable_records(folder / "whole/records.jsonl"));
+}
+
+TEST_CASE("Ctrl-C keeps what is finished and ends with status 130", "[cli]") {
+  const TempDir folder;
+  for (const int signal_number : {SIGINT, SIGTERM}) {
+    const fs::path out = folder / std::to_string(signal_number);
+    // The second method would take many minutes; the first one is there at once.
+    const Result stopped =
+        call({.arguments = {"run", "-d", "synthetic:songs=1,seconds=2", "--metrics", "sdr", "--threads", "1", "-m",
+                            "mixture", "-m", "nmf:components=64,iterations=100000", "-o", out.string()},
+              .folder = folder.path(),
+              .while_running = [&](pid_t child) {
+                for (int i = 0; i < 3000; ++i) {
+                  std::error_code ignored;
+                  bool found = false;
+                  for (auto it = fs::recursive_directory_iterator(out / "parts", ignored);
+                       !ignored && it != fs::end(it); it.increment(ignored)) {
+                    found = found || it->path().extension() == ".jsonl";
+                  }
+                  if (found || has_ended(child)) break;
+                  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+                }
+                kill(child, signal_number);
+              }});
+    INFO(stopped.err);
+    CHECK(stopped.status == 130);
+    CHECK(contains(stopped.err, "press Ctrl-C again to end at once"));
+    CHECK(contains(stopped.err, "the same command goes on from there"));
+    const Result rest = call({.arguments = {"run", "-d", "synthetic:songs=1,seconds=2", "--metrics", "sdr", "-m",
+                                            "mixture", "-o", out.string(), "--json"},
+                              .folder = folder.path()});
+    REQUIRE(rest.status == 0);
+    CHECK(core::parse_json(rest.out, "run --json").at("reused").as_integer() == 1);
+  }
+}
+
+TEST_CASE("a stopped separation leaves no files", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1));
+  const Result stopped = call({.arguments = {"separate", "song.wav", "-m", "nmf:components=64,iterations=100000", "-o",
+                                             "o", "--progress", "json"},
+                               .folder = folder.path(),
+                               .while_running = [](pid_t child) {
+                                 std::this_thread::sleep_for(std::chrono::milliseconds(300));
+                                 kill(child, SIGINT);
+                               }});
+  INFO(stopped.err);
+  // Before its handlers stand the signal itself ends the program.
+  CHECK((stopped.status == 130 || stopped.status == 128 + SIGINT));
+  if (fs::exists(folder / "o")) {
+    for (const auto& item : fs::recursive_directory_iterator(folder / "o")) CHECK(!item.is_regular_file());
+  }
+}
+
+TEST_CASE("demo ends in a table and the path of the report", "[cli]") {
+  const TempDir folder;
+  const Result result = call({.arguments = {"demo"}, .folder = folder.path()});
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  for (const char* method : {"silence", "mixture", "mixture-over-j", "nmf\\S*", "irm2"}) {
+    CHECK(has_line(result.out, std::string(" +") + method + " .*-?\\d+\\.\\d\\d.*"));
+  }
+  CHECK(lines(result.out).back() == "report: mssbench-demo/report/table.md");
+  CHECK(fs::file_size(folder / "mssbench-demo/report/table.md") > 0);
+}
+
+TEST_CASE("datasets list shows names and tracks, check finds nothing wrong with the built-in songs", "[cli]") {
+  const Result names = mssbench({"datasets", "list"});
+  CHECK(names.status == 0);
+  CHECK(has_line(names.out, "synthetic +built-in songs.*"));
+  const Result tracks = mssbench({"datasets", "list", "synthetic:songs=2,seconds=3"});
+  CHECK(tracks.status == 0);
+  CHECK(has_line(tracks.out, "test +test +Synth 1 - 000 .* 0:03 +44100 +2 +drums, bass, other, vocals"));
+  CHECK(has_line(tracks.out, "synthetic.*: 2 tracks, 0:06"));
+  const core::Value json = core::parse_json(
+      mssbench({"datasets", "list", "synthetic:songs=2,seconds=3", "--hash", "--json"}).out, "list --json");
+  REQUIRE(json.at("tracks").size() == 2);
+  CHECK(json.at("tracks").as_array()[0].at("sha256").as_string().size() == 64);
+  const Result check = mssbench({"datasets", "check", "synthetic:songs=2,seconds=3"});
+  INFO(check.out);
+  CHECK(check.status == 0);
+  CHECK(has_line(check.out, "synthetic.*: 2 tracks, 0 errors, \\d+ warnings"));
+  const Result musdb = mssbench({"datasets", "list", "musdb18"});
+  CHECK(musdb.status == 3);
+  CHECK(contains(musdb.err, "MUSDB_PATH"));
+}

@@ -1,0 +1,223 @@
+// mssbench separate.
+#include <cmath>
+
+#include "audio/file.h"
+#include "core/json.h"
+#include "tests/cli/program.h"
+#include "tests/support/catch.h"
+
+using namespace mss;
+using namespace mss::tests;
+
+TEST_CASE("separate writes one file per stem and prints their paths", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer song = tones(1);
+  write_audio(folder / "song.wav", song);
+  const Result result =
+      call({.arguments = {"separate", "song.wav", "-m", "mixture-over-j", "-o", "stems"}, .folder = folder.path()});
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  CHECK(lines(result.out) == std::vector<std::string>{"stems/song/vocals.wav", "stems/song/drums.wav",
+                                                      "stems/song/bass.wav", "stems/song/other.wav"});
+  for (const std::string& line : lines(result.out)) {
+    const audio::AudioBuffer stem = audio::read_file(folder / line);
+    REQUIRE(audio::same_shape(stem, song));
+    CHECK(stem.channel(1)[1234] == song.channel(1)[1234] / 4);
+    CHECK(audio::probe(folder / line).format == "wav/float32");
+  }
+}
+
+TEST_CASE("separate takes targets, formats and FLAC, and warns of clipped samples", "[cli]") {
+  const TempDir folder;
+  audio::AudioBuffer loud = tones(1, 1, 22050, 48000);
+  for (float& x : loud.channel(0)) x *= 5;  // peaks near 1.5
+  write_audio(folder / "loud.wav", loud);
+  const auto separate = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"separate", "loud.wav", "-m", "mixture", "-o", "o", "--targets", "solo,rest"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return call({.arguments = arguments, .folder = folder.path()});
+  };
+  const Result whole = separate({"--json"});
+  REQUIRE(whole.status == 0);
+  const core::Value report = core::parse_json(whole.out, "separate --json");
+  REQUIRE(report.size() == 1);
+  REQUIRE(report.as_array()[0].at("stems").size() == 2);
+  CHECK(report.as_array()[0].at("spec").as_string() == "mixture");
+  CHECK(report.as_array()[0].at("stems").as_array()[0].at("target").as_string() == "solo");
+  CHECK(report.as_array()[0].at("stems").as_array()[0].at("clipped_samples").as_integer() == 0);
+  CHECK(audio::read_file(folder / "o/loud/solo.wav").channel(0)[0] == loud.channel(0)[0]);
+
+  const Result pcm = separate({"--format", "pcm16"});
+  REQUIRE(pcm.status == 0);
+  CHECK(audio::probe(folder / "o/loud/rest.wav").format == "wav/pcm16");
+  CHECK(has_line(pcm.err, R"(mssbench: warning: o/loud/solo\.wav: \d+ samples beyond full scale were clipped.*)"));
+
+  REQUIRE(separate({"--flac"}).status == 0);
+  CHECK(audio::probe(folder / "o/loud/solo.flac").format == "flac/pcm24");
+  const Result refused = separate({"--flac", "--format", "float32"});
+  CHECK(refused.status == 2);
+  CHECK(contains(refused.err, "FLAC holds integers only"));
+}
+
+TEST_CASE("separate replaces earlier stems and keeps them when it fails", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1));
+  const std::vector<std::string> arguments = {"separate", "song.wav", "-m", "mixture", "-o", "o"};
+  REQUIRE(call({.arguments = arguments, .folder = folder.path()}).status == 0);
+  write_audio(folder / "song.wav", tones(2));
+  REQUIRE(call({.arguments = arguments, .folder = folder.path()}).status == 0);
+  const audio::AudioBuffer second = audio::read_file(folder / "o/song/bass.wav");
+  CHECK(second.channel(0)[777] == tones(2).channel(0)[777]);
+
+  audio::AudioBuffer broken = tones(3);
+  broken.channel(1)[40000] = std::nanf("");
+  write_audio(folder / "song.wav", broken);
+  CHECK(call({.arguments = arguments, .folder = folder.path()}).status == 3);
+  CHECK(audio::read_file(folder / "o/song/bass.wav").channel(0)[777] == second.channel(0)[777]);
+  // Nothing half-written is left.
+  std::size_t files = 0;
+  for (const auto& item : fs::directory_iterator(folder / "o/song")) files += item.is_regular_file() ? 1 : 0;
+  CHECK(files == 4);
+}
+
+TEST_CASE("oracles get their references and nobody else does", "[cli]") {
+  const TempDir folder;
+  const std::vector<std::string> names = {"vocals", "synth"};
+  audio::AudioBuffer mixture = tones(0);
+  audio::add_to(mixture.span(), tones(4));
+  write_audio(folder / "mix.wav", mixture);
+  write_audio(folder / "refs/vocals.wav", tones(0));
+  write_audio(folder / "refs/synth.wav", tones(4));
+  const Result without = call({.arguments = {"separate", "mix.wav", "-m", "irm2", "-o", "o"}, .folder = folder.path()});
+  CHECK(without.status == 2);
+  CHECK(contains(without.err, "irm2: this method is an oracle"));
+  CHECK(contains(without.err, "expected: --references DIR"));
+
+  const Result with = call(
+      {.arguments = {"separate", "mix.wav", "-m", "irm2", "-o", "o", "--references", "refs"}, .folder = folder.path()});
+  INFO(with.err);
+  REQUIRE(with.status == 0);
+  CHECK(lines(with.out) == std::vector<std::string>{"o/mix/vocals.wav", "o/mix/synth.wav"});
+  // The two tones lie far apart, so the mask finds them: the error is far below the tone.
+  const audio::AudioBuffer estimate = audio::read_file(folder / "o/mix/vocals.wav");
+  audio::AudioBuffer error = tones(0);
+  for (float& x : error.channel(0)) x = -x;
+  for (float& x : error.channel(1)) x = -x;
+  audio::add_to(error.span(), estimate);
+  CHECK(audio::energy(error) < 0.05 * audio::energy(tones(0)));
+
+  const Result useless = call({.arguments = {"separate", "mix.wav", "-m", "mixture", "-o", "o", "--references", "refs"},
+                               .folder = folder.path()});
+  CHECK(useless.status == 0);
+  CHECK(has_line(useless.err, "mssbench: warning: --references: mixture takes no references.*"));
+
+  write_audio(folder / "refs/synth.wav", tones(4, 2, 44000));
+  const Result unequal = call(
+      {.arguments = {"separate", "mix.wav", "-m", "irm2", "-o", "o", "--references", "refs"}, .folder = folder.path()});
+  CHECK(unequal.status == 3);
+  CHECK(contains(unequal.err, "refs/synth.wav: another length than mix.wav"));
+  CHECK(contains(unequal.err, "expected: 44100 samples"));
+  CHECK(contains(unequal.err, "found: 44000 samples"));
+
+  const Result missing = call({.arguments = {"separate", "mix.wav", "-m", "irm2", "-o", "o", "--references", "refs",
+                                             "--targets", "vocals,drums"},
+                               .folder = folder.path()});
+  CHECK(missing.status == 3);
+  CHECK(contains(missing.err, "missing stem 'drums'"));
+}
+
+TEST_CASE("references may lie in one folder per song", "[cli]") {
+  const TempDir folder;
+  for (const char* song : {"one", "two"}) {
+    const int kind = song[0] == 'o' ? 1 : 2;
+    audio::AudioBuffer mixture = tones(kind);
+    audio::add_to(mixture.span(), tones(kind + 3));
+    write_audio(folder / (std::string(song) + ".wav"), mixture);
+    write_audio(folder / "refs" / song / "a.wav", tones(kind));
+    write_audio(folder / "refs" / song / "b.wav", tones(kind + 3));
+  }
+  const Result result =
+      call({.arguments = {"separate", "one.wav", "two.wav", "-m", "ibm1", "-o", "o", "--references", "refs"},
+            .folder = folder.path()});
+  INFO(result.err);
+  CHECK(result.status == 0);
+  CHECK(lines(result.out).size() == 4);
+}
+
+TEST_CASE("one bad file among several gives status 6, all bad that of the first", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "good.wav", tones(1));
+  fs::create_directory(folder / "folder");
+  const Result some = call({.arguments = {"separate", "gone.wav", "good.wav", "folder", "-m", "mixture", "-o", "o"},
+                            .folder = folder.path()});
+  CHECK(some.status == 6);
+  CHECK(lines(some.out).size() == 4);
+  CHECK(contains(some.err, "mssbench: error: gone.wav: "));
+  CHECK(contains(some.err, "mssbench: error: folder: is a folder"));
+  const Result none =
+      call({.arguments = {"separate", "gone.wav", "folder", "-m", "mixture", "-o", "o"}, .folder = folder.path()});
+  CHECK(none.status == 3);
+  CHECK(none.out.empty());
+}
+
+TEST_CASE("separate refuses to mix up the stems of two files or to overwrite its input", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "a/song.wav", tones(1));
+  write_audio(folder / "b/song.wav", tones(2));
+  const Result twice = call(
+      {.arguments = {"separate", "a/song.wav", "b/song.wav", "-m", "mixture", "-o", "o"}, .folder = folder.path()});
+  CHECK(twice.status == 2);
+  CHECK(contains(twice.err, "b/song.wav: its stems would go to the same folder as those of a/song.wav"));
+  CHECK(!fs::exists(folder / "o"));
+
+  write_audio(folder / "vocals/vocals.wav", tones(1));
+  const Result own =
+      call({.arguments = {"separate", "vocals/vocals.wav", "-m", "mixture", "-o", "."}, .folder = folder.path()});
+  CHECK(own.status == 2);
+  CHECK(contains(own.err, "would overwrite an input file"));
+  CHECK(audio::read_file(folder / "vocals/vocals.wav").channel(0)[9] == tones(1).channel(0)[9]);
+}
+
+TEST_CASE("equal seeds give equal stems for any number of threads", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1, 2, 30000));
+  const auto separate = [&](const std::string& out, const std::string& threads, const std::string& seed) {
+    const Result result = call({.arguments = {"separate", "song.wav", "-m", "nmf:components=2,iterations=3", "-o", out,
+                                              "--threads", threads, "--seed", seed},
+                                .folder = folder.path()});
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    return audio::read_file(folder / lines(result.out).front());
+  };
+  const audio::AudioBuffer a = separate("a", "1", "7"), b = separate("b", "3", "7"), c = separate("c", "1", "8");
+  const auto equal = [](const audio::AudioBuffer& x, const audio::AudioBuffer& y) {
+    return std::equal(x.channel(0).begin(), x.channel(0).end(), y.channel(0).begin(), y.channel(0).end());
+  };
+  CHECK(equal(a, b));
+  CHECK(!equal(a, c));
+}
+
+TEST_CASE("progress goes to standard error in the style asked for", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1));
+  const auto separate = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"separate", "song.wav", "-m", "mixture", "-o", "o"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return call({.arguments = arguments, .folder = folder.path()});
+  };
+  const Result json = separate({"--progress", "json"});
+  std::vector<std::string> events;
+  for (const std::string& line : lines(json.err)) {
+    const core::Value event = core::parse_json(line, "progress");
+    CHECK(event.at("task").as_string() == "song.wav");
+    events.push_back(event.at("event").as_string());
+  }
+  REQUIRE(events.size() >= 3);
+  CHECK(events.front() == "begin");
+  CHECK(events.back() == "end");
+  CHECK(has_line(separate({}).err, R"(song\.wav 44100/44100 \(\d+:\d\d\).*)"));
+  CHECK(contains(separate({"--progress", "bar"}).err, "[########################] 100%"));
+  CHECK(separate({"--progress", "none"}).err.empty());
+  CHECK(separate({"--quiet"}).err.empty());
+  CHECK(lines(separate({"--quiet"}).out).size() == 4);
+}
