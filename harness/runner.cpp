@@ -590,7 +590,9 @@ class Runner {
 
   void save(const methods::StemSet& stems, const Item& item) const {
     const ItemKey& key = item.key;
-    core::make_directories(estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, ""));
+    const fs::path folder = estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, "");
+    core::make_directories(folder);
+    remove_leftovers(folder, "");  // of a run that was killed
     for (std::size_t i = 0; i < stems.names.size(); ++i) {
       audio::write_file(estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, stems.names[i]),
                         stems.audio[i]);
@@ -629,15 +631,16 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
                                   const Plan& plan) {
   const std::int64_t stems = std::max<std::int64_t>(1, static_cast<std::int64_t>(track.stems.size()));
   const std::int64_t values = track.samples * std::max(1, track.channels);  // of one signal
-  // Mixture, references and the accompaniment; estimates and what a method's shell converts.
+  // Mixture, references and the accompaniment; estimates, which exist twice for a moment while a method's blocks are
+  // put together.
   const std::int64_t audio = 4 * values * (2 + stems) + 2 * 4 * values * (1 + stems);
-  // The filter metrics keep spectra of every reference in float64; the SDR family sums as it goes.
-  const std::int64_t scorer = (plan.metrics == "all" ? 16 * values * stems : 0) + (std::int64_t{64} << 20);
+  // The scorer works in blocks; what it keeps per reference is small beside the audio.
+  const std::int64_t scorer = plan.metrics == "all" ? (std::int64_t{128} << 20) + 4 * values : std::int64_t{64} << 20;
   std::int64_t hungriest = 0;
   for (const methods::SeparatorInfo& info : methods) {
     std::int64_t bytes = std::int64_t{64} << 20;
     // A whole-file method holds the mixture's complex STFT at an overlap of four (16 bytes a sample), a magnitude per
-    // target (8) and about as much again as it works.
+    // target (8) and about as much again as it works; the hungriest one there is (2dft) takes 90 bytes a sample.
     if (!info.streams) bytes += 2 * values * (16 + 8 * stems);
     hungriest = std::max(hungriest, bytes);
   }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <map>
 #include <thread>
 
 #include "core/json.h"
@@ -123,10 +124,17 @@ TEST_CASE("a run killed at ten random moments and resumed gives the records of a
   whole.erase("measured");
   CHECK(killed == whole);
   CHECK_FALSE(fs::exists(out / "parts"));
-  for (const auto& entry : fs::recursive_directory_iterator(out / "estimates")) {
-    CHECK((entry.is_directory() || entry.path().extension() == ".wav" ||
-           entry.path().filename().string().starts_with(".")));
-  }
+  // The estimates are the same files, and nothing else is left.
+  const auto files = [](const fs::path& folder) {
+    std::map<std::string, std::string> contents;
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      if (entry.is_regular_file()) {
+        contents[entry.path().lexically_relative(folder).string()] = core::read_text_file(entry.path());
+      }
+    }
+    return contents;
+  };
+  CHECK(files(out / "estimates") == files(dir / "whole" / "estimates"));
 }
 
 }  // namespace mss::harness

@@ -192,7 +192,12 @@ TEST_CASE("damaged parts and temporary files count as missing", "[harness]") {
   CHECK_FALSE(RunStore(dir.path(), {}).finished(kFirst));
   std::ofstream(part.parent_path() / ("." + part.filename().string() + ".99-0.tmp")) << whole.substr(0, 40);
   std::ofstream(part, std::ios::binary) << whole;
-  CHECK(RunStore(dir.path(), {}).finished(kFirst));
+  std::ofstream(dir / ".records.jsonl.99-1.tmp") << "{";
+  RunStore store(dir.path(), {});
+  CHECK(store.finished(kFirst));
+  CHECK_FALSE(fs::exists(dir / ".records.jsonl.99-1.tmp"));
+  store.finish();
+  CHECK_FALSE(fs::exists(dir / "parts"));
 }
 
 TEST_CASE("a crash between merging and cleaning up changes nothing", "[harness]") {
