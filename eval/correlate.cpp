@@ -13,7 +13,7 @@ namespace mss::eval {
 namespace {
 
 constexpr int kBatch = 4;   ///< blocks whose spectra are multiplied in one go
-constexpr int kGroup = 16;  ///< blocks between two inverse transforms; short enough for exact rounding
+constexpr int kGroup = 32;  ///< blocks between two inverse transforms; short enough for exact rounding
 
 /// Adding and taking away 1.5 * 2^52 rounds to the nearest integer (|x| < 2^51) and vectorises on every processor.
 constexpr double kRound = 6755399441055744.0;
@@ -43,7 +43,8 @@ struct Work {
 
 /// All pairs (a, m); `self` correlates x with itself over both signs of the lag (upper triangle), else lags 0 … L-1.
 std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed>& y, bool self, std::int64_t begin,
-                              std::int64_t end, int taps, int threads, const core::StopToken& stop) {
+                              std::int64_t end, int taps, int threads, const core::StopToken& stop, CoreSpectra* keep,
+                              const CoreSpectra* kept) {
   const int na = static_cast<int>(x.size());
   const int nb = self ? na : static_cast<int>(y.size());
   const std::size_t lags = self ? static_cast<std::size_t>(2 * taps - 1) : static_cast<std::size_t>(taps);
@@ -61,6 +62,14 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
   const double scale = 1.0 / n;
   constexpr double kGrid = 1073741824.0;  // 2^30
 
+  if (keep != nullptr) {
+    const std::int64_t fit =
+        keep->budget_bytes / std::max<std::int64_t>(1, na * row * static_cast<std::int64_t>(sizeof(double)));
+    keep->blocks = fit >= blocks ? blocks : fit / kBatch * kBatch;
+    keep->spectra.resize(static_cast<std::size_t>(keep->blocks * na * row));
+    keep->grid.assign(static_cast<std::size_t>(keep->blocks * na), 0);
+  }
+
   const auto run_group = [&](std::int64_t group, Work& w, double* out) {
     w.x.resize(static_cast<std::size_t>(n));
     w.difference.resize(static_cast<std::size_t>(n));
@@ -71,32 +80,44 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
     const std::int64_t last = std::min(blocks, (group + 1) * kGroup);
     for (std::int64_t first = group * kGroup; first < last; first += kBatch) {
       const int count = static_cast<int>(std::min<std::int64_t>(kBatch, last - first));
+      const bool from_cache = kept != nullptr && first + count <= kept->blocks;
       for (int i = 0; i < count; ++i) {
         const std::int64_t start = begin + (first + i) * core;
         const std::int64_t stop_at = std::min(start + core, end);
         double* spectra = w.spectra.data() + i * block_stride;
         for (int a = 0; a < na; ++a) {
-          std::fill(w.x.begin(), w.x.end(), 0.0);
-          x[static_cast<std::size_t>(a)].load(start, stop_at, begin, end, w.x.data() + edge, w.difference.data());
-          if (grid_a[static_cast<std::size_t>(a)]) {
-            grid_a[static_cast<std::size_t>(a)] = on_grid(w.x.data() + edge, stop_at - start);
+          char& grid = grid_a[static_cast<std::size_t>(a)];
+          const auto slot = static_cast<std::size_t>((first + i) * na + a);
+          if (from_cache) {
+            grid = static_cast<char>(grid && kept->grid[slot]);
+            continue;
           }
+          std::fill(w.x.begin(), w.x.begin() + edge, 0.0);
+          const bool exact =
+              x[static_cast<std::size_t>(a)].load(start, stop_at, begin, end, w.x.data() + edge, w.difference.data());
+          std::fill(w.x.begin() + edge + (stop_at - start), w.x.end(), 0.0);
+          grid = static_cast<char>(grid && exact);
           fft.forward(w.x.data(), spectra + a * row, w.scratch.data());
+          if (keep != nullptr && first + i < keep->blocks) {
+            std::copy_n(spectra + a * row, row, keep->spectra.data() + static_cast<std::int64_t>(slot) * row);
+            keep->grid[slot] = static_cast<char>(exact);
+          }
         }
         for (int b = 0; b < nb; ++b) {
           const Feed& feed = self ? x[static_cast<std::size_t>(b)] : y[static_cast<std::size_t>(b)];
-          feed.load(start - edge, start - edge + n, begin, end, w.x.data(), w.difference.data());
-          if (grid_b[static_cast<std::size_t>(b)]) grid_b[static_cast<std::size_t>(b)] = on_grid(w.x.data(), n);
+          const bool exact = feed.load(start - edge, start - edge + n, begin, end, w.x.data(), w.difference.data());
+          grid_b[static_cast<std::size_t>(b)] = static_cast<char>(grid_b[static_cast<std::size_t>(b)] && exact);
           fft.forward(w.x.data(), spectra + (na + b) * row, w.scratch.data());
         }
       }
       CrossProducts p;
-      p.a = w.spectra.data();
+      p.a = from_cache ? kept->spectra.data() + first * na * row : w.spectra.data();
+      p.a_block_stride = from_cache ? na * row : block_stride;
       p.b = w.spectra.data() + na * row;
+      p.b_block_stride = block_stride;
       p.na = na;
       p.nb = nb;
       p.blocks = count;
-      p.block_stride = block_stride;
       p.stride = fft.stride();
       p.upper = self;
       p.acc = w.acc.data();
@@ -112,7 +133,7 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
         double* to = out + slot * lags;
         const auto value = [&](std::int64_t lag) {
           double v = w.x[static_cast<std::size_t>(lag < 0 ? n + lag : lag)] * scale;
-          if (exact) v = std::nearbyint(v * kGrid) / kGrid;
+          if (exact) v = ((v * kGrid + kRound) - kRound) / kGrid;
           return v;
         };
         if (self) {
@@ -168,28 +189,35 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
 
 }  // namespace
 
-void Feed::load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
+bool Feed::load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
                 double* scratch) const {
   const std::int64_t a = std::clamp(begin, from, to), b = std::clamp(end, a, to);
   std::fill(out, out + (a - from), 0.0);
   std::fill(out + (b - from), out + (to - from), 0.0);
-  if (b <= a) return;
+  if (b <= a) return true;
   double* inside = out + (a - from);
+  const auto is_float = [](const Source* s) { return s->single() && !s->part(0).is_float64(); };
+  if (is_float(plus) && (minus == nullptr || is_float(minus))) {
+    return kernels().load_f32(plus->part(0).f32(channel) + a,
+                              minus == nullptr ? nullptr : minus->part(0).f32(channel) + a, b - a, inside) == 0;
+  }
   plus->load(channel, a, b - a, inside);
   if (minus != nullptr) {
     minus->load(channel, a, b - a, scratch);
     for (std::int64_t i = 0; i < b - a; ++i) inside[i] -= scratch[i];
   }
+  return on_grid(inside, b - a);
 }
 
 std::vector<double> autocorrelations(const std::vector<Feed>& x, std::int64_t begin, std::int64_t end, int taps,
-                                     int threads, const core::StopToken& stop) {
-  return correlate(x, x, true, begin, end, taps, threads, stop);
+                                     int threads, const core::StopToken& stop, CoreSpectra* keep) {
+  return correlate(x, x, true, begin, end, taps, threads, stop, keep, nullptr);
 }
 
 std::vector<double> cross_correlations(const std::vector<Feed>& x, const std::vector<Feed>& y, std::int64_t begin,
-                                       std::int64_t end, int taps, int threads, const core::StopToken& stop) {
-  return correlate(x, y, false, begin, end, taps, threads, stop);
+                                       std::int64_t end, int taps, int threads, const core::StopToken& stop,
+                                       const CoreSpectra* kept) {
+  return correlate(x, y, false, begin, end, taps, threads, stop, nullptr, kept);
 }
 
 }  // namespace mss::eval

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/stop.h"
+#include "eval/aligned.h"
 #include "eval/sums.h"
 
 namespace mss::eval {
@@ -20,17 +21,27 @@ struct Feed {
   const Source* plus = nullptr;
   const Source* minus = nullptr;
   int channel = 0;
-  /// Samples [from, to), those outside [begin, end) as zeros; `scratch` holds to - from values.
-  void load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
+  /// Samples [from, to), those outside [begin, end) as zeros; `scratch` holds to - from values. Returns whether all of
+  /// them lie on the grid of 16-bit audio.
+  bool load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
             double* scratch) const;
+};
+
+/// Spectra of the first blocks' cores, kept from the autocorrelation pass for the cross-correlations of every estimate.
+struct CoreSpectra {
+  std::int64_t budget_bytes = 0;  ///< set by the caller before autocorrelations()
+  std::int64_t blocks = 0;        ///< how many blocks are kept
+  AlignedVector spectra;
+  std::vector<char> grid;  ///< [block * K + a]
 };
 
 /// r[(a * K + b) * (2 L - 1) + k + L - 1] = sum_t x_a[t] x_b[t + k], |k| < L, over t in [begin, end), zeros outside.
 std::vector<double> autocorrelations(const std::vector<Feed>& x, std::int64_t begin, std::int64_t end, int taps,
-                                     int threads, const core::StopToken& stop);
+                                     int threads, const core::StopToken& stop, CoreSpectra* keep = nullptr);
 
 /// d[(m * K + a) * L + p] = sum_t x_a[t] y_m[t + p], 0 <= p < L.
 std::vector<double> cross_correlations(const std::vector<Feed>& x, const std::vector<Feed>& y, std::int64_t begin,
-                                       std::int64_t end, int taps, int threads, const core::StopToken& stop);
+                                       std::int64_t end, int taps, int threads, const core::StopToken& stop,
+                                       const CoreSpectra* kept = nullptr);
 
 }  // namespace mss::eval

@@ -76,15 +76,52 @@ void pair_sums_f64(const double* s, const double* e, std::int64_t n, PairSums* o
 void own_sums_f32(const float* s, std::int64_t n, OwnSums* out) { own_sums(s, n, out); }
 void own_sums_f64(const double* s, std::int64_t n, OwnSums* out) { own_sums(s, n, out); }
 
+int load_f32(const float* plus, const float* minus, std::int64_t n, double* out) {
+  // Adding and taking away 1.5 * 2^52 rounds to the nearest integer without an instruction for it.
+  constexpr double kRound = 6755399441055744.0;
+  typedef long long Mask __attribute__((vector_size(64)));
+  Mask off = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    Lanes v = load(plus + i);
+    if (minus != nullptr) v -= load(minus + i);
+    *reinterpret_cast<Double8*>(out + i) = v;
+    const Lanes scaled = v * 32768.0;
+    off |= scaled != (scaled + kRound) - kRound;
+  }
+  long long any = 0;
+  for (int l = 0; l < 8; ++l) any |= off[l];
+  for (; i < n; ++i) {
+    double v = plus[i];
+    if (minus != nullptr) v -= minus[i];
+    out[i] = v;
+    const double scaled = v * 32768.0;
+    any |= scaled != (scaled + kRound) - kRound;
+  }
+  return any != 0;
+}
+
 void deinterleave(const double* z, std::int64_t n, double* re, double* im) {
-  for (std::int64_t i = 0; i < n; ++i) {
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const Lanes a = load(z + 2 * i), b = load(z + 2 * i + 8);
+    *reinterpret_cast<Double8*>(re + i) = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+    *reinterpret_cast<Double8*>(im + i) = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+  }
+  for (; i < n; ++i) {
     re[i] = z[2 * i];
     im[i] = z[2 * i + 1];
   }
 }
 
 void interleave(const double* re, const double* im, std::int64_t n, double* z) {
-  for (std::int64_t i = 0; i < n; ++i) {
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const Lanes a = load(re + i), b = load(im + i);
+    *reinterpret_cast<Double8*>(z + 2 * i) = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    *reinterpret_cast<Double8*>(z + 2 * i + 8) = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+  for (; i < n; ++i) {
     z[2 * i] = re[i];
     z[2 * i + 1] = im[i];
   }
@@ -93,8 +130,8 @@ void interleave(const double* re, const double* im, std::int64_t n, double* z) {
 inline __attribute__((always_inline)) Lanes at(const double* p) { return *reinterpret_cast<const Lanes*>(p); }
 inline __attribute__((always_inline)) void put(double* p, const Lanes& v) { *reinterpret_cast<Lanes*>(p) = v; }
 
-/// Bins per step: the rows of all signals for one step stay in the first-level cache.
-constexpr std::int64_t kBins = 64;
+/// Bins per step: the rows of all signals for one step stay in the second-level cache.
+constexpr std::int64_t kBins = 256;
 
 // Register tiles: as many accumulators as the set's registers hold.
 #if defined(__AVX512F__)
@@ -117,8 +154,8 @@ inline __attribute__((always_inline)) void cross_tile(const CrossProducts& p, in
       }
     }
     for (int k = 0; k < p.blocks; ++k) {
-      const double* a = p.a + k * p.block_stride + i0 * row + f;
-      const double* b = p.b + k * p.block_stride + j0 * row + f;
+      const double* a = p.a + k * p.a_block_stride + i0 * row + f;
+      const double* b = p.b + k * p.b_block_stride + j0 * row + f;
       Lanes ar[NA], ai[NA];
       for (int i = 0; i < NA; ++i) {
         ar[i] = at(a + i * row);
@@ -214,69 +251,84 @@ void spectral_product(const SpectralProduct& p) {
   }
 }
 
-void frame_energies(const FrameEnergies& p) {
+/// One output channel of NF frames at once: a filter's bins are loaded once for all of them.
+template <int NF>
+inline __attribute__((always_inline)) void energies_of(const FrameEnergies& p, int o, int frame, std::int64_t begin,
+                                                       std::int64_t end) {
   const std::int64_t row = 2 * p.stride;
+  const double* c = p.c + static_cast<std::int64_t>(o) * p.inputs * row;
+  const double* own = p.own + static_cast<std::int64_t>(o) * p.own_inputs * row;
+  const int* own_index = p.own_index + static_cast<std::int64_t>(o) * p.own_inputs;
+  const double* const* x[NF];
+  const double* d[NF];
+  Lanes e[NF][6] = {};
+  for (int n = 0; n < NF; ++n) {
+    x[n] = p.x + static_cast<std::int64_t>(frame + n) * p.inputs;
+    d[n] = p.d[static_cast<std::int64_t>(frame + n) * p.outputs + o];
+  }
+  for (std::int64_t f = begin; f < end; f += 8) {
+    Lanes pr[NF] = {}, pi[NF] = {}, qr[NF] = {}, qi[NF] = {};
+    for (int k = 0; k < p.inputs; ++k) {
+      const Lanes cr = at(c + k * row + f), ci = at(c + k * row + p.stride + f);
+      for (int n = 0; n < NF; ++n) {
+        const Lanes xr = at(x[n][k] + f), xi = at(x[n][k] + p.stride + f);
+        pr[n] += cr * xr;
+        pr[n] -= ci * xi;
+        pi[n] += cr * xi;
+        pi[n] += ci * xr;
+      }
+    }
+    for (int k = 0; k < p.own_inputs; ++k) {
+      const int which = own_index[k];
+      if (which < 0) continue;
+      const Lanes cr = at(own + k * row + f), ci = at(own + k * row + p.stride + f);
+      for (int n = 0; n < NF; ++n) {
+        const Lanes xr = at(x[n][which] + f), xi = at(x[n][which] + p.stride + f);
+        qr[n] += cr * xr;
+        qr[n] -= ci * xi;
+        qi[n] += cr * xi;
+        qi[n] += ci * xr;
+      }
+    }
+    for (int n = 0; n < NF; ++n) {
+      Lanes sr = {}, si = {};
+      if (p.reference[o] >= 0) {
+        sr = at(x[n][p.reference[o]] + f);
+        si = at(x[n][p.reference[o]] + p.stride + f);
+      }
+      const Lanes dr = at(d[n] + f), di = at(d[n] + p.stride + f);
+      e[n][0] += qr[n] * qr[n] + qi[n] * qi[n];
+      Lanes ur = sr + qr[n], ui = si + qi[n];
+      e[n][1] += ur * ur + ui * ui;
+      ur = pr[n] - qr[n];
+      ui = pi[n] - qi[n];
+      e[n][2] += ur * ur + ui * ui;
+      ur = sr + pr[n];
+      ui = si + pi[n];
+      e[n][3] += ur * ur + ui * ui;
+      ur = dr - pr[n];
+      ui = di - pi[n];
+      e[n][4] += ur * ur + ui * ui;
+      ur = dr - qr[n];
+      ui = di - qi[n];
+      e[n][5] += ur * ur + ui * ui;
+    }
+  }
+  const Lanes zero = {};
+  for (int n = 0; n < NF; ++n) {
+    double* sums = p.sums + (static_cast<std::int64_t>(frame + n) * p.outputs + o) * 6;
+    for (int i = 0; i < 6; ++i) sums[i] += total(e[n][i], zero);
+  }
+}
+
+void frame_energies(const FrameEnergies& p) {
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(p.frames) * p.outputs * 6; ++i) p.sums[i] = 0;
   for (std::int64_t begin = 0; begin < p.stride; begin += kBins) {
     const std::int64_t end = begin + kBins < p.stride ? begin + kBins : p.stride;
     for (int o = 0; o < p.outputs; ++o) {
-      const double* c = p.c + static_cast<std::int64_t>(o) * p.inputs * row;
-      const double* own = p.own + static_cast<std::int64_t>(o) * p.own_inputs * row;
-      const int* own_index = p.own_index + static_cast<std::int64_t>(o) * p.own_inputs;
-      for (int frame = 0; frame < p.frames; ++frame) {
-        const double* const* x = p.x + static_cast<std::int64_t>(frame) * p.inputs;
-        const double* d = p.d[static_cast<std::int64_t>(frame) * p.outputs + o];
-        Lanes e0 = {}, e1 = {}, e2 = {}, e3 = {}, e4 = {}, e5 = {};
-        for (std::int64_t f = begin; f < end; f += 8) {
-          Lanes pr = {}, pi = {}, qr = {}, qi = {}, sr = {}, si = {};
-          for (int k = 0; k < p.inputs; ++k) {
-            const Lanes cr = at(c + k * row + f), ci = at(c + k * row + p.stride + f);
-            const Lanes xr = at(x[k] + f), xi = at(x[k] + p.stride + f);
-            pr += cr * xr;
-            pr -= ci * xi;
-            pi += cr * xi;
-            pi += ci * xr;
-          }
-          for (int k = 0; k < p.own_inputs; ++k) {
-            if (own_index[k] < 0) continue;
-            const double* xk = x[own_index[k]];
-            const Lanes cr = at(own + k * row + f), ci = at(own + k * row + p.stride + f);
-            const Lanes xr = at(xk + f), xi = at(xk + p.stride + f);
-            qr += cr * xr;
-            qr -= ci * xi;
-            qi += cr * xi;
-            qi += ci * xr;
-          }
-          if (p.reference[o] >= 0) {
-            sr = at(x[p.reference[o]] + f);
-            si = at(x[p.reference[o]] + p.stride + f);
-          }
-          const Lanes dr = at(d + f), di = at(d + p.stride + f);
-          e0 += qr * qr + qi * qi;
-          Lanes ur = sr + qr, ui = si + qi;
-          e1 += ur * ur + ui * ui;
-          ur = pr - qr;
-          ui = pi - qi;
-          e2 += ur * ur + ui * ui;
-          ur = sr + pr;
-          ui = si + pi;
-          e3 += ur * ur + ui * ui;
-          ur = dr - pr;
-          ui = di - pi;
-          e4 += ur * ur + ui * ui;
-          ur = dr - qr;
-          ui = di - qi;
-          e5 += ur * ur + ui * ui;
-        }
-        double* sums = p.sums + (static_cast<std::int64_t>(frame) * p.outputs + o) * 6;
-        const Lanes zero = {};
-        sums[0] += total(e0, zero);
-        sums[1] += total(e1, zero);
-        sums[2] += total(e2, zero);
-        sums[3] += total(e3, zero);
-        sums[4] += total(e4, zero);
-        sums[5] += total(e5, zero);
-      }
+      int frame = 0;
+      for (; frame + 2 <= p.frames; frame += 2) energies_of<2>(p, o, frame, begin, end);
+      for (; frame < p.frames; ++frame) energies_of<1>(p, o, frame, begin, end);
     }
   }
 }
@@ -357,8 +409,9 @@ void levinson_update(const LevinsonStep& p, const double* c1, const double* c2) 
 }  // namespace
 
 extern const Kernels table;
-const Kernels table = {pair_sums_f32,  pair_sums_f64,    own_sums_f32,   own_sums_f64,   deinterleave,   interleave,
-                       cross_products, spectral_product, frame_energies, levinson_delta, levinson_update};
+const Kernels table = {pair_sums_f32,    pair_sums_f64,  own_sums_f32,   own_sums_f64,
+                       load_f32,         deinterleave,   interleave,     cross_products,
+                       spectral_product, frame_energies, levinson_delta, levinson_update};
 
 }  // namespace MSS_KERNEL_ISA
 }  // namespace mss::eval

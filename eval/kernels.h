@@ -23,10 +23,10 @@ struct OwnSums {
 
 /// acc(i, j) += sum over blocks of conj(a_i) b_j, per bin; with `upper` only what (i <= j) needs is computed.
 struct CrossProducts {
-  const double* a = nullptr;  ///< signal i of block k: a + k * block_stride + i * 2 * stride
+  const double* a = nullptr;  ///< signal i of block k: a + k * a_block_stride + i * 2 * stride
   const double* b = nullptr;
   int na = 0, nb = 0, blocks = 0;
-  std::int64_t block_stride = 0;  ///< of both
+  std::int64_t a_block_stride = 0, b_block_stride = 0;
   std::int64_t stride = 0;
   bool upper = false;
   double* acc = nullptr;  ///< (i, j) at acc + (i * nb + j) * 2 * stride
@@ -76,6 +76,8 @@ struct Kernels {
   void (*pair_sums_f64)(const double* s, const double* e, std::int64_t n, PairSums* out);
   void (*own_sums_f32)(const float* s, std::int64_t n, OwnSums* out);
   void (*own_sums_f64)(const double* s, std::int64_t n, OwnSums* out);
+  /// out = plus - minus (minus may be null) in float64; returns 0 when all of it lies on the grid of 2^-15.
+  int (*load_f32)(const float* plus, const float* minus, std::int64_t n, double* out);
   void (*deinterleave)(const double* z, std::int64_t n, double* re, double* im);
   void (*interleave)(const double* re, const double* im, std::int64_t n, double* z);
   void (*cross_products)(const CrossProducts& args);

@@ -31,6 +31,15 @@ bool channel_sounds(const Source& source, int channel, std::int64_t begin, std::
   return false;
 }
 
+/// The two ends of a real signal's spectrum count once in its energy, all other bins twice; with the ends scaled by
+/// sqrt(1/2), every energy is twice the plain sum.
+void half_ends(const RealFft& fft, double* spectrum) {
+  for (const std::int64_t bin : {std::int64_t{0}, static_cast<std::int64_t>(fft.bins()) - 1}) {
+    spectrum[bin] *= std::sqrt(0.5);
+    spectrum[fft.stride() + bin] *= std::sqrt(0.5);
+  }
+}
+
 }  // namespace
 
 /// Time-domain filters of all targets of one problem.
@@ -43,7 +52,7 @@ struct Projections::Filters {
 };
 
 Projections::Projections(std::vector<Source> references, std::vector<Problem> problems, std::int64_t begin,
-                         std::int64_t end, int taps, int threads, core::StopToken stop)
+                         std::int64_t end, int taps, int threads, core::StopToken stop, std::int64_t cache_bytes)
     : references_(std::move(references)),
       problems_(std::move(problems)),
       begin_(begin),
@@ -51,7 +60,8 @@ Projections::Projections(std::vector<Source> references, std::vector<Problem> pr
       channels_(references_.empty() ? 0 : references_.front().channels()),
       taps_(taps),
       threads_(threads),
-      stop_(std::move(stop)) {
+      stop_(std::move(stop)),
+      cache_bytes_(cache_bytes) {
   std::vector<Feed> feeds;
   for (std::size_t s = 0; s < references_.size(); ++s) {
     for (int c = 0; c < channels_; ++c) {
@@ -60,7 +70,9 @@ Projections::Projections(std::vector<Source> references, std::vector<Problem> pr
       feeds.push_back({&references_[s], nullptr, c});
     }
   }
-  lags_ = autocorrelations(feeds, begin, end, taps, threads, stop_);
+  // Cores and frames cost about the same per second of audio to transform again, and to keep.
+  cores_.budget_bytes = cache_bytes / 2;
+  lags_ = autocorrelations(feeds, begin, end, taps, threads, stop_, cache_bytes > 0 ? &cores_ : nullptr);
 
   struct Job {
     std::unique_ptr<ToeplitzSystem>* where;
@@ -129,7 +141,8 @@ std::vector<Projections::Filters> Projections::solve(const std::vector<Projected
   for (const auto& [s, c] : active_) x.push_back({&references_[static_cast<std::size_t>(s)], nullptr, c});
   for (const Projected& s : signals)
     for (int c = 0; c < channels_; ++c) y.push_back({s.plus, s.minus, c});
-  const std::vector<double> cross = cross_correlations(x, y, begin_, end_, taps_, threads_, stop_);
+  const std::vector<double> cross =
+      cross_correlations(x, y, begin_, end_, taps_, threads_, stop_, cores_.blocks > 0 ? &cores_ : nullptr);
   const std::size_t taps = static_cast<std::size_t>(taps_), stems = active_.size();
   const std::size_t width = 2 * taps - 1;
 
@@ -215,6 +228,88 @@ std::vector<Projections::Filters> Projections::solve(const std::vector<Projected
   return all;
 }
 
+/// What one evaluate() needs besides its results.
+struct Projections::Scratch {
+  struct Spectra {
+    AlignedVector joint, own;
+  };
+  struct Worker {
+    AlignedVector x, scratch, spectra, sums_of_stems, sums_of_signals;
+    std::vector<double> difference, energies;
+    std::vector<const double*> inputs, errors;
+  };
+  std::vector<Spectra> filters;
+  std::vector<Worker> workers;
+};
+
+class Projections::ScratchLease {
+ public:
+  explicit ScratchLease(const Projections& owner) : owner_(owner) {
+    const std::lock_guard<std::mutex> lock(owner.scratch_mutex_);
+    if (owner.scratch_pool_.empty()) {
+      scratch_ = std::make_unique<Scratch>();
+    } else {
+      scratch_ = std::move(owner.scratch_pool_.back());
+      owner.scratch_pool_.pop_back();
+    }
+  }
+  ~ScratchLease() {
+    const std::lock_guard<std::mutex> lock(owner_.scratch_mutex_);
+    owner_.scratch_pool_.push_back(std::move(scratch_));
+  }
+  ScratchLease(const ScratchLease&) = delete;
+  ScratchLease& operator=(const ScratchLease&) = delete;
+  Scratch& operator*() const { return *scratch_; }
+
+ private:
+  const Projections& owner_;
+  std::unique_ptr<Scratch> scratch_;
+};
+
+Projections::~Projections() = default;
+
+void Projections::frame_spectra(const RealFft& fft, std::pair<std::int64_t, std::int64_t> frame, double* to, double* x,
+                                double* difference, double* scratch) const {
+  const std::size_t size = fft.spectrum_size();
+  for (std::size_t s = 0; s < active_.size(); ++s) {
+    const Feed feed{&references_[static_cast<std::size_t>(active_[s].first)], nullptr, active_[s].second};
+    feed.load(frame.first, frame.first + fft.length(), frame.first, frame.second, x, difference);
+    fft.forward(x, to + s * size, scratch);
+    half_ends(fft, to + s * size);
+  }
+}
+
+void Projections::keep_frames(const std::vector<std::pair<std::int64_t, std::int64_t>>& frames,
+                              const std::vector<char>& wanted) {
+  kept_frames_.clear();
+  kept_spectra_.clear();
+  std::int64_t longest = 0;
+  for (const auto& f : frames) longest = std::max(longest, f.second - f.first);
+  if (active_.empty() || longest == 0 || longest > kLongFrame) return;
+  const RealFft fft(good_fft_length(longest + taps_ - 1));
+  const std::size_t frame_size = active_.size() * fft.spectrum_size();
+  const std::int64_t used = static_cast<std::int64_t>(cores_.spectra.size() * sizeof(double));
+  const auto fit =
+      static_cast<std::size_t>(std::max<std::int64_t>(0, cache_bytes_ - used)) / (frame_size * sizeof(double));
+  std::vector<std::size_t> list;
+  for (std::size_t f = 0; f < frames.size() && list.size() < fit; ++f)
+    if (wanted[f]) list.push_back(f);
+  if (list.empty()) return;
+  kept_length_ = fft.length();
+  kept_spectra_.resize(list.size() * frame_size);
+  for (std::size_t f : list) kept_frames_.push_back(frames[f]);
+  std::vector<AlignedVector> x(static_cast<std::size_t>(core::resolve_threads(threads_))), scratch(x.size());
+  core::parallel_for_worker(static_cast<std::int64_t>(list.size()), threads_, [&](std::int64_t i, int worker) {
+    stop_.check();
+    const auto w = static_cast<std::size_t>(worker);
+    x[w].resize(static_cast<std::size_t>(fft.length()));
+    scratch[w].resize(fft.scratch_size());
+    frame_spectra(fft, kept_frames_[static_cast<std::size_t>(i)],
+                  kept_spectra_.data() + static_cast<std::size_t>(i) * frame_size, x[w].data(), nullptr,
+                  scratch[w].data());
+  });
+}
+
 std::vector<std::vector<Energies>> Projections::evaluate(
     const std::vector<Projected>& signals, const std::vector<Target>& targets,
     const std::vector<std::pair<std::int64_t, std::int64_t>>& frames, const std::vector<char>& wanted) const {
@@ -242,69 +337,64 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
   const RealFft fft(good_fft_length(longest + taps_ - 1));
   const auto n = static_cast<std::size_t>(fft.length());
   const std::size_t size = fft.spectrum_size(), taps = static_cast<std::size_t>(taps_);
-  const auto bins = static_cast<std::size_t>(fft.bins()), stride = static_cast<std::size_t>(fft.stride());
 
+  const ScratchLease lease(*this);
+  Scratch& scratch_space = *lease;
   // Spectra of the filters, once per track.
-  struct Spectra {
-    AlignedVector joint, own;
-  };
-  std::vector<Spectra> spectra(filters.size());
+  auto& spectra = scratch_space.filters;
+  spectra.resize(filters.size());
+  const auto workers = static_cast<std::size_t>(core::resolve_threads(threads_));
+  if (scratch_space.workers.size() < workers) scratch_space.workers.resize(workers);
+  auto& work = scratch_space.workers;
+  for (Scratch::Worker& w : work) {
+    w.x.resize(n);
+    w.difference.resize(n);
+    w.scratch.resize(fft.scratch_size());
+  }
   for (std::size_t p = 0; p < filters.size(); ++p) {
     spectra[p].joint.resize(filters[p].joint.size() / taps * size);
     spectra[p].own.resize(filters[p].own.size() / taps * size);
     const std::size_t joint_rows = filters[p].joint.size() / taps, rows = joint_rows + filters[p].own.size() / taps;
-    core::parallel_for_worker(static_cast<std::int64_t>(rows), threads_, [&](std::int64_t row, int) {
-      thread_local AlignedVector x, scratch;
-      x.assign(n, 0.0);
-      scratch.resize(fft.scratch_size());
+    core::parallel_for_worker(static_cast<std::int64_t>(rows), threads_, [&](std::int64_t row, int worker) {
+      Scratch::Worker& w = work[static_cast<std::size_t>(worker)];
       const auto r = static_cast<std::size_t>(row);
       const bool joint = r < joint_rows;
       const std::size_t i = joint ? r : r - joint_rows;
-      std::copy_n((joint ? filters[p].joint : filters[p].own).data() + i * taps, taps, x.data());
-      fft.forward(x.data(), (joint ? spectra[p].joint : spectra[p].own).data() + i * size, scratch.data());
+      std::copy_n((joint ? filters[p].joint : filters[p].own).data() + i * taps, taps, w.x.data());
+      std::fill(w.x.begin() + static_cast<std::ptrdiff_t>(taps), w.x.begin() + static_cast<std::ptrdiff_t>(n), 0.0);
+      fft.forward(w.x.data(), (joint ? spectra[p].joint : spectra[p].own).data() + i * size, w.scratch.data());
     });
   }
 
   const std::size_t stems = active_.size(), projected = signals.size() * static_cast<std::size_t>(channels_);
-  struct Work {
-    AlignedVector x, scratch, spectra, sums_of_stems, sums_of_signals;
-    std::vector<double> difference, energies;
-    std::vector<const double*> inputs, errors;
-  };
-  std::vector<Work> work(static_cast<std::size_t>(core::resolve_threads(threads_)));
   const std::size_t batches = (list.size() + kFrameBatch - 1) / kFrameBatch;
   const Kernels& kernel = kernels();
 
   core::parallel_for_worker(static_cast<std::int64_t>(batches), threads_, [&](std::int64_t batch, int worker) {
     stop_.check();
-    Work& w = work[static_cast<std::size_t>(worker)];
-    w.x.resize(n);
-    w.difference.resize(n);
-    w.scratch.resize(fft.scratch_size());
+    Scratch::Worker& w = work[static_cast<std::size_t>(worker)];
     const std::size_t first = static_cast<std::size_t>(batch) * kFrameBatch;
     const std::size_t count = std::min(kFrameBatch, list.size() - first);
     const std::size_t frame_size = (stems + projected) * size;
     w.spectra.resize(kFrameBatch * frame_size);
-    const auto transform = [&](const Feed& feed, std::pair<std::int64_t, std::int64_t> frame, double* to) {
-      feed.load(frame.first, frame.first + static_cast<std::int64_t>(n), frame.first, frame.second, w.x.data(),
-                w.difference.data());
-      fft.forward(w.x.data(), to, w.scratch.data());
-      // The two ends of a real signal's spectrum count once, all other bins twice; every energy is doubled below.
-      for (const std::size_t bin : {std::size_t{0}, bins - 1}) {
-        to[bin] *= std::sqrt(0.5);
-        to[stride + bin] *= std::sqrt(0.5);
-      }
-    };
+    const double* stem_spectra[kFrameBatch];
     for (std::size_t f = 0; f < count; ++f) {
       double* to = w.spectra.data() + f * frame_size;
       const auto frame = frames[list[first + f]];
-      for (std::size_t s = 0; s < stems; ++s) {
-        transform({&references_[static_cast<std::size_t>(active_[s].first)], nullptr, active_[s].second}, frame,
-                  to + s * size);
+      const auto kept = std::find(kept_frames_.begin(), kept_frames_.end(), frame);
+      if (kept != kept_frames_.end() && kept_length_ == fft.length()) {
+        stem_spectra[f] = kept_spectra_.data() + static_cast<std::size_t>(kept - kept_frames_.begin()) * stems * size;
+      } else {
+        frame_spectra(fft, frame, to, w.x.data(), w.difference.data(), w.scratch.data());
+        stem_spectra[f] = to;
       }
       for (std::size_t s = 0; s < projected; ++s) {
         const Projected& signal = signals[s / static_cast<std::size_t>(channels_)];
-        transform({signal.plus, signal.minus, static_cast<int>(s) % channels_}, frame, to + (stems + s) * size);
+        const Feed feed{signal.plus, signal.minus, static_cast<int>(s) % channels_};
+        feed.load(frame.first, frame.first + static_cast<std::int64_t>(n), frame.first, frame.second, w.x.data(),
+                  w.difference.data());
+        fft.forward(w.x.data(), to + (stems + s) * size, w.scratch.data());
+        half_ends(fft, to + (stems + s) * size);
       }
     }
 
@@ -315,20 +405,26 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
       const auto inputs = static_cast<std::size_t>(filter.inputs), outputs = static_cast<std::size_t>(filter.outputs);
       w.inputs.assign(count * inputs, nullptr);
       w.errors.assign(count * outputs, nullptr);
-      w.sums_of_stems.resize(kFrameBatch * inputs * size);
-      w.sums_of_signals.resize(kFrameBatch * outputs * size);
+      const bool sums_stems =
+          std::any_of(system.inputs.begin(), system.inputs.end(), [](const Input& i) { return i.stems.size() > 1; });
+      const bool sums_signals = std::any_of(filter.targets.begin(), filter.targets.end(), [&](int t) {
+        const Target& target = targets[static_cast<std::size_t>(t)];
+        return target.parts.size() > 1 || target.subtract;
+      });
+      if (sums_stems) w.sums_of_stems.resize(std::max(w.sums_of_stems.size(), kFrameBatch * inputs * size));
+      if (sums_signals) w.sums_of_signals.resize(std::max(w.sums_of_signals.size(), kFrameBatch * outputs * size));
       for (std::size_t f = 0; f < count; ++f) {
         const double* base = w.spectra.data() + f * frame_size;
         for (std::size_t i = 0; i < inputs; ++i) {
           const std::vector<int>& parts = system.inputs[i].stems;
           if (parts.size() == 1) {
-            w.inputs[f * inputs + i] = base + static_cast<std::size_t>(parts[0]) * size;
+            w.inputs[f * inputs + i] = stem_spectra[f] + static_cast<std::size_t>(parts[0]) * size;
             continue;
           }
           double* sum = w.sums_of_stems.data() + (f * inputs + i) * size;
-          std::copy_n(base + static_cast<std::size_t>(parts[0]) * size, size, sum);
+          std::copy_n(stem_spectra[f] + static_cast<std::size_t>(parts[0]) * size, size, sum);
           for (std::size_t q = 1; q < parts.size(); ++q) {
-            const double* from = base + static_cast<std::size_t>(parts[q]) * size;
+            const double* from = stem_spectra[f] + static_cast<std::size_t>(parts[q]) * size;
             for (std::size_t v = 0; v < size; ++v) sum[v] += from[v];
           }
           w.inputs[f * inputs + i] = sum;

@@ -8,10 +8,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "core/stop.h"
+#include "eval/correlate.h"
 #include "eval/sums.h"
 #include "eval/toeplitz.h"
 
@@ -35,7 +37,13 @@ class Projections {
 
   /// References over samples [begin, end). They must outlive the object.
   Projections(std::vector<Source> references, std::vector<Problem> problems, std::int64_t begin, std::int64_t end,
-              int taps, int threads, core::StopToken stop);
+              int taps, int threads, core::StopToken stop, std::int64_t cache_bytes = 0);
+
+  /// Keeps the references' spectra of the first of these frames, as many as the rest of `cache_bytes` holds, for every
+  /// evaluate() with the same frames.
+  void keep_frames(const std::vector<std::pair<std::int64_t, std::int64_t>>& frames, const std::vector<char>& wanted);
+
+  ~Projections();
 
   /// A signal that is projected: estimate - reference, or an estimate alone (`minus` null).
   struct Projected {
@@ -53,10 +61,6 @@ class Projections {
   std::vector<std::vector<Energies>> evaluate(const std::vector<Projected>& signals, const std::vector<Target>& targets,
                                               const std::vector<std::pair<std::int64_t, std::int64_t>>& frames,
                                               const std::vector<char>& wanted) const;
-
-  /// Filter of a target as [out channel][source][in channel][tap], joint or (with only one source) own; zero channels
-  /// have zero filters. For tests against the golden intermediates: coefficients of the estimate, not of the error.
-  const std::vector<double>& lags() const noexcept { return lags_; }
 
  private:
   struct Input {  ///< a channel of a problem's source
@@ -81,6 +85,11 @@ class Projections {
                      const std::vector<Filters>& filters, std::pair<std::int64_t, std::int64_t> frame,
                      std::size_t index, std::vector<std::vector<Energies>>& out) const;
 
+  struct Scratch;
+  class ScratchLease;
+  void frame_spectra(const RealFft& fft, std::pair<std::int64_t, std::int64_t> frame, double* to, double* x,
+                     double* difference, double* scratch) const;
+
   std::vector<Source> references_;
   std::vector<Problem> problems_;
   std::int64_t begin_, end_;
@@ -89,6 +98,14 @@ class Projections {
   std::vector<std::pair<int, int>> active_;  ///< (reference, channel) that are not zero throughout
   std::vector<double> lags_;                 ///< of the active channels
   std::vector<System> systems_;              ///< per problem
+  std::int64_t cache_bytes_;
+  CoreSpectra cores_;
+  std::vector<std::pair<std::int64_t, std::int64_t>> kept_frames_;  ///< (-1, -1) where a frame was not wanted
+  AlignedVector kept_spectra_;
+  int kept_length_ = 0;
+  // Big buffers that outlive one call: fresh ones would cost their page faults for every estimate.
+  mutable std::mutex scratch_mutex_;
+  mutable std::vector<std::unique_ptr<Scratch>> scratch_pool_;
 };
 
 }  // namespace mss::eval

@@ -202,7 +202,15 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
   }
   if (!options.framewise_filters) {
     projections = std::make_unique<Projections>(stem_references(), projection_problems, 0, samples, options.filter_taps,
-                                                options.threads, options.stop);
+                                                options.threads, options.stop, options.cache_bytes);
+    std::vector<char> sounding(spans.size(), 1);
+    if (options.silence == SilenceRule::museval) {
+      // A frame with a silent reference never has a value in the problem of all stems, and rarely in the other.
+      for (std::size_t t = 0; t < spans.size(); ++t)
+        for (std::size_t id : problems.front().active)
+          if (entities[id].silent[t] != Silence::sounding) sounding[t] = 0;
+    }
+    projections->keep_frames(spans, sounding);
   }
 }
 

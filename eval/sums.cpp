@@ -13,7 +13,7 @@ namespace mss::eval {
 namespace {
 
 /// Samples per step: one step of all signals of a track stays in the second-level cache.
-constexpr std::int64_t kChunk = 4096;
+constexpr std::int64_t kChunk = 16384;
 
 }  // namespace
 
