@@ -13,7 +13,11 @@ namespace mss::eval {
 namespace {
 
 /// Samples per step: one step of all signals of a track stays in the second-level cache.
-constexpr std::int64_t kChunk = 16384;
+constexpr std::int64_t kChunk = 8192;
+/// Samples per step of the silence test.
+constexpr std::int64_t kSilenceStep = 4096;
+
+bool is_float(const Source& s) { return s.single() && !s.part(0).is_float64(); }
 
 }  // namespace
 
@@ -40,12 +44,12 @@ void Source::load(int c, std::int64_t begin, std::int64_t n, double* out) const 
 
 Silence silence(const Source& source, std::int64_t begin, std::int64_t end) {
   const int channels = source.channels();
-  std::vector<double> sum(static_cast<std::size_t>(std::min(kChunk, std::max<std::int64_t>(end - begin, 1))));
+  std::vector<double> sum(static_cast<std::size_t>(std::min(kSilenceStep, std::max<std::int64_t>(end - begin, 1))));
   std::vector<double> one(sum.size());
   bool loud_channel = false;
   // Sounding audio leaves within the first step, so a short first step keeps the test almost free.
   std::int64_t step = 64;
-  for (std::int64_t t = begin; t < end; t += step, step = kChunk) {
+  for (std::int64_t t = begin; t < end; t += step, step = kSilenceStep) {
     const std::int64_t n = std::min(step, end - t);
     std::fill(sum.begin(), sum.begin() + n, 0.0);
     for (int c = 0; c < channels; ++c) {
@@ -105,7 +109,7 @@ std::vector<OwnTable> own_tables(const std::vector<Source>& sources, const Segme
   const Kernels& k = kernels();
   core::parallel_for(segments.count(), threads, [&](std::int64_t segment) {
     stop.check();
-    std::vector<double> x(kChunk);
+    std::vector<double> x(std::all_of(sources.begin(), sources.end(), is_float) ? 0 : kChunk);
     const std::int64_t begin = segments.bounds[static_cast<std::size_t>(segment)];
     const std::int64_t end = segments.bounds[static_cast<std::size_t>(segment) + 1];
     for (int c = 0; c < channels; ++c) {
@@ -114,7 +118,7 @@ std::vector<OwnTable> own_tables(const std::vector<Source>& sources, const Segme
         const std::int64_t n = std::min(kChunk, end - t);
         for (std::size_t s = 0; s < sources.size(); ++s) {
           const Source& source = sources[s];
-          if (source.single() && !source.part(0).is_float64()) {
+          if (is_float(source)) {
             k.own_sums_f32(source.part(0).f32(c) + t, n, &tables[s][slot]);
           } else {
             source.load(c, t, n, x.data());
@@ -136,7 +140,9 @@ std::vector<PairTable> pair_tables(const std::vector<std::pair<const Source*, co
   const Kernels& k = kernels();
   core::parallel_for(segments.count(), threads, [&](std::int64_t segment) {
     stop.check();
-    std::vector<double> x(kChunk), y(kChunk);
+    const bool direct = std::all_of(pairs.begin(), pairs.end(),
+                                    [](const auto& p) { return is_float(*p.first) && is_float(*p.second); });
+    std::vector<double> x(direct ? 0 : kChunk), y(x.size());
     const std::int64_t begin = segments.bounds[static_cast<std::size_t>(segment)];
     const std::int64_t end = segments.bounds[static_cast<std::size_t>(segment) + 1];
     for (int c = 0; c < channels; ++c) {
@@ -146,7 +152,7 @@ std::vector<PairTable> pair_tables(const std::vector<std::pair<const Source*, co
         for (std::size_t p = 0; p < pairs.size(); ++p) {
           const Source& s = *pairs[p].first;
           const Source& e = *pairs[p].second;
-          if (s.single() && e.single() && !s.part(0).is_float64() && !e.part(0).is_float64()) {
+          if (is_float(s) && is_float(e)) {
             k.pair_sums_f32(s.part(0).f32(c) + t, e.part(0).f32(c) + t, n, &tables[p][slot]);
           } else {
             s.load(c, t, n, x.data());
