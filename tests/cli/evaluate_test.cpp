@@ -56,7 +56,7 @@ TEST_CASE("two plain folders are one track with museval's lines, JSON and record
   CHECK(!contains(result.err, "warning"));
   CHECK(has_line(
       result.out,
-      R"(vocals          ==> SDR:  20\.0\d\d  SIR: {1,3}\d+\.\d{3}  ISR: {1,3}\d+\.\d{3}  SAR: {1,3}\d+\.\d{3}  )"));
+      R"(vocals          ==> SDR:  (19\.9|20\.0)\d\d  SIR: {1,3}\d+\.\d{3}  ISR: {1,3}\d+\.\d{3}  SAR: {1,3}\d+\.\d{3}  )"));
   CHECK(has_line(result.out, R"(drums           ==> SDR:  (19\.9|20\.0)\d\d  .*)"));
   CHECK(has_line(result.out,
                  R"(keys            ==> SDR:  (9\.9|10\.0)\d\d  .*|keys            ==> SDR:   (9\.9|10\.0)\d\d  .*)"));
@@ -85,7 +85,7 @@ TEST_CASE("two plain folders are one track with museval's lines, JSON and record
       evaluate(folder.path(), {"true", "mine", "-o", "named", "--name", "my separator v2", "--metrics", "sdr"});
   REQUIRE(named.status == 0);
   CHECK(contains(core::read_text_file(folder / "named/records.jsonl"), "\"spec\":\"my separator v2\""));
-  CHECK(!contains(named.out, "SIR"));
+  CHECK(has_line(named.out, "vocals          ==> SDR:  (19\\.9|20\\.0)\\d\\d  SIR: +nan .*"));
 }
 
 TEST_CASE("the estimates of a run score in a tree as they did in the run", "[cli]") {
@@ -100,7 +100,7 @@ TEST_CASE("the estimates of a run score in a tree as they did in the run", "[cli
   INFO(result.err);
   INFO(result.out);
   REQUIRE(result.status == 0);
-  CHECK(lines(result.out).front() == "Aggregated scores (median over frames, median over tracks)");
+  CHECK(lines(result.out).front() == "Aggrated Scores (median over frames, median over tracks)");
   const auto scores = [](const fs::path& file) {
     std::vector<std::string> out;
     for (const std::string& line : lines(core::read_text_file(file))) {
@@ -142,7 +142,7 @@ TEST_CASE("trees of stems without mixtures can be scored against", "[cli]") {
   CHECK(fs::exists(folder / "e/test/two.json"));
   const core::Value list = core::parse_json(result.out, "evaluate --json");
   REQUIRE(list.size() == 2);
-  CHECK(list.as_array()[0].at("targets").at("vocals").at("SDR").as_real() == Approx(20).margin(0.1));
+  CHECK(list.as_array()[0].at("scores").at("stems").at("vocals").at("SDR").as_real() == Approx(20).margin(0.1));
   CHECK(contains(core::read_text_file(folder / "e/records.jsonl"), "\"scenario\":\"stems:vocals\""));
 }
 
@@ -255,6 +255,6 @@ TEST_CASE("a MUSDB stem file is a reference by itself", "[cli]") {
   INFO(result.err);
   INFO(result.out);
   CHECK(result.status == 0);
-  CHECK(has_line(result.out, "vocals          ==> SDR: +(inf|nan|\\d{3,}\\.\\d+) *"));
-  CHECK(has_line(result.out, "drums           ==> SDR: +-?\\d+\\.\\d{3} *"));
+  CHECK(has_line(result.out, "vocals          ==> SDR: +nan .*"));
+  CHECK(has_line(result.out, "drums           ==> SDR: +-?\\d+\\.\\d{3} .*"));
 }

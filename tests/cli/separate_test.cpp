@@ -53,7 +53,7 @@ TEST_CASE("separate takes targets, formats and FLAC, and warns of clipped sample
   CHECK(has_line(pcm.err, R"(mssbench: warning: o/loud/solo\.wav: \d+ samples beyond full scale were clipped.*)"));
 
   REQUIRE(separate({"--flac"}).status == 0);
-  CHECK(audio::probe(folder / "o/loud/solo.flac").format == "flac/pcm24");
+  CHECK(audio::probe(folder / "o/loud/solo.flac").format == "flac/24");
   const Result refused = separate({"--flac", "--format", "float32"});
   CHECK(refused.status == 2);
   CHECK(contains(refused.err, "FLAC holds integers only"));
@@ -83,11 +83,11 @@ TEST_CASE("separate replaces earlier stems and keeps them when it fails", "[cli]
 TEST_CASE("oracles get their references and nobody else does", "[cli]") {
   const TempDir folder;
   const std::vector<std::string> names = {"vocals", "synth"};
-  audio::AudioBuffer mixture = tones(0);
-  audio::add_to(mixture.span(), tones(4));
+  audio::AudioBuffer mixture = tones(1);
+  audio::add_to(mixture.span(), tones(9));
   write_audio(folder / "mix.wav", mixture);
-  write_audio(folder / "refs/vocals.wav", tones(0));
-  write_audio(folder / "refs/synth.wav", tones(4));
+  write_audio(folder / "refs/vocals.wav", tones(1));
+  write_audio(folder / "refs/synth.wav", tones(9));
   const Result without = call({.arguments = {"separate", "mix.wav", "-m", "irm2", "-o", "o"}, .folder = folder.path()});
   CHECK(without.status == 2);
   CHECK(contains(without.err, "irm2: this method is an oracle"));
@@ -100,11 +100,11 @@ TEST_CASE("oracles get their references and nobody else does", "[cli]") {
   CHECK(lines(with.out) == std::vector<std::string>{"o/mix/vocals.wav", "o/mix/synth.wav"});
   // The two tones lie far apart, so the mask finds them: the error is far below the tone.
   const audio::AudioBuffer estimate = audio::read_file(folder / "o/mix/vocals.wav");
-  audio::AudioBuffer error = tones(0);
+  audio::AudioBuffer error = tones(1);
   for (float& x : error.channel(0)) x = -x;
   for (float& x : error.channel(1)) x = -x;
   audio::add_to(error.span(), estimate);
-  CHECK(audio::energy(error) < 0.05 * audio::energy(tones(0)));
+  CHECK(audio::energy(error) < 0.05 * audio::energy(tones(1)));
 
   const Result useless = call({.arguments = {"separate", "mix.wav", "-m", "mixture", "-o", "o", "--references", "refs"},
                                .folder = folder.path()});

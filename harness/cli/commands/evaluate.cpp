@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -14,6 +14,8 @@
 #include "core/measure.h"
 #include "core/parallel.h"
 #include "core/text.h"
+#include "eval/aggregate.h"
+#include "eval/museval_json.h"
 #include "eval/scorer.h"
 #include "harness/cli/alignment.h"
 #include "harness/cli/commands/commands.h"
@@ -271,99 +273,21 @@ Outcome evaluate_pair(const Invocation& invocation, const Request& request, cons
   return out;
 }
 
-/// The targets of museval's file in its order: those of the problem of stems, and the accompaniment of the other one.
-/// With `pair_vocals` the vocals are of that other problem too, as museval has it when an accompaniment is supplied.
-std::vector<const eval::TargetScores*> shown_targets(const std::vector<eval::Scores>& scores, bool pair_vocals) {
-  std::vector<const eval::TargetScores*> out;
-  for (const eval::Scores& problem : scores) {
-    for (const eval::TargetScores& target : problem.targets) {
-      const auto known =
-          std::find_if(out.begin(), out.end(), [&](const auto* t) { return t->target == target.target; });
-      if (known == out.end()) {
-        out.push_back(&target);
-      } else if (pair_vocals && problem.scenario == kPairScenario) {
-        *known = &target;
-      }
-    }
-  }
+/// museval's view of the scores, in the order in which it evaluates: vocals first, accompaniment last.
+eval::MusevalTrack museval_view(const std::vector<eval::Scores>& scores, bool pair_vocals) {
+  eval::MusevalTrack track = eval::museval_track(scores, {.vocals_from_accompaniment_problem = pair_vocals});
   const std::vector<std::string> order = {"vocals", "drums", "bass", "other"};
-  const auto rank = [&](const eval::TargetScores* target) {
-    const auto at = std::find(order.begin(), order.end(), target->target);
-    return at != order.end() ? at - order.begin() : target->target == kAccompaniment ? 6 : 5;
+  const auto rank = [&](const eval::MusevalTarget& target) {
+    const auto at = std::find(order.begin(), order.end(), target.name);
+    return at != order.end() ? at - order.begin() : target.name == kAccompaniment ? 6 : 5;
   };
-  std::stable_sort(out.begin(), out.end(), [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
-  return out;
+  std::stable_sort(track.targets.begin(), track.targets.end(),
+                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return track;
 }
 
-/// museval's console lines: medians over frames, then over tracks.
-std::string score_lines(const std::vector<const Outcome*>& outcomes, bool pair_vocals) {
-  struct Line {
-    std::string target;
-    std::vector<std::pair<std::string, std::vector<double>>> metrics;
-  };
-  std::vector<Line> lines;
-  for (const Outcome* outcome : outcomes) {
-    for (const eval::TargetScores* target : shown_targets(outcome->scores, pair_vocals)) {
-      auto line = std::find_if(lines.begin(), lines.end(), [&](const Line& l) { return l.target == target->target; });
-      if (line == lines.end()) line = lines.insert(lines.end(), {target->target, {}});
-      for (const char* metric : {"SDR", "SIR", "ISR", "SAR"}) {
-        for (const eval::FrameSeries& series : target->frames) {
-          if (series.metric != metric) continue;
-          auto at = std::find_if(line->metrics.begin(), line->metrics.end(),
-                                 [&](const auto& m) { return m.first == metric; });
-          if (at == line->metrics.end()) at = line->metrics.insert(line->metrics.end(), {metric, {}});
-          at->second.push_back(eval::nan_median(series.values));
-        }
-      }
-    }
-  }
-  std::string text;
-  for (const Line& line : lines) {
-    text += line.target + std::string(line.target.size() < 16 ? 16 - line.target.size() : 0, ' ') + "==> ";
-    for (const auto& [metric, values] : line.metrics)
-      text += fmt::format("{}:{:8.3f}  ", metric, eval::nan_median(values));
-    text += "\n";
-  }
-  return text;
-}
-
-/// museval's file: values with five decimals, infinities as NaN, NaN as a bare token.
-std::string museval_text(const std::vector<const eval::TargetScores*>& targets, const Plan& plan) {
-  const auto number = [](double value) {
-    return std::isfinite(value) ? fmt::format("{:.5f}", value) : std::string("NaN");
-  };
-  std::string text = "{\n  \"targets\": [";
-  for (std::size_t t = 0; t < targets.size(); ++t) {
-    text += (t == 0 ? "\n" : ",\n") + std::string("    {\n      \"name\": ") + core::dump_json(targets[t]->target) +
-            ",\n      \"frames\": [";
-    const auto series = [&](const char* metric) -> const std::vector<double>* {
-      for (const eval::FrameSeries& frames : targets[t]->frames) {
-        if (frames.metric == metric) return &frames.values;
-      }
-      return nullptr;
-    };
-    const std::vector<double>* sdr = series("SDR");
-    const std::size_t count = sdr == nullptr ? 0 : sdr->size();
-    for (std::size_t n = 0; n < count; ++n) {
-      text += fmt::format(
-          "{}        {{\n          \"time\": {},\n          \"duration\": {},\n          \"metrics\": {{",
-          n == 0 ? "\n" : ",\n", core::dump_json(static_cast<double>(n) * plan.hop_s), core::dump_json(plan.window_s));
-      bool first = true;
-      for (const char* metric : {"SDR", "SIR", "SAR", "ISR"}) {
-        const std::vector<double>* values = series(metric);
-        if (values == nullptr) continue;
-        text += fmt::format("{}            \"{}\": {}", first ? "\n" : ",\n", metric, number((*values)[n]));
-        first = false;
-      }
-      text += "\n          }\n        }";
-    }
-    text += count == 0 ? "]\n    }" : "\n      ]\n    }";
-  }
-  text += targets.empty() ? "],\n" : "\n  ],\n";
-  return text + "  \"museval_version\": \"0.4.1\"\n}";
-}
-
-Value score_value(const Pair& pair, const Outcome& outcome, bool pair_vocals) {
+/// One track for --json: scenario, target, metric, value.
+Value score_value(const Pair& pair, const Outcome& outcome) {
   Value out = Value::object();
   out["subset"] = pair.track.subset;
   out["track"] = pair.track.name;
@@ -371,14 +295,9 @@ Value score_value(const Pair& pair, const Outcome& outcome, bool pair_vocals) {
     out["error"] = std::string(outcome.error->what());
     return out;
   }
-  out["targets"] = Value::object();
-  for (const eval::TargetScores* target : shown_targets(outcome.scores, pair_vocals)) {
-    Value metrics = Value::object();
-    for (const eval::FrameSeries& series : target->frames) {
-      metrics[series.metric] = number_to_value(eval::nan_median(series.values));
-    }
-    for (const eval::TrackValue& value : target->track) metrics[value.metric] = number_to_value(value.value);
-    out["targets"][target->target] = std::move(metrics);
+  out["scores"] = Value::object();
+  for (const Record& record : outcome.records) {
+    out["scores"][record.key.scenario][record.key.target] = record.body.at("scores");
   }
   return out;
 }
@@ -449,7 +368,7 @@ int run_evaluate(Invocation& invocation) {
       writing([&] {
         const fs::path path = json_path(request, pairing, pair);
         core::make_directories(path.parent_path());
-        core::write_file_atomic(path, museval_text(shown_targets(outcome.scores, request.pair_vocals), request.plan));
+        eval::write_museval_json(path, museval_view(outcome.scores, request.pair_vocals));
       });
     }
     progress.update(++done, pair.track.name);
@@ -457,14 +376,14 @@ int run_evaluate(Invocation& invocation) {
   progress.end();
 
   std::vector<Record> records;
-  std::vector<const Outcome*> scored;
+  std::vector<eval::MusevalTrack> scored;
   Value list = Value::array();
   int first_status = kOk;
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     records.insert(records.end(), outcomes[i].records.begin(), outcomes[i].records.end());
-    list.push_back(score_value(pairing.pairs[i], outcomes[i], request.pair_vocals));
+    list.push_back(score_value(pairing.pairs[i], outcomes[i]));
     if (!outcomes[i].error) {
-      scored.push_back(&outcomes[i]);
+      scored.push_back(museval_view(outcomes[i].scores, request.pair_vocals));
       continue;
     }
     console.error(*outcomes[i].error);
@@ -479,8 +398,8 @@ int run_evaluate(Invocation& invocation) {
   if (invocation.json()) {
     console.result(core::dump_json(list, 2) + "\n");
   } else if (!scored.empty()) {
-    if (scored.size() > 1) console.result("Aggregated scores (median over frames, median over tracks)\n");
-    console.result(score_lines(scored, request.pair_vocals));
+    console.result(scored.size() == 1 ? eval::museval_table(eval::aggregate_track(scored.front()))
+                                      : eval::museval_summary(scored));
     if (!request.out.empty()) console.result("records: " + (request.out / "records.jsonl").string() + "\n");
   }
   if (first_status == kOk) return kOk;
