@@ -7,6 +7,9 @@
 #include <immintrin.h>
 #endif
 
+// The compiler takes the steps for too long to inline, and loses what it knows about the number of sources.
+#define MSS_INLINE inline __attribute__((always_inline))
+
 namespace mss::wiener::MSS_KERNEL_ISA {
 namespace {
 
@@ -27,49 +30,49 @@ typedef float HalfVec __attribute__((vector_size(kLanes * 4)));
 // The float32 pi of open-unmix's arctangent minus pi: its phases in the left half plane are off by this angle.
 constexpr double kOpenUnmixPiError = 8.742277657347586e-8;
 
-inline Vec splat(double value) { return Vec{} + value; }
+MSS_INLINE Vec splat(double value) { return Vec{} + value; }
 
 // Comparisons through intrinsics: GCC 12 cannot expand 64-bit vector conditions for plain SSE2.
 #if defined(__AVX512F__)
 typedef __mmask8 Mask;
-inline Mask greater(Vec a, Vec b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ); }
-inline Mask not_greater(Vec a, Vec b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_NGT_UQ); }
-inline Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
-inline Vec choose(Mask mask, Vec yes, Vec no) { return (Vec)_mm512_mask_blend_pd(mask, (__m512d)no, (__m512d)yes); }
-inline Vec root(Vec x) { return (Vec)_mm512_maskz_sqrt_pd(0xff, (__m512d)x); }
-inline bool any(Mask mask) { return mask != 0; }
+MSS_INLINE Mask greater(Vec a, Vec b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ); }
+MSS_INLINE Mask not_greater(Vec a, Vec b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_NGT_UQ); }
+MSS_INLINE Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
+MSS_INLINE Vec choose(Mask mask, Vec yes, Vec no) { return (Vec)_mm512_mask_blend_pd(mask, (__m512d)no, (__m512d)yes); }
+MSS_INLINE Vec root(Vec x) { return (Vec)_mm512_maskz_sqrt_pd(0xff, (__m512d)x); }
+MSS_INLINE bool any(Mask mask) { return mask != 0; }
 #elif defined(__AVX__)
 typedef __m256d Mask;
-inline Mask greater(Vec a, Vec b) { return _mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_GT_OQ); }
-inline Mask not_greater(Vec a, Vec b) { return _mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_NGT_UQ); }
-inline Mask either(Mask a, Mask b) { return _mm256_or_pd(a, b); }
-inline Vec choose(Mask mask, Vec yes, Vec no) { return (Vec)_mm256_blendv_pd((__m256d)no, (__m256d)yes, mask); }
-inline Vec root(Vec x) { return (Vec)_mm256_sqrt_pd((__m256d)x); }
-inline bool any(Mask mask) { return _mm256_movemask_pd(mask) != 0; }
+MSS_INLINE Mask greater(Vec a, Vec b) { return _mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_GT_OQ); }
+MSS_INLINE Mask not_greater(Vec a, Vec b) { return _mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_NGT_UQ); }
+MSS_INLINE Mask either(Mask a, Mask b) { return _mm256_or_pd(a, b); }
+MSS_INLINE Vec choose(Mask mask, Vec yes, Vec no) { return (Vec)_mm256_blendv_pd((__m256d)no, (__m256d)yes, mask); }
+MSS_INLINE Vec root(Vec x) { return (Vec)_mm256_sqrt_pd((__m256d)x); }
+MSS_INLINE bool any(Mask mask) { return _mm256_movemask_pd(mask) != 0; }
 #elif defined(__SSE2__)
 typedef __m128d Mask;
-inline Mask greater(Vec a, Vec b) { return _mm_cmpgt_pd((__m128d)a, (__m128d)b); }
-inline Mask not_greater(Vec a, Vec b) { return _mm_cmpngt_pd((__m128d)a, (__m128d)b); }
-inline Mask either(Mask a, Mask b) { return _mm_or_pd(a, b); }
-inline Vec choose(Mask mask, Vec yes, Vec no) {
+MSS_INLINE Mask greater(Vec a, Vec b) { return _mm_cmpgt_pd((__m128d)a, (__m128d)b); }
+MSS_INLINE Mask not_greater(Vec a, Vec b) { return _mm_cmpngt_pd((__m128d)a, (__m128d)b); }
+MSS_INLINE Mask either(Mask a, Mask b) { return _mm_or_pd(a, b); }
+MSS_INLINE Vec choose(Mask mask, Vec yes, Vec no) {
   return (Vec)_mm_or_pd(_mm_and_pd(mask, (__m128d)yes), _mm_andnot_pd(mask, (__m128d)no));
 }
-inline Vec root(Vec x) { return (Vec)_mm_sqrt_pd((__m128d)x); }
-inline bool any(Mask mask) { return _mm_movemask_pd(mask) != 0; }
+MSS_INLINE Vec root(Vec x) { return (Vec)_mm_sqrt_pd((__m128d)x); }
+MSS_INLINE bool any(Mask mask) { return _mm_movemask_pd(mask) != 0; }
 #else
 typedef long long Mask __attribute__((vector_size(kLanes * 8)));
-inline Mask greater(Vec a, Vec b) { return a > b; }
-inline Mask not_greater(Vec a, Vec b) { return ~(a > b); }
-inline Mask either(Mask a, Mask b) { return a | b; }
-inline Vec choose(Mask mask, Vec yes, Vec no) {
+MSS_INLINE Mask greater(Vec a, Vec b) { return a > b; }
+MSS_INLINE Mask not_greater(Vec a, Vec b) { return ~(a > b); }
+MSS_INLINE Mask either(Mask a, Mask b) { return a | b; }
+MSS_INLINE Vec choose(Mask mask, Vec yes, Vec no) {
   for (int i = 0; i < kLanes; ++i) no[i] = mask[i] != 0 ? yes[i] : no[i];
   return no;
 }
-inline Vec root(Vec x) {
+MSS_INLINE Vec root(Vec x) {
   for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrt(x[i]);
   return x;
 }
-inline bool any(Mask mask) {
+MSS_INLINE bool any(Mask mask) {
   for (int i = 0; i < kLanes; ++i) {
     if (mask[i] != 0) return true;
   }
@@ -77,34 +80,34 @@ inline bool any(Mask mask) {
 }
 #endif
 
-inline Vec larger(Vec a, Vec b) { return choose(greater(a, b), a, b); }
+MSS_INLINE Vec larger(Vec a, Vec b) { return choose(greater(a, b), a, b); }
 // True for NaN and infinities too.
-inline Mask outside(Vec re, Vec im, Vec limit) {
+MSS_INLINE Mask outside(Vec re, Vec im, Vec limit) {
   return either(either(not_greater(limit, re), not_greater(re, -limit)),
                 either(not_greater(limit, im), not_greater(im, -limit)));
 }
-inline Mask negative(Vec v) { return greater(Vec{}, v); }
-inline Vec power(Vec x, double exponent) {
+MSS_INLINE Mask negative(Vec v) { return greater(Vec{}, v); }
+MSS_INLINE Vec power(Vec x, double exponent) {
   if (exponent == 1.0) return x;
   if (exponent == 2.0) return x * x;
   for (int i = 0; i < kLanes; ++i) x[i] = __builtin_pow(x[i], exponent);
   return x;
 }
-inline Vec load(const double* p) {
+MSS_INLINE Vec load(const double* p) {
   Vec v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-inline void store(double* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
+MSS_INLINE void store(double* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 
-inline Vec widen(const double* p) { return load(p); }
-inline Vec widen(const float* p) {
+MSS_INLINE Vec widen(const double* p) { return load(p); }
+MSS_INLINE Vec widen(const float* p) {
   HalfVec h;
   __builtin_memcpy(&h, p, sizeof h);
   return __builtin_convertvector(h, Vec);
 }
-inline void narrow(double* p, Vec v) { store(p, v); }
-inline void narrow(float* p, Vec v) {
+MSS_INLINE void narrow(double* p, Vec v) { store(p, v); }
+MSS_INLINE void narrow(float* p, Vec v) {
   const HalfVec h = __builtin_convertvector(v, HalfVec);
   __builtin_memcpy(p, &h, sizeof h);
 }
@@ -127,7 +130,7 @@ inline void narrow(float* p, Vec v) {
 #endif
 
 template <class T>
-inline void load_complex(const T* p, int count, Vec& re, Vec& im) {
+MSS_INLINE void load_complex(const T* p, int count, Vec& re, Vec& im) {
   T padded[2 * kLanes];
   if (count < kLanes) {
     for (int i = 0; i < 2 * kLanes; ++i) padded[i] = i < 2 * count ? p[i] : T(0);
@@ -139,7 +142,7 @@ inline void load_complex(const T* p, int count, Vec& re, Vec& im) {
 }
 
 template <class T>
-inline Vec load_real(const T* p, int count) {
+MSS_INLINE Vec load_real(const T* p, int count) {
   T padded[kLanes];
   if (count < kLanes) {
     for (int i = 0; i < kLanes; ++i) padded[i] = i < count ? p[i] : T(0);
@@ -149,7 +152,7 @@ inline Vec load_real(const T* p, int count) {
 }
 
 template <class T>
-inline void store_complex(T* p, int count, Vec re, Vec im, bool add) {
+MSS_INLINE void store_complex(T* p, int count, Vec re, Vec im, bool add) {
   if (add) {
     Vec old_re, old_im;
     load_complex(p, count, old_re, old_im);
@@ -178,8 +181,8 @@ struct Bins {
 
 // The initial estimates of one vector of bins in one frame (wiener.h says what each form is).
 template <class T, int C, kernel::InitialKind Initial>
-inline void initial_estimate(const Block<T>& b, std::int64_t frame, int bin, int count, int total, Bins& at,
-                             Mask& bad) {
+MSS_INLINE void initial_estimate(const Block<T>& b, std::int64_t frame, int bin, int count, int total, Bins& at,
+                                 Mask& bad) {
   const int sources = b.sources, channels = C == 0 ? b.channels : C;
   const bool residual = total > sources;
   const Vec zero = {}, one = splat(1.0), scale = splat(b.scale), limit = splat(b.limit);
@@ -298,9 +301,109 @@ inline void initial_estimate(const Block<T>& b, std::int64_t frame, int bin, int
   }
 }
 
+// The same for any number of channels.
+template <class T>
+void em_step_general(const Block<T>& b, const double* model, int bin, int total, Bins& at) {
+  const std::int64_t padded = b.padded;
+  const Vec zero = {}, one = splat(1.0), share = splat(1.0 / total);
+  const bool clean = b.mode == kernel::clean;
+  // Cxx = U^H D U with unit upper U, then two triangular solutions. Entry (i, k), i <= k, at 2 * (i * n + k).
+  const int n = b.channels;
+  const std::int64_t planes = static_cast<std::int64_t>(n) * n;
+  Vec* m = at.matrix;
+  Vec* z = m + 2 * n * n;
+  for (int i = 0; i < n; ++i) {
+    for (int k = i; k < n; ++k) {
+      m[2 * (i * n + k)] = i == k ? splat(b.diagonal) : zero;
+      m[2 * (i * n + k) + 1] = zero;
+    }
+  }
+  for (int j = 0; j < total; ++j) {
+    Vec* y = at.y + 2 * n * j;
+    Vec v = {};
+    for (int i = 0; i < 2 * n; ++i) v += y[i] * y[i];
+    v *= splat(1.0 / n);
+    y[0] = v;
+    const double* r = model + j * planes * padded + bin;
+    for (int i = 0; i < n; ++i) m[2 * (i * n + i)] += v * load(r + i * padded);
+    r += n * padded;
+    for (int i = 0; i < n; ++i) {
+      for (int k = i + 1; k < n; ++k, r += 2 * padded) {
+        m[2 * (i * n + k)] += v * load(r);
+        m[2 * (i * n + k) + 1] += v * load(r + padded);
+      }
+    }
+  }
+  Mask singular = greater(zero, zero);
+  for (int p = 0; p < n; ++p) {
+    const Vec pivot = m[2 * (p * n + p)];
+    const Mask bad = not_greater(pivot, zero);
+    singular = either(singular, bad);
+    const Vec inverse = one / (clean ? choose(bad, one, pivot) : pivot);
+    m[2 * (p * n + p)] = inverse;
+    for (int i = p + 1; i < n; ++i) {
+      const Vec ur = m[2 * (p * n + i)] * inverse, ui = m[2 * (p * n + i) + 1] * inverse;
+      for (int k = i; k < n; ++k) {
+        const Vec vr = m[2 * (p * n + k)], vi = m[2 * (p * n + k) + 1];
+        m[2 * (i * n + k)] -= ur * vr + ui * vi;
+        m[2 * (i * n + k) + 1] -= ur * vi - ui * vr;
+      }
+    }
+    for (int i = p + 1; i < n; ++i) {
+      m[2 * (p * n + i)] *= inverse;
+      m[2 * (p * n + i) + 1] *= inverse;
+    }
+  }
+  for (int k = 0; k < n; ++k) {
+    Vec zr = at.x[2 * k], zi = at.x[2 * k + 1];
+    for (int p = 0; p < k; ++p) {
+      const Vec ur = m[2 * (p * n + k)], ui = m[2 * (p * n + k) + 1];
+      zr -= ur * z[2 * p] + ui * z[2 * p + 1];
+      zi -= ur * z[2 * p + 1] - ui * z[2 * p];
+    }
+    z[2 * k] = zr;
+    z[2 * k + 1] = zi;
+  }
+  for (int k = n - 1; k >= 0; --k) {
+    Vec zr = z[2 * k] * m[2 * (k * n + k)], zi = z[2 * k + 1] * m[2 * (k * n + k)];
+    for (int q = k + 1; q < n; ++q) {
+      const Vec ur = m[2 * (k * n + q)], ui = m[2 * (k * n + q) + 1];
+      zr -= ur * z[2 * q] - ui * z[2 * q + 1];
+      zi -= ur * z[2 * q + 1] + ui * z[2 * q];
+    }
+    z[2 * k] = zr;
+    z[2 * k + 1] = zi;
+  }
+  for (int j = 0; j < total; ++j) {
+    Vec* y = at.y + 2 * n * j;
+    const Vec v = y[0];
+    const double* r = model + j * planes * padded + bin;
+    for (int i = 0; i < n; ++i) {
+      const Vec d = load(r + i * padded);
+      y[2 * i] = d * z[2 * i];
+      y[2 * i + 1] = d * z[2 * i + 1];
+    }
+    r += n * padded;
+    for (int i = 0; i < n; ++i) {
+      for (int k = i + 1; k < n; ++k, r += 2 * padded) {
+        const Vec cr = load(r), ci = load(r + padded);
+        y[2 * i] += cr * z[2 * k] - ci * z[2 * k + 1];
+        y[2 * i + 1] += cr * z[2 * k + 1] + ci * z[2 * k];
+        y[2 * k] += cr * z[2 * i] + ci * z[2 * i + 1];
+        y[2 * k + 1] += cr * z[2 * i + 1] - ci * z[2 * i];
+      }
+    }
+    const Vec fallback = total > b.sources ? (j == b.sources ? one : zero) : share;
+    for (int i = 0; i < 2 * n; ++i) {
+      y[i] *= v;
+      if (clean) y[i] = choose(singular, fallback * at.x[i], y[i]);
+    }
+  }
+}
+
 // One EM step: y_j <- v_j R_j Cxx^-1 x with v_j from the old y_j.
 template <class T, int C>
-inline void em_step(const Block<T>& b, const double* model, int bin, int total, Bins& at) {
+MSS_INLINE void em_step(const Block<T>& b, const double* model, int bin, int total, Bins& at) {
   const std::int64_t padded = b.padded;
   const Vec zero = {}, one = splat(1.0);
   const bool clean = b.mode == kernel::clean;
@@ -360,105 +463,14 @@ inline void em_step(const Block<T>& b, const double* model, int bin, int total, 
       for (int i = 0; i < 4; ++i) y[i] = out[i];
     }
   } else {
-    // Cxx = U^H D U with unit upper U, then two triangular solutions. Entry (i, k), i <= k, at 2 * (i * n + k).
-    const int n = b.channels;
-    const std::int64_t planes = static_cast<std::int64_t>(n) * n;
-    Vec* m = at.matrix;
-    Vec* z = m + 2 * n * n;
-    for (int i = 0; i < n; ++i) {
-      for (int k = i; k < n; ++k) {
-        m[2 * (i * n + k)] = i == k ? splat(b.diagonal) : zero;
-        m[2 * (i * n + k) + 1] = zero;
-      }
-    }
-    for (int j = 0; j < total; ++j) {
-      Vec* y = at.y + 2 * n * j;
-      Vec v = {};
-      for (int i = 0; i < 2 * n; ++i) v += y[i] * y[i];
-      v *= splat(1.0 / n);
-      y[0] = v;
-      const double* r = model + j * planes * padded + bin;
-      for (int i = 0; i < n; ++i) m[2 * (i * n + i)] += v * load(r + i * padded);
-      r += n * padded;
-      for (int i = 0; i < n; ++i) {
-        for (int k = i + 1; k < n; ++k, r += 2 * padded) {
-          m[2 * (i * n + k)] += v * load(r);
-          m[2 * (i * n + k) + 1] += v * load(r + padded);
-        }
-      }
-    }
-    Mask singular = greater(zero, zero);
-    for (int p = 0; p < n; ++p) {
-      const Vec pivot = m[2 * (p * n + p)];
-      const Mask bad = not_greater(pivot, zero);
-      singular = either(singular, bad);
-      const Vec inverse = one / (clean ? choose(bad, one, pivot) : pivot);
-      m[2 * (p * n + p)] = inverse;
-      for (int i = p + 1; i < n; ++i) {
-        const Vec ur = m[2 * (p * n + i)] * inverse, ui = m[2 * (p * n + i) + 1] * inverse;
-        for (int k = i; k < n; ++k) {
-          const Vec vr = m[2 * (p * n + k)], vi = m[2 * (p * n + k) + 1];
-          m[2 * (i * n + k)] -= ur * vr + ui * vi;
-          m[2 * (i * n + k) + 1] -= ur * vi - ui * vr;
-        }
-      }
-      for (int i = p + 1; i < n; ++i) {
-        m[2 * (p * n + i)] *= inverse;
-        m[2 * (p * n + i) + 1] *= inverse;
-      }
-    }
-    for (int k = 0; k < n; ++k) {
-      Vec zr = at.x[2 * k], zi = at.x[2 * k + 1];
-      for (int p = 0; p < k; ++p) {
-        const Vec ur = m[2 * (p * n + k)], ui = m[2 * (p * n + k) + 1];
-        zr -= ur * z[2 * p] + ui * z[2 * p + 1];
-        zi -= ur * z[2 * p + 1] - ui * z[2 * p];
-      }
-      z[2 * k] = zr;
-      z[2 * k + 1] = zi;
-    }
-    for (int k = n - 1; k >= 0; --k) {
-      Vec zr = z[2 * k] * m[2 * (k * n + k)], zi = z[2 * k + 1] * m[2 * (k * n + k)];
-      for (int q = k + 1; q < n; ++q) {
-        const Vec ur = m[2 * (k * n + q)], ui = m[2 * (k * n + q) + 1];
-        zr -= ur * z[2 * q] - ui * z[2 * q + 1];
-        zi -= ur * z[2 * q + 1] + ui * z[2 * q];
-      }
-      z[2 * k] = zr;
-      z[2 * k + 1] = zi;
-    }
-    for (int j = 0; j < total; ++j) {
-      Vec* y = at.y + 2 * n * j;
-      const Vec v = y[0];
-      const double* r = model + j * planes * padded + bin;
-      for (int i = 0; i < n; ++i) {
-        const Vec d = load(r + i * padded);
-        y[2 * i] = d * z[2 * i];
-        y[2 * i + 1] = d * z[2 * i + 1];
-      }
-      r += n * padded;
-      for (int i = 0; i < n; ++i) {
-        for (int k = i + 1; k < n; ++k, r += 2 * padded) {
-          const Vec cr = load(r), ci = load(r + padded);
-          y[2 * i] += cr * z[2 * k] - ci * z[2 * k + 1];
-          y[2 * i + 1] += cr * z[2 * k + 1] + ci * z[2 * k];
-          y[2 * k] += cr * z[2 * i] + ci * z[2 * i + 1];
-          y[2 * k + 1] += cr * z[2 * i + 1] - ci * z[2 * i];
-        }
-      }
-      const Vec fallback = total > b.sources ? (j == b.sources ? one : zero) : share;
-      for (int i = 0; i < 2 * n; ++i) {
-        y[i] *= v;
-        if (clean) y[i] = choose(singular, fallback * at.x[i], y[i]);
-      }
-    }
+    em_step_general(b, model, bin, total, at);
   }
 }
 
 // Without an EM step the initial estimates need not add up to the mixture: the rest goes to the residual, or to the
 // sources by their power. `parts` = 2 C.
 template <class T>
-inline void give_back(const Block<T>& b, int parts, int total, Bins& at) {
+MSS_INLINE void give_back(const Block<T>& b, int parts, int total, Bins& at) {
   Vec sum = {};
   for (int i = 0; i < parts * total; ++i) sum += at.y[i] * at.y[i];
   const Mask some = greater(sum, Vec{});
@@ -481,7 +493,9 @@ inline void give_back(const Block<T>& b, int parts, int total, Bins& at) {
 
 // Total = 0: any number of sources, estimates in the caller's scratch memory; else known here and kept close.
 template <class T, int C, kernel::InitialKind Initial, int Total, bool Store>
-inline void run_block(Block<T>& b) {
+inline void run_block(Block<T>& block) {
+  const Block<T> b = block;  // a copy that no store can change
+
   const int channels = C == 0 ? b.channels : C;
   const int total = Total == 0 ? b.total : Total;
   constexpr bool kKnown = Total > 0 && C > 0;
@@ -527,9 +541,9 @@ inline void run_block(Block<T>& b) {
       }
     }
   }
-  if (any(bad)) b.bad = true;
-  b.peak = 0;
-  for (int i = 0; i < kLanes; ++i) b.peak = at.peak[i] > b.peak ? at.peak[i] : b.peak;
+  if (any(bad)) block.bad = true;
+  block.peak = 0;
+  for (int i = 0; i < kLanes; ++i) block.peak = at.peak[i] > block.peak ? at.peak[i] : block.peak;
 }
 
 template <class T, int C, kernel::InitialKind Initial, bool Store>
