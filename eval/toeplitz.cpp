@@ -20,7 +20,7 @@ constexpr double kFirstRidge = 1e-12, kLastRidge = 1e-7;
 constexpr double kSolved = 1e-10;
 constexpr int kMaxSteps = 12;
 /// Unknowns up to which a dense factor is affordable.
-constexpr int kDenseLimit = 4096;
+constexpr int kDenseLimit = 2048;
 
 int transform_length(int taps) {
   int n = 8;
