@@ -1,6 +1,7 @@
 #include "tests/cli/program.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,11 +53,13 @@ Result call(const Call& wanted) {
   }
   if (wanted.while_running) wanted.while_running(child);
   int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
+  rusage usage = {};
+  while (wait4(child, &status, 0, &usage) < 0) {
     if (errno != EINTR) throw std::runtime_error("cannot wait");
   }
   Result result;
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.peak_rss_bytes = std::int64_t{1024} * usage.ru_maxrss;
   if (wanted.standard_output.empty()) result.out = core::read_text_file(out);
   result.err = core::read_text_file(err);
   return result;

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -19,6 +20,7 @@ namespace mss::tests {
 struct Result {
   int status = -1;  ///< exit status; 128 + signal when a signal ended it
   std::string out, err;
+  std::int64_t peak_rss_bytes = 0;
 };
 
 struct Call {

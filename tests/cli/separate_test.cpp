@@ -178,6 +178,34 @@ TEST_CASE("separate refuses to mix up the stems of two files or to overwrite its
   CHECK(audio::read_file(folder / "vocals/vocals.wav").channel(0)[9] == tones(1).channel(0)[9]);
 }
 
+#ifndef __SANITIZE_ADDRESS__  // its quarantine holds freed memory
+TEST_CASE("separate needs the memory of a few windows, not of the file", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "short.wav", tones(1, 1, 16000, 16000));
+  {
+    audio::Writer writer(folder / "long.wav", 1, 16000, {.format = audio::SampleFormat::pcm16});
+    const audio::AudioBuffer minute = tones(1, 1, 60 * 16000, 16000);
+    for (int i = 0; i < 20; ++i) writer.write(minute);
+    writer.finish();
+  }
+  fs::create_directory(folder / "refs");
+  fs::copy_file(folder / "long.wav", folder / "refs/vocals.wav");
+  fs::copy_file(folder / "long.wav", folder / "refs/other.wav");
+  const auto peak = [&](const std::string& song, const std::string& method, const std::string& references) {
+    const Result result = call({.arguments = {"separate", song, "-m", method, "-o", "o", "--targets", "vocals,other",
+                                              "--format", "pcm16", "--threads", "1", references},
+                                .folder = folder.path()});
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    return result.peak_rss_bytes;
+  };
+  const std::int64_t start = peak("short.wav", "mixture", "-q");
+  constexpr std::int64_t kWhole = 4 * 20 * 60 * 16000;  // the mixture alone as float32, 77 MB
+  CHECK(peak("long.wav", "mixture", "-q") < start + kWhole / 4);
+  CHECK(peak("long.wav", "irm2", "--references=refs") < start + kWhole / 4);
+}
+#endif
+
 TEST_CASE("equal seeds give equal stems for any number of threads", "[cli]") {
   const TempDir folder;
   write_audio(folder / "song.wav", tones(1, 2, 30000));
