@@ -12,6 +12,7 @@ Command report_command();
 Command methods_command();
 Command datasets_command();
 Command merge_command();
+Command train_command();
 Command demo_command();
 Command config_command();
 Command completion_command();

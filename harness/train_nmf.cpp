@@ -1,0 +1,208 @@
+#include "harness/train_nmf.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "audio/file.h"
+#include "audio/stream.h"
+#include "core/error.h"
+#include "core/isa.h"
+#include "core/json.h"
+#include "core/text.h"
+#include "core/version.h"
+
+namespace mss::harness {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Value;
+
+std::string track_label(const datasets::Track& track) { return track.subset + "/" + track.name; }
+
+bool has_stem(const datasets::Track& track, const std::string& target) {
+  return std::find(track.stems.begin(), track.stems.end(), target) != track.stems.end();
+}
+
+std::vector<std::string> stems_of(const std::vector<datasets::Track>& tracks,
+                                  const std::vector<std::string>& preferred) {
+  std::vector<std::string> out;
+  for (const std::string& stem : preferred) {
+    if (std::any_of(tracks.begin(), tracks.end(), [&](const auto& track) { return has_stem(track, stem); })) {
+      out.push_back(stem);
+    }
+  }
+  return out;
+}
+
+void check_targets(const std::vector<std::string>& wanted, const std::vector<std::string>& known,
+                   const std::string& dataset) {
+  std::set<std::string> seen;
+  for (const std::string& target : wanted) {
+    if (std::find(known.begin(), known.end(), target) == known.end()) {
+      throw Error({Code::dataset, dataset, "no selected track has the stem '" + target + "'",
+                   known.empty() ? "tracks with stems" : "one of " + core::join(known, ", "), "",
+                   core::did_you_mean(target, known)});
+    }
+    if (!seen.insert(target).second) {
+      throw Error({Code::config, "targets", "'" + target + "' stands twice", "every target once", "", ""});
+    }
+  }
+}
+
+/// Training takes minutes: what would keep the result from being written shows before.
+void check_output(const fs::path& out) {
+  if (out.empty()) {
+    throw Error({Code::config, "out", "no output file given", "a file name such as songs.safetensors", "", ""});
+  }
+  if (out.extension() != ".safetensors") {
+    throw Error({Code::config, out.string(), "not a name for a dictionary", "the extension .safetensors",
+                 "'" + out.extension().string() + "'", "the name without it becomes the dictionary's label"});
+  }
+  std::error_code ignored;
+  if (fs::is_directory(out, ignored)) throw Error({Code::io, out.string(), "is a folder", "a file name", "", ""});
+  const fs::path folder = out.parent_path();
+  if (!folder.empty() && !fs::is_directory(folder, ignored)) {
+    throw Error({Code::io, folder.string(), "no such folder", "an existing folder for the dictionary", "", ""});
+  }
+}
+
+Value list_value(const std::vector<std::string>& texts) {
+  Value out = Value::array();
+  for (const std::string& text : texts) out.push_back(text);
+  return out;
+}
+
+Value selection_value(const datasets::Selection& selection) {
+  Value out = Value::object();
+  out["subset"] = selection.subset.empty() ? "all" : selection.subset;
+  out["split"] = selection.split;
+  out["tracks"] = list_value(selection.tracks);
+  out["limit"] = selection.limit;
+  return out;
+}
+
+audio::AudioBuffer finite(audio::AudioBuffer stem, const fs::path& file) {
+  const audio::SamplePosition bad = audio::find_non_finite(stem);
+  if (bad.channel >= 0) {
+    throw Error({Code::numeric, file.string(), "a sample is not a finite number", "",
+                 fmt::format("channel {}, sample {}", bad.channel, bad.sample), ""});
+  }
+  return stem;
+}
+
+/// Ends the task on every way out.
+class Task {
+ public:
+  Task(core::Progress& progress, std::int64_t steps) : progress_(progress) { progress_.begin("train nmf", steps); }
+  ~Task() { progress_.end(); }
+  Task(const Task&) = delete;
+  Task& operator=(const Task&) = delete;
+
+ private:
+  core::Progress& progress_;
+};
+
+}  // namespace
+
+audio::AudioBuffer load_stem(const datasets::Dataset& dataset, const datasets::Track& track,
+                             const std::string& target) {
+  const auto found = std::find(track.stems.begin(), track.stems.end(), target);
+  if (found == track.stems.end()) return {};
+  const auto index = static_cast<std::size_t>(found - track.stems.begin());
+  if (dataset.layout() == datasets::Layout::folders && track.files.size() == track.stems.size() + 1) {
+    const fs::path& file = track.files[index + 1];
+    // Also where the track has a defect: it can lack another stem and still teach this one.
+    return finite(audio::read_file(file), file);
+  }
+  if (track.defect) throw Error(*track.defect);
+  if (dataset.layout() == datasets::Layout::stems) {
+    const auto source = audio::open_file(track.files.at(0), static_cast<int>(index) + 1);  // stream 0 is the mixture
+    return finite(audio::read_all(*source), track.files[0]);
+  }
+  datasets::TrackAudio all = dataset.load(track);
+  for (std::size_t i = 0; i < all.names.size(); ++i) {
+    if (all.names[i] == target) return std::move(all.stems[i]);
+  }
+  return {};
+}
+
+NmfTrained train_nmf(const NmfTraining& training) {
+  if (training.dataset.empty()) {
+    throw Error({Code::config, "dataset", "no data set given", "a folder, musdb18, musdb18hq or synthetic", "", ""});
+  }
+  check_output(training.out);
+  const datasets::Dataset dataset = datasets::open(training.dataset, training.layout);
+  const std::vector<datasets::Track> tracks = dataset.select(training.selection);
+  const std::vector<std::string> known = stems_of(tracks, dataset.stems());
+  const std::vector<std::string> targets = training.targets.empty() ? known : training.targets;
+  check_targets(targets, known, dataset.name());
+  if (targets.empty()) {
+    throw Error(
+        {Code::dataset, dataset.name(), "the selected tracks have no stems", "isolated stems to learn from", "", ""});
+  }
+
+  NmfTrained result;
+  Value track_list = Value::array();
+  for (const datasets::Track& track : tracks) {
+    training.options.stop.check();
+    result.tracks.push_back(track_label(track));
+    Value entry = Value::object();
+    entry["subset"] = track.subset;
+    entry["name"] = track.name;
+    entry["sha256"] = dataset.sha256(track);
+    track_list.push_back(std::move(entry));
+  }
+
+  std::vector<methods::nmf::TrainTrack> sources;
+  for (const datasets::Track& track : tracks) {
+    sources.push_back(
+        {track_label(track), [&, label = track_label(track)](const std::string& target) {
+           audio::AudioBuffer stem = load_stem(dataset, track, target);
+           if (stem.empty() || audio::is_silent(stem)) {
+             result.without[target].push_back(label);
+             core::log(training.log, core::LogLevel::info,
+                       fmt::format("{}: {} {}, left out", label, target, stem.empty() ? "is missing" : "is silent"));
+             return audio::AudioBuffer();
+           }
+           return stem;
+         }});
+  }
+
+  core::Progress& progress = training.progress != nullptr ? *training.progress : core::null_progress();
+  methods::nmf::TrainOptions options = training.options;
+  options.progress = [&](std::int64_t done, std::int64_t, const std::string& target) { progress.update(done, target); };
+  methods::nmf::Dictionary dictionary;
+  {
+    const auto steps = static_cast<std::int64_t>(targets.size()) *
+                       (static_cast<std::int64_t>(tracks.size()) + std::int64_t{options.iterations});
+    const Task task(progress, steps);
+    dictionary = methods::nmf::train_dictionary(sources, targets, options);
+  }
+
+  checkpoints::Metadata& provenance = dictionary.provenance;
+  provenance["dataset"] = dataset.name();
+  provenance["selection"] = core::dump_json(selection_value(training.selection));
+  provenance["tracks"] = core::dump_json(track_list);
+  Value without = Value::object();
+  for (const auto& [target, labels] : result.without) without[target] = list_value(labels);
+  provenance["without"] = core::dump_json(without);
+  provenance["max_frames"] = fmt::format("{}", options.max_frames);
+  provenance["template_frames"] = fmt::format("{}", options.template_frames);
+  provenance["revision"] = core::git_revision();
+  provenance["instruction_set"] = std::string(core::isa_name(core::active_isa()));
+  methods::nmf::write_dictionary(training.out, dictionary);
+
+  const methods::nmf::Dictionary written = methods::nmf::read_dictionary(training.out);
+  result.file = training.out;
+  result.name = written.name();
+  result.sha256 = written.sha256;
+  result.targets = written.targets();
+  for (const auto& part : written.parts) result.components.push_back(part.components);
+  result.bytes = fs::file_size(training.out);
+  return result;
+}
+
+}  // namespace mss::harness
