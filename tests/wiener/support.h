@@ -1,6 +1,7 @@
 // The golden file's generator and random spectrograms for the Wiener tests.
 #pragma once
 
+#include <cmath>
 #include <complex>
 #include <cstdint>
 #include <vector>
