@@ -350,7 +350,7 @@ void add(Registry& registry, const char* name, const char* summary, const Defaul
   entry.family = "classic";
   entry.summary = summary;
   entry.params = params(defaults);
-  if (entry.name == "nmf") entry.presets = {{"cc0", {{"dict", "cc0"}}}};
+  if (entry.name == "nmf") entry.presets = {{"cc0", {{"alpha", "0.7"}, {"dict", "cc0"}}}};
   entry.make = make;
   registry.add(std::move(entry));
 }
