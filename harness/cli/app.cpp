@@ -6,6 +6,7 @@
 #include <new>
 #include <optional>
 
+#include "core/json.h"
 #include "core/text.h"
 #include "harness/cli/about.h"
 #include "harness/cli/console.h"
@@ -69,7 +70,7 @@ void check_required(const Command& command, const Settings& settings) {
 int run_parsed(int argc, const char* const* argv, std::optional<Console>& console) {
   const ParsedLine line = parse_line(argc, argv);
   if (line.has("version")) {
-    console->result(version_text());
+    console->result(line.has("json") ? core::dump_json(version_value(), 2) + "\n" : version_text());
     console->flush();
     return kOk;
   }
@@ -88,6 +89,10 @@ int run_parsed(int argc, const char* const* argv, std::optional<Console>& consol
   const int verbosity = settings.flag("quiet") ? -1 : settings.flag("verbose") ? 1 : 0;
   console.emplace(verbosity, progress_style(settings.text("progress")));
   warn_about_environment(*console);
+  for (const Layer& layer : layers) {
+    console->message(core::LogLevel::debug,
+                     fmt::format("settings from {} ({})", layer.place, origin_name(layer.origin)));
+  }
   check_required(*line.command, settings);
 
   Invocation invocation;

@@ -136,6 +136,10 @@ TEST_CASE("MSSBENCH_CONFIG replaces the user's own file", "[cli]") {
             .environment = {{"XDG_CONFIG_HOME", (folder / "user").string()}, {"MSSBENCH_CONFIG", "one.toml:two.toml"}},
             .folder = folder.path()});
   REQUIRE(result.status == 0);
+  CHECK(result.err.empty());
+  const Result verbose =
+      call({.arguments = {"config", "-v"}, .environment = {{"MSSBENCH_CONFIG", "one.toml"}}, .folder = folder.path()});
+  CHECK(has_line(verbose.err, "mssbench: settings from one\\.toml \\(file\\)"));
   CHECK(entry(result.out, "threads").at("origin").as_string() == "default");
   CHECK(entry(result.out, "seed").at("value").as_integer() == 2);
 }

@@ -48,6 +48,9 @@ TEST_CASE("--version tells version, revision, compiler, instruction set, feature
   CHECK(has_line(result.out, R"(features: libav (yes|no) .*LibTorch no.*)"));
   CHECK(has_line(result.out, R"(libraries: FFTW 3\.\d+.*)"));
   CHECK(has_line(result.out, R"(threads: [1-9]\d*)"));
+  const core::Value json = core::parse_json(mssbench({"--version", "--json"}).out, "--version --json");
+  CHECK(has_line(result.out, "mssbench " + json.at("version").as_string()));
+  CHECK(json.at("libtorch").is_bool());
 }
 
 TEST_CASE("MSSBENCH_ISA lowers the instruction set, and an unknown one is a usage error", "[cli]") {
