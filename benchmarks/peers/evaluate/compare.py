@@ -80,6 +80,14 @@ def make_signals(kind, seconds, songs, folder):
     return paths
 
 
+def peak_memory():
+    """High-water mark of this process's own memory (getrusage's also counts the process that started it)."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def child(tool, reference, estimate, samples):
     """One evaluation in this process; prints a JSON line."""
     import resource
@@ -112,21 +120,28 @@ def child(tool, reference, estimate, samples):
             return {"SDR": sdr[:, None], "SIR": sir[:, None], "SAR": sar[:, None]}
     else:
         import fast_bss_eval
+        import numpy.linalg
+
+        # NumPy 2 reads a stack of right-hand sides as matrices, fast_bss_eval still means vectors.
+        solve = numpy.linalg.solve
+        numpy.linalg.solve = lambda a, b: solve(a, b[..., None])[..., 0] if b.ndim == a.ndim - 1 else solve(a, b)
 
         def run():
             sdr, sir, sar = fast_bss_eval.bss_eval_sources(
                 signals[0][:, :, 0], signals[1][:, :, 0], filter_length=512, compute_permutation=False)
             return {"SDR": sdr[:, None], "SIR": sir[:, None], "SAR": sar[:, None]}
+    peak_before = peak_memory()
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
     scores = run()
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
+    peak = peak_memory()
     print(json.dumps({
         "wall_s": wall,
         "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_rss_bytes": after.ru_maxrss * 1024,
-        "beyond_audio_bytes": (after.ru_maxrss - before.ru_maxrss) * 1024,
+        "peak_rss_bytes": peak,
+        "beyond_audio_bytes": peak - peak_before,
         "scores": {k: np.asarray(v, dtype=float).tolist() for k, v in scores.items()},
     }))
 
