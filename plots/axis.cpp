@@ -63,7 +63,11 @@ std::vector<Tick> linear_ticks(const Axis& axis, int most) {
     ticks.clear();
     const double first = std::ceil(axis.low / step - 1e-9), last = std::floor(axis.high / step + 1e-9);
     if (last - first + 1 <= most) {
-      for (double i = first; i <= last; ++i) ticks.push_back({i * step, label_of(axis.unit, i * step, step, clock)});
+      for (double i = first; i <= last; ++i) {
+        const double at = position_of(axis, i * step);
+        // Ranges next to the last digit of their ends: the index of a tick is then no longer exact.
+        if (at >= -1e-6 && at <= 1 + 1e-6) ticks.push_back({i * step, label_of(axis.unit, i * step, step, clock)});
+      }
       return ticks;
     }
     least = step * 1.01;

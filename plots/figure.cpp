@@ -21,6 +21,7 @@ constexpr Rgb kGrid = {0xdd, 0xdd, 0xdd};
 constexpr Rgb kBackground = {0xf2, 0xf2, 0xf2};
 constexpr int kLeastPanel = 8;
 constexpr double kReferenceOfSilence = 1.0;
+constexpr double kSeparator = 0.4;  ///< opacity
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 
@@ -113,7 +114,9 @@ std::vector<Taps> taps_of(const Axis& axis, int pixels, Index cells, double firs
     double from = cell_at(static_cast<double>(p) / pixels), to = cell_at(static_cast<double>(p + 1) / pixels);
     if (from > to) std::swap(from, to);
     Taps& taps = out[sz(p)];
-    const double low = -0.5, high = static_cast<double>(cells) - 0.5, middle = (from + to) / 2;
+    // Cells end half a step beyond their centre; sampled functions hold for a whole step beyond their last sample.
+    const double room = axis.unit == Unit::index ? 0.5 : 1.0;
+    const double low = -room, high = static_cast<double>(cells - 1) + room, middle = (from + to) / 2;
     if (!(middle >= low && middle <= high)) continue;
     if (to - from >= 1.0) {
       // Cells are pooled by how much of them the pixel covers; cell i covers [i - 1/2, i + 1/2].
@@ -386,9 +389,9 @@ class Painter {
 
   int most_across(const Axis& axis, Rect area) const {
     const int label = std::max(widest(ticks_of(axis, 8)), 4 * scale_);
-    return std::max(2, area.width / (label + 8 * scale_));
+    return std::max(2, area.width / (2 * label + 8 * scale_));
   }
-  int most_up(Rect area) const { return std::max(2, area.height / (line() + 4 * scale_)); }
+  int most_up(Rect area) const { return std::max(2, area.height / (line() + 2 * scale_)); }
 
   int pixel_x(const Axis& axis, double value, Rect area) const {
     return area.x + std::clamp(static_cast<int>(std::floor(position_of(axis, value) * area.width)), 0, area.width - 1);
@@ -444,7 +447,13 @@ class Painter {
       const double position = position_of(map.x, at);
       if (position <= 0 || position >= 1) continue;
       image_.blend(Rect{area.x + static_cast<int>(std::lround(position * area.width)), area.y, 1, area.height},
-                   {255, 255, 255}, 0.6);
+                   {255, 255, 255}, kSeparator);
+    }
+    for (const double at : map.y_separators) {
+      const double position = position_of(map.y, at);
+      if (position <= 0 || position >= 1) continue;
+      image_.blend(Rect{area.x, area.bottom() - static_cast<int>(std::lround(position * area.height)), area.width, 1},
+                   {255, 255, 255}, kSeparator);
     }
     frame(area);
     draw_title(map.title, area);

@@ -54,7 +54,7 @@ struct Heatmap {
   ColorMap colors = ColorMap::magma;
   bool color_bar = true;
   std::string color_label;
-  std::vector<double> x_separators;  ///< thin lines at these x values
+  std::vector<double> x_separators, y_separators;  ///< thin light lines at these values; one given twice is brighter
 };
 
 struct Curve {
