@@ -65,7 +65,7 @@ void check_output(const fs::path& out) {
   if (fs::is_directory(out, ignored)) throw Error({Code::io, out.string(), "is a folder", "a file name", "", ""});
   const fs::path folder = out.parent_path();
   if (!folder.empty() && !fs::is_directory(folder, ignored)) {
-    throw Error({Code::io, folder.string(), "no such folder", "an existing folder for the dictionary", "", ""});
+    throw Error({Code::io, out.string(), "its folder does not exist", "", "", ""});
   }
 }
 
