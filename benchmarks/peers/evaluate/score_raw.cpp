@@ -82,6 +82,7 @@ int run(int argc, char** argv) {
     o.metrics = mode == "sdr" ? eval::Metrics::sdr_only : eval::Metrics::all;
     o.accompaniment = mode == "scenarios";
     o.threads = std::atoi(argv[7]);
+    if (repeats == 1) o.cache_bytes = 0;  // nothing to keep spectra for
     const eval::ReferenceSet set(names, signals(reference, channels), {}, rate_hz, o);
     for (int r = 0; r < repeats; ++r) {
       const auto result = set.score(names, signals(estimate, channels));
