@@ -149,3 +149,25 @@ TEST_CASE("a variable that is nearly a setting is pointed out", "[cli]") {
   CHECK(result.status == 0);
   CHECK(has_line(result.err, "mssbench: warning: MSSBENCH_TREADS: not a setting; did you mean 'MSSBENCH_THREADS'\\?"));
 }
+
+TEST_CASE("every shipped plan and preset is read whole", "[cli]") {
+  const fs::path configs = fs::path(MSSBENCH_TESTS_DIR) / ".." / "configs";
+  int plans = 0, presets = 0;
+  for (const auto& item : fs::directory_iterator(configs / "plans")) {
+    // Keys and methods are looked at before the data set, so what fails must be the data set.
+    const Result result = mssbench({"run", item.path().string(), "-d", "nowhere", "-o", "r"});
+    INFO(result.err);
+    CHECK(result.status == 3);
+    CHECK(contains(result.err, "nowhere: no such data set"));
+    ++plans;
+  }
+  for (const auto& item : fs::directory_iterator(configs / "presets")) {
+    const Result result = mssbench({"config", "--preset", item.path().stem().string()});
+    INFO(result.err);
+    CHECK(result.status == 0);
+    CHECK(contains(result.out, "# preset preset " + item.path().stem().string()));
+    ++presets;
+  }
+  CHECK(plans >= 2);
+  CHECK(presets >= 3);
+}
