@@ -34,6 +34,13 @@ Cost Stopwatch::elapsed() const {
 }
 
 std::int64_t peak_rss_bytes() {
+  // ru_maxrss survives exec: a program started by a large one would report that one's peak. VmHWM does not.
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    long long kib = 0;
+    if (std::sscanf(line.c_str(), "VmHWM: %lld kB", &kib) == 1) return kib * 1024;
+  }
   rusage usage{};
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
 #if defined(__APPLE__)
