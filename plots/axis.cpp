@@ -63,10 +63,11 @@ std::vector<Tick> linear_ticks(const Axis& axis, int most) {
     ticks.clear();
     const double first = std::ceil(axis.low / step - 1e-9), last = std::floor(axis.high / step + 1e-9);
     if (last - first + 1 <= most) {
-      for (double i = first; i <= last; ++i) {
-        const double at = position_of(axis, i * step);
-        // Ranges next to the last digit of their ends: the index of a tick is then no longer exact.
-        if (at >= -1e-6 && at <= 1 + 1e-6) ticks.push_back({i * step, label_of(axis.unit, i * step, step, clock)});
+      // Counted as integers: next to the last digit of the ends the index of a tick is no longer exact.
+      for (int n = 0; n <= static_cast<int>(last - first); ++n) {
+        const double value = (first + n) * step, at = position_of(axis, value);
+        if (at >= -1e-6 && at <= 1 + 1e-6 && (ticks.empty() || value > ticks.back().value))
+          ticks.push_back({value, label_of(axis.unit, value, step, clock)});
       }
       return ticks;
     }

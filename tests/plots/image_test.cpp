@@ -100,7 +100,7 @@ TEST_CASE("what is drawn outside is cut off", "[plots]") {
   Image image(10, 10);
   image.fill({-5, -5, 7, 7}, {255, 0, 0});
   image.fill({8, 8, 100, 100}, {0, 0, 255});
-  image.text(-20, -3, "some text", {0, 0, 0}, 2);
+  image.text(-20, -16, "some text", {0, 0, 0}, 2);
   image.set(10, 3, {0, 0, 0});
   image.blend(-1, 3, {0, 0, 0}, 1);
   image.polyline({{-1e9, -1e9}, {1e9, 1e9}}, {0, 255, 0}, 1, image.bounds());

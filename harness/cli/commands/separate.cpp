@@ -15,6 +15,7 @@
 #include "harness/cli/commands/commands.h"
 #include "harness/cli/failure.h"
 #include "harness/cli/invocation.h"
+#include "harness/pictures.h"
 #include "harness/store.h"
 #include "methods/separator.h"
 
@@ -102,6 +103,7 @@ class FileProgress final : public core::Progress {
 /// True stems of one song, opened for reading.
 struct OpenReferences {
   std::vector<std::unique_ptr<audio::Source>> owned;
+  std::vector<fs::path> paths;
   methods::References references;
 };
 
@@ -169,6 +171,7 @@ OpenReferences open_references(const fs::path& where, const fs::path& song, std:
     }
     out.owned.push_back(audio::open_file(path));
     check_reference(*out.owned.back(), path, mixture, song.string());
+    out.paths.push_back(path);
     out.references.names.push_back(name);
     out.references.sources.push_back(out.owned.back().get());
   }
@@ -177,13 +180,19 @@ OpenReferences open_references(const fs::path& where, const fs::path& song, std:
 
 struct Request {
   const methods::Separator* separator = nullptr;
-  fs::path out, references;
+  fs::path out, references, pictures;
+  std::string spec;  ///< as given
   std::vector<std::string> targets;
   std::string extension;
   audio::WriteOptions write;
 };
 
-std::vector<Written> separate_file(const Invocation& invocation, const Request& request, const fs::path& song) {
+struct Outcome {
+  std::vector<Written> stems;
+  std::vector<fs::path> pictures;
+};
+
+Outcome separate_file(const Invocation& invocation, const Request& request, const fs::path& song) {
   std::error_code ignored;
   if (fs::is_directory(song, ignored)) {
     throw Error({Code::io, song.string(), "is a folder", "an audio file", "", "mssbench run works through data sets"});
@@ -209,7 +218,23 @@ std::vector<Written> separate_file(const Invocation& invocation, const Request& 
   }
   FileSink sink(request.out / song_name(song), request.extension, request.write, std::move(protect));
   request.separator->separate(*mixture, sink, options);
-  return sink.finish();
+  Outcome outcome{sink.finish(), {}};
+  if (request.pictures.empty()) return outcome;
+  PictureRequest wanted;
+  wanted.song = song.stem().string();
+  wanted.spec = request.spec;
+  wanted.mixture = [&song] { return audio::open_file(song); };
+  for (const Written& stem : outcome.stems)
+    wanted.stems.push_back({stem.target, [path = stem.path] { return audio::open_file(path); }});
+  for (std::size_t s = 0; s < references.paths.size(); ++s) {
+    wanted.references.push_back(
+        {references.references.names[s], [path = references.paths[s]] { return audio::open_file(path); }});
+  }
+  wanted.seed = options.seed;
+  wanted.threads = options.threads;
+  wanted.stop = options.stop;
+  outcome.pictures = write_pictures(*request.separator, wanted, request.pictures / song.stem());
+  return outcome;
 }
 
 void check_folders(const std::vector<std::string>& songs, const fs::path& out) {
@@ -232,6 +257,8 @@ int run_separate(Invocation& invocation) {
   request.separator = separator.get();
   request.out = settings.text("out");
   request.references = settings.text("references");
+  request.pictures = settings.text("pictures");
+  request.spec = settings.text("method");
   request.targets = settings.list("targets");
   request.extension = settings.flag("flac") ? ".flac" : ".wav";
   std::string format = settings.text("format");
@@ -269,12 +296,12 @@ int run_separate(Invocation& invocation) {
   for (const std::string& song : invocation.arguments) {
     try {
       invocation.stop.check();
-      const std::vector<Written> outputs = separate_file(invocation, request, song);
+      const Outcome outcome = separate_file(invocation, request, song);
       Value entry = Value::object();
       entry["file"] = song;
       entry["spec"] = separator->info().spec;
       entry["stems"] = Value::array();
-      for (const Written& output : outputs) {
+      for (const Written& output : outcome.stems) {
         if (output.clipped > 0) {
           invocation.console->message(core::LogLevel::warning,
                                       fmt::format("{}: {} samples beyond full scale were clipped; --format float32 "
@@ -287,6 +314,13 @@ int run_separate(Invocation& invocation) {
         stem["clipped_samples"] = output.clipped;
         entry["stems"].push_back(std::move(stem));
         if (!invocation.json()) invocation.console->result(output.path.string() + "\n");
+      }
+      if (!outcome.pictures.empty()) {
+        entry["pictures"] = Value::array();
+        for (const fs::path& picture : outcome.pictures) {
+          entry["pictures"].push_back(picture.string());
+          if (!invocation.json()) invocation.console->result(picture.string() + "\n");
+        }
       }
       report.push_back(std::move(entry));
     } catch (const Failure& failure) {
@@ -354,10 +388,19 @@ Command separate_command() {
                   {.param = {.name = "flac",
                              .type = ParamType::boolean,
                              .default_value = "false",
-                             .help = "Write FLAC files instead of WAV."}}},
+                             .help = "Write FLAC files instead of WAV."}},
+                  {.param = {.name = "pictures",
+                             .type = ParamType::file,
+                             .help = "Draw PNG pictures into DIR/<name of the file>/: spectrograms of mixture and "
+                                     "stems; for NMF methods templates and activations too, one picture per component "
+                                     "and target (the factors are computed a second time)."},
+                   .placeholder = "DIR",
+                   .complete = Complete::directory}},
       .examples = {{"mssbench separate song.wav -m nmf -o stems", "components of a song, in stems/song/"},
                    {"mssbench separate *.flac -m nmf:components=24 -o stems --format pcm16",
                     "16-bit files, several songs"},
+                   {"mssbench separate song.wav -m nmfd:components=8 -o stems --pictures pictures",
+                    "with pictures of templates, activations and spectrograms"},
                    {"mssbench separate mix.wav -m irm2 -o oracle --references true_stems",
                     "the best that a ratio mask can do, from the true stems"}},
       .run = run_separate};
