@@ -73,8 +73,10 @@ function(mss_add_module)
       target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR})
       mss_target_options(${object})
       target_compile_definitions(${object} PRIVATE MSS_KERNEL_ISA=${isa})
-      # Contraction is allowed here: equal bits are promised on one instruction set only.
-      target_compile_options(${object} PRIVATE ${MSSBENCH_ISA_FLAGS_${isa}} -O3 -ffp-contract=fast)
+      # Contraction is allowed here: equal bits are promised on one instruction set only. Sanitizers make unrolled
+      # kernels so large that optimising them takes minutes.
+      target_compile_options(${object} PRIVATE ${MSSBENCH_ISA_FLAGS_${isa}} -ffp-contract=fast
+        $<IF:$<BOOL:${MSSBENCH_SANITIZE}>,-O1,-O3>)
       set_target_properties(${object} PROPERTIES CXX_VISIBILITY_PRESET hidden)
       target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
     endforeach()
