@@ -37,7 +37,7 @@ std::vector<std::string> commands() {
 
 }  // namespace
 
-TEST_CASE("--version tells version, revision, compiler, instruction set, features and threads", "[cli]") {
+TEST_CASE("version tells version, revision, compiler, instruction set, features and threads", "[cli]") {
   const Result result = mssbench({"--version"});
   CHECK(result.status == 0);
   CHECK(result.err.empty());
