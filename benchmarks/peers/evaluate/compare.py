@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Times and checks the scorer against museval, fast_bss_eval and mir_eval in one run.
 
-    compare.py DATA [--program build/release/benchmarks/score_raw] [--venv DIR] [--seconds 30 240] [--threads 1 2]
+    compare.py DATA [--program build/release/benchmarks/peers/evaluate/score_raw] [--venv DIR] [--seconds 30 240]
+               [--threads 1 2]
                [--tools museval fast_bss_eval mir_eval]
 
 DATA is a folder of songs (any depth) with vocals.flac, drums.flac, bass.flac and other.flac each, at 44.1 kHz stereo;
@@ -174,7 +175,7 @@ def difference(ours, theirs, metrics):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("--program", default="build/release/benchmarks/score_raw")
+    parser.add_argument("--program", default="build/release/benchmarks/peers/evaluate/score_raw")
     parser.add_argument("--venv", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "mssbench-peers-evaluate")
     parser.add_argument("--seconds", type=int, nargs="+", default=[30, 240])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
