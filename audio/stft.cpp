@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -18,10 +19,17 @@
 
 namespace mss::audio {
 
+namespace {
+std::atomic<std::mutex*> shared_planner_mutex{nullptr};
+}
+
 std::mutex& fftw_planner_mutex() noexcept {
   static std::mutex mutex;
-  return mutex;
+  std::mutex* shared = shared_planner_mutex.load();
+  return shared != nullptr ? *shared : mutex;
 }
+
+void share_fftw_planner_mutex(std::mutex* mutex) noexcept { shared_planner_mutex.store(mutex); }
 
 namespace {
 

@@ -1,0 +1,61 @@
+# Targets on LibTorch. One file that includes its headers takes the compiler half a minute, so there are few of them:
+# every target here is compiled as one unity source, and all of it ends in one loadable module and one test program.
+#
+# mss_add_torch_module(NAME path FLOOR n [TARGET name] SOURCES … [DEPS …] [PRIVATE_DEPS …]): like mss_add_module, but a
+#   static library that nothing outside the build tree uses: neither installed nor exported. TARGET is the target's name
+#   where the folder has a LibTorch-free target too (mss_methods_openunmix_torch).
+# mss_add_torch_tests(LABEL label SOURCES … [DEPS …]): like mss_add_tests, for the program mss_torch_tests.
+function(mss_add_torch_module)
+  cmake_parse_arguments(M "" "NAME;FLOOR;TARGET" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  string(REPLACE "/" "_" flat "${M_NAME}")
+  set(target mss_${flat})
+  if(M_TARGET)
+    set(target ${M_TARGET})
+  endif()
+  add_library(${target} STATIC ${M_SOURCES})
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+    UNITY_BUILD ON UNITY_BUILD_MODE BATCH UNITY_BUILD_BATCH_SIZE 0)
+  mss_target_options(${target})
+  mss_torch_options(${target})
+  foreach(dep IN LISTS M_DEPS)
+    mss_module_target("${dep}" dep_target)
+    target_link_libraries(${target} PUBLIC ${dep_target})
+  endforeach()
+  foreach(dep IN LISTS M_PRIVATE_DEPS)
+    mss_module_target("${dep}" dep_target)
+    target_link_libraries(${target} PRIVATE ${dep_target})
+  endforeach()
+  target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
+endfunction()
+
+# Layers hand their work to LibTorch's kernels; -O3 of its headers only costs time.
+function(mss_torch_options target)
+  target_compile_options(${target} PRIVATE -O1)
+endfunction()
+
+# Where LibTorch lies when a program or module is run: beside the installed module, or where it was found.
+function(mss_torch_rpath target)
+  set_target_properties(${target} PROPERTIES BUILD_RPATH "${LibTorch_LIBRARY_DIR}"
+    INSTALL_RPATH "$ORIGIN/libtorch/lib;${LibTorch_LIBRARY_DIR}")
+endfunction()
+
+function(mss_add_torch_tests)
+  cmake_parse_arguments(T "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  set(object mss_torch_tests_${T_LABEL})
+  add_library(${object} OBJECT ${T_SOURCES})
+  target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+  target_compile_definitions(${object} PRIVATE MSSBENCH_TESTS_DIR="${PROJECT_SOURCE_DIR}/tests")
+  set_target_properties(${object} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE BATCH UNITY_BUILD_BATCH_SIZE 0)
+  mss_target_options(${object})
+  mss_torch_options(${object})
+  set(libraries Catch2::Catch2)
+  foreach(dep IN LISTS T_DEPS)
+    mss_module_target("${dep}" dep_target)
+    list(APPEND libraries ${dep_target})
+  endforeach()
+  target_link_libraries(${object} PUBLIC ${libraries})
+  set_property(GLOBAL APPEND PROPERTY MSSBENCH_TORCH_TEST_LABELS ${T_LABEL})
+  set_property(GLOBAL APPEND PROPERTY MSSBENCH_TORCH_TEST_LIBRARIES ${libraries})
+endfunction()
