@@ -12,8 +12,9 @@ namespace mss::eval {
 
 namespace {
 
-constexpr int kBatch = 4;   ///< blocks whose spectra are multiplied in one go
-constexpr int kGroup = 32;  ///< blocks between two inverse transforms; short enough for exact rounding
+constexpr int kBatch = 4;  ///< blocks whose spectra are multiplied in one go
+/// Blocks between two inverse transforms: about 100,000 samples, few enough for exact rounding.
+constexpr int kSelfGroup = 32, kCrossGroup = 28;
 
 /// Adding and taking away 1.5 * 2^52 rounds to the nearest integer (|x| < 2^51) and vectorises on every processor.
 constexpr double kRound = 6755399441055744.0;
@@ -28,22 +29,42 @@ bool on_grid(const double* x, std::int64_t n) {
   return off == 0;
 }
 
-int block_length(std::int64_t samples, int taps) {
-  const std::int64_t whole = samples + 2 * (taps - 1);
-  std::int64_t n = 32;
-  const std::int64_t longest = std::max<std::int64_t>(8 * static_cast<std::int64_t>(taps), 1024);
-  while (n < longest && n < whole) n *= 2;
-  return static_cast<int>(n);
-}
+/// How a stretch is cut: FFTs of n samples, in which a core is correlated with itself and the edges around it.
+struct Blocks {
+  int n;
+  std::int64_t before;  ///< edge in front of the core: 0 where lags have one sign
+  std::int64_t core;
+  std::int64_t count;
+  Blocks(std::int64_t samples, int taps, bool both_signs) {
+    const std::int64_t edge = taps - 1, edges = both_signs ? 2 * edge : edge;
+    const std::int64_t longest = std::max<std::int64_t>(8 * static_cast<std::int64_t>(taps), 1024);
+    n = 32;
+    while (n < longest && n < samples + edges) n *= 2;
+    before = both_signs ? edge : 0;
+    core = n - edges;
+    count = (samples + core - 1) / core;
+  }
+};
 
 struct Work {
-  AlignedVector x, scratch, spectra, acc, lags;
+  AlignedVector x, scratch, spectra, acc;
   std::vector<double> difference;
 };
 
+/// Spectrum of the core [start, start + core) of a feed; returns whether it lies on the grid.
+bool core_spectrum(const Feed& feed, const Blocks& blocks, const RealFft& fft, std::int64_t start, std::int64_t begin,
+                   std::int64_t end, double* x, double* difference, double* scratch, double* spectrum) {
+  const std::int64_t stop_at = std::min(start + blocks.core, end);
+  std::fill(x, x + blocks.before, 0.0);
+  const bool exact = feed.load(start, stop_at, begin, end, x + blocks.before, difference);
+  std::fill(x + blocks.before + (stop_at - start), x + blocks.n, 0.0);
+  fft.forward(x, spectrum, scratch);
+  return exact;
+}
+
 /// All pairs (a, m); `self` correlates x with itself over both signs of the lag (upper triangle), else lags 0 … L-1.
 std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed>& y, bool self, std::int64_t begin,
-                              std::int64_t end, int taps, int threads, const core::StopToken& stop, CoreSpectra* keep,
+                              std::int64_t end, int taps, int threads, const core::StopToken& stop,
                               const CoreSpectra* kept) {
   const int na = static_cast<int>(x.size());
   const int nb = self ? na : static_cast<int>(y.size());
@@ -51,24 +72,16 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
   std::vector<double> result(static_cast<std::size_t>(na) * static_cast<std::size_t>(nb) * lags);
   if (na == 0 || nb == 0 || end <= begin) return result;
 
-  const int n = block_length(end - begin, taps);
+  const Blocks cut(end - begin, taps, self);
+  const int n = cut.n;
   const RealFft fft(n);
-  const std::int64_t edge = taps - 1, core = n - 2 * edge;
-  const std::int64_t blocks = (end - begin + core - 1) / core;
-  const std::int64_t groups = (blocks + kGroup - 1) / kGroup;
+  const std::int64_t edge = taps - 1, blocks = cut.count, per_group = self ? kSelfGroup : kCrossGroup;
+  const std::int64_t groups = (blocks + per_group - 1) / per_group;
   const std::int64_t row = 2 * fft.stride();
   const std::int64_t block_stride = row * (na + nb);
   const Kernels& k = kernels();
   const double scale = 1.0 / n;
   constexpr double kGrid = 1073741824.0;  // 2^30
-
-  if (keep != nullptr) {
-    const std::int64_t fit =
-        keep->budget_bytes / std::max<std::int64_t>(1, na * row * static_cast<std::int64_t>(sizeof(double)));
-    keep->blocks = fit >= blocks ? blocks : fit / kBatch * kBatch;
-    keep->spectra.resize(static_cast<std::size_t>(keep->blocks * na * row));
-    keep->grid.assign(static_cast<std::size_t>(keep->blocks * na), 0);
-  }
 
   const auto run_group = [&](std::int64_t group, Work& w, double* out) {
     w.x.resize(static_cast<std::size_t>(n));
@@ -77,35 +90,28 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
     w.spectra.resize(static_cast<std::size_t>(kBatch * block_stride));
     w.acc.assign(static_cast<std::size_t>(na * static_cast<std::int64_t>(nb) * row), 0.0);
     std::vector<char> grid_a(static_cast<std::size_t>(na), 1), grid_b(static_cast<std::size_t>(nb), 1);
-    const std::int64_t last = std::min(blocks, (group + 1) * kGroup);
-    for (std::int64_t first = group * kGroup; first < last; first += kBatch) {
+    const std::int64_t last = std::min(blocks, (group + 1) * per_group);
+    for (std::int64_t first = group * per_group; first < last; first += kBatch) {
       const int count = static_cast<int>(std::min<std::int64_t>(kBatch, last - first));
       const bool from_cache = kept != nullptr && first + count <= kept->blocks;
       for (int i = 0; i < count; ++i) {
-        const std::int64_t start = begin + (first + i) * core;
-        const std::int64_t stop_at = std::min(start + core, end);
+        const std::int64_t start = begin + (first + i) * cut.core;
         double* spectra = w.spectra.data() + i * block_stride;
         for (int a = 0; a < na; ++a) {
           char& grid = grid_a[static_cast<std::size_t>(a)];
-          const auto slot = static_cast<std::size_t>((first + i) * na + a);
+          bool exact = false;
           if (from_cache) {
-            grid = static_cast<char>(grid && kept->grid[slot]);
-            continue;
+            exact = kept->grid[static_cast<std::size_t>((first + i) * na + a)] != 0;
+          } else {
+            exact = core_spectrum(x[static_cast<std::size_t>(a)], cut, fft, start, begin, end, w.x.data(),
+                                  w.difference.data(), w.scratch.data(), spectra + a * row);
           }
-          std::fill(w.x.begin(), w.x.begin() + edge, 0.0);
-          const bool exact =
-              x[static_cast<std::size_t>(a)].load(start, stop_at, begin, end, w.x.data() + edge, w.difference.data());
-          std::fill(w.x.begin() + edge + (stop_at - start), w.x.end(), 0.0);
           grid = static_cast<char>(grid && exact);
-          fft.forward(w.x.data(), spectra + a * row, w.scratch.data());
-          if (keep != nullptr && first + i < keep->blocks) {
-            std::copy_n(spectra + a * row, row, keep->spectra.data() + static_cast<std::int64_t>(slot) * row);
-            keep->grid[slot] = static_cast<char>(exact);
-          }
         }
         for (int b = 0; b < nb; ++b) {
           const Feed& feed = self ? x[static_cast<std::size_t>(b)] : y[static_cast<std::size_t>(b)];
-          const bool exact = feed.load(start - edge, start - edge + n, begin, end, w.x.data(), w.difference.data());
+          const bool exact =
+              feed.load(start - cut.before, start - cut.before + n, begin, end, w.x.data(), w.difference.data());
           grid_b[static_cast<std::size_t>(b)] = static_cast<char>(grid_b[static_cast<std::size_t>(b)] && exact);
           fft.forward(w.x.data(), spectra + (na + b) * row, w.scratch.data());
         }
@@ -210,14 +216,43 @@ bool Feed::load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int
 }
 
 std::vector<double> autocorrelations(const std::vector<Feed>& x, std::int64_t begin, std::int64_t end, int taps,
-                                     int threads, const core::StopToken& stop, CoreSpectra* keep) {
-  return correlate(x, x, true, begin, end, taps, threads, stop, keep, nullptr);
+                                     int threads, const core::StopToken& stop) {
+  return correlate(x, x, true, begin, end, taps, threads, stop, nullptr);
+}
+
+CoreSpectra core_spectra(const std::vector<Feed>& x, std::int64_t begin, std::int64_t end, int taps, int threads,
+                         const core::StopToken& stop, std::int64_t budget_bytes) {
+  CoreSpectra kept;
+  const auto na = static_cast<std::int64_t>(x.size());
+  if (na == 0 || end <= begin) return kept;
+  const Blocks cut(end - begin, taps, false);
+  const RealFft fft(cut.n);
+  const std::int64_t row = 2 * fft.stride();
+  const std::int64_t fit = budget_bytes / (na * row * static_cast<std::int64_t>(sizeof(double)));
+  kept.blocks = fit >= cut.count ? cut.count : fit / kBatch * kBatch;
+  kept.spectra.resize(static_cast<std::size_t>(kept.blocks * na * row));
+  kept.grid.assign(static_cast<std::size_t>(kept.blocks * na), 0);
+  std::vector<Work> work(static_cast<std::size_t>(core::resolve_threads(threads)));
+  core::parallel_for_worker(kept.blocks, threads, [&](std::int64_t block, int worker) {
+    stop.check();
+    Work& w = work[static_cast<std::size_t>(worker)];
+    w.x.resize(static_cast<std::size_t>(cut.n));
+    w.difference.resize(static_cast<std::size_t>(cut.n));
+    w.scratch.resize(fft.scratch_size());
+    for (std::int64_t a = 0; a < na; ++a) {
+      const bool exact =
+          core_spectrum(x[static_cast<std::size_t>(a)], cut, fft, begin + block * cut.core, begin, end, w.x.data(),
+                        w.difference.data(), w.scratch.data(), kept.spectra.data() + (block * na + a) * row);
+      kept.grid[static_cast<std::size_t>(block * na + a)] = static_cast<char>(exact);
+    }
+  });
+  return kept;
 }
 
 std::vector<double> cross_correlations(const std::vector<Feed>& x, const std::vector<Feed>& y, std::int64_t begin,
                                        std::int64_t end, int taps, int threads, const core::StopToken& stop,
                                        const CoreSpectra* kept) {
-  return correlate(x, y, false, begin, end, taps, threads, stop, nullptr, kept);
+  return correlate(x, y, false, begin, end, taps, threads, stop, kept);
 }
 
 }  // namespace mss::eval

@@ -16,7 +16,7 @@ namespace {
 /// museval adds this to the diagonal; below one ulp of it on audio, it matters only for channels near digital silence.
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 /// Frames whose spectra are multiplied together, so that the filters' spectra are read once for all of them.
-constexpr std::size_t kFrameBatch = 4;
+constexpr std::size_t kFrameBatch = 8;
 /// Longer frames go through short overlapping blocks in the time domain.
 constexpr std::int64_t kLongFrame = std::int64_t{1} << 18;
 
@@ -71,8 +71,8 @@ Projections::Projections(std::vector<Source> references, std::vector<Problem> pr
     }
   }
   // Cores and frames cost about the same per second of audio to transform again, and to keep.
-  cores_.budget_bytes = cache_bytes / 2;
-  lags_ = autocorrelations(feeds, begin, end, taps, threads, stop_, cache_bytes > 0 ? &cores_ : nullptr);
+  if (cache_bytes > 0) cores_ = core_spectra(feeds, begin, end, taps, threads, stop_, cache_bytes / 2);
+  lags_ = autocorrelations(feeds, begin, end, taps, threads, stop_);
 
   struct Job {
     std::unique_ptr<ToeplitzSystem>* where;
