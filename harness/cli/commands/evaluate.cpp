@@ -156,6 +156,7 @@ std::vector<eval::Scores> score(const datasets::TrackAudio& references, const Es
     }
     for (const std::string& name : given) estimated.emplace_back(estimates.at(name).view());
     eval::ScorerOptions chosen = options;
+    chosen.cache_bytes = 0;  // one estimate: nothing to keep spectra for
     chosen.accompaniment = accompaniment;
     const eval::ReferenceSet set(targets, std::move(signals), eval::Signal(references.mixture.view()),
                                  references.stems.front().rate_hz(), std::move(chosen));
