@@ -15,8 +15,9 @@ namespace {
 
 /// museval adds this to the diagonal; below one ulp of it on audio, it matters only for channels near digital silence.
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
-/// Frames whose spectra are multiplied together, so that the filters' spectra are read once for all of them.
-constexpr std::size_t kFrameBatch = 8;
+/// Frames whose spectra are multiplied together, so that the filters' spectra are read once for all of them: more where
+/// many estimates are to come, since fresh memory costs its page faults.
+constexpr std::size_t kFrameBatch = 4, kKeptFrameBatch = 8;
 /// Longer frames go through short overlapping blocks in the time domain.
 constexpr std::int64_t kLongFrame = std::int64_t{1} << 18;
 
@@ -367,17 +368,22 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
   }
 
   const std::size_t stems = active_.size(), projected = signals.size() * static_cast<std::size_t>(channels_);
-  const std::size_t batches = (list.size() + kFrameBatch - 1) / kFrameBatch;
+  const bool all_kept = kept_length_ == fft.length() && std::all_of(list.begin(), list.end(), [&](std::size_t f) {
+                          return std::find(kept_frames_.begin(), kept_frames_.end(), frames[f]) != kept_frames_.end();
+                        });
+  const std::size_t per_batch = cache_bytes_ > 0 ? kKeptFrameBatch : kFrameBatch;
+  const std::size_t batches = (list.size() + per_batch - 1) / per_batch;
   const Kernels& kernel = kernels();
 
   core::parallel_for_worker(static_cast<std::int64_t>(batches), threads_, [&](std::int64_t batch, int worker) {
     stop_.check();
     Scratch::Worker& w = work[static_cast<std::size_t>(worker)];
-    const std::size_t first = static_cast<std::size_t>(batch) * kFrameBatch;
-    const std::size_t count = std::min(kFrameBatch, list.size() - first);
-    const std::size_t frame_size = (stems + projected) * size;
-    w.spectra.resize(kFrameBatch * frame_size);
-    const double* stem_spectra[kFrameBatch];
+    const std::size_t first = static_cast<std::size_t>(batch) * per_batch;
+    const std::size_t count = std::min(per_batch, list.size() - first);
+    // Only what is not kept needs room.
+    const std::size_t fresh = all_kept ? 0 : stems, frame_size = (fresh + projected) * size;
+    w.spectra.resize(per_batch * frame_size);
+    const double* stem_spectra[kKeptFrameBatch];
     for (std::size_t f = 0; f < count; ++f) {
       double* to = w.spectra.data() + f * frame_size;
       const auto frame = frames[list[first + f]];
@@ -393,8 +399,8 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
         const Feed feed{signal.plus, signal.minus, static_cast<int>(s) % channels_};
         feed.load(frame.first, frame.first + static_cast<std::int64_t>(n), frame.first, frame.second, w.x.data(),
                   w.difference.data());
-        fft.forward(w.x.data(), to + (stems + s) * size, w.scratch.data());
-        half_ends(fft, to + (stems + s) * size);
+        fft.forward(w.x.data(), to + (fresh + s) * size, w.scratch.data());
+        half_ends(fft, to + (fresh + s) * size);
       }
     }
 
@@ -411,8 +417,8 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
         const Target& target = targets[static_cast<std::size_t>(t)];
         return target.parts.size() > 1 || target.subtract;
       });
-      if (sums_stems) w.sums_of_stems.resize(std::max(w.sums_of_stems.size(), kFrameBatch * inputs * size));
-      if (sums_signals) w.sums_of_signals.resize(std::max(w.sums_of_signals.size(), kFrameBatch * outputs * size));
+      if (sums_stems) w.sums_of_stems.resize(std::max(w.sums_of_stems.size(), per_batch * inputs * size));
+      if (sums_signals) w.sums_of_signals.resize(std::max(w.sums_of_signals.size(), per_batch * outputs * size));
       for (std::size_t f = 0; f < count; ++f) {
         const double* base = w.spectra.data() + f * frame_size;
         for (std::size_t i = 0; i < inputs; ++i) {
@@ -434,7 +440,7 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
               targets[static_cast<std::size_t>(filter.targets[o / static_cast<std::size_t>(channels_)])];
           const auto spectrum = [&](int part) {
             return base +
-                   (stems + static_cast<std::size_t>(part * channels_) + o % static_cast<std::size_t>(channels_)) *
+                   (fresh + static_cast<std::size_t>(part * channels_) + o % static_cast<std::size_t>(channels_)) *
                        size;
           };
           if (target.parts.size() == 1 && !target.subtract) {
