@@ -8,7 +8,7 @@
 //   .pth, .chkpnt, .pt, .th, .ckpt   one file of PyTorch: the state dict of one target (also nested, as trainers save
 //                it), of the package's whole Separator (target_models.<target>.…), or of X-UMX with the key names of
 //                asteroid (layer_enc.<target>.…). The file's name without hash names the target of a single one.
-//   .safetensors written by write_weights (mssbench import openunmix)
+//   .safetensors written by write_weights (mssbench import openunmix), or by Python with the same names as above
 //   several of these together (read_weights with a list): one .pth per target
 //
 // Sizes come from the tensors; nothing but rate, FFT size and hop is taken from JSON. Where those are not stated either
@@ -27,8 +27,8 @@
 // Content hash: SHA-256 of, in this order,
 //   "mssbench-openunmix-weights 1\n"
 //   the configuration as one line of JSON (configuration_value, no spaces) and "\n"
-//   per target in order of their names' bytes, per tensor likewise: "<target>/<name> F32 [d0, d1]\n" and its values as
-//   little-endian float32 in C order
+//   per target in order of their names' bytes "<target> <h>\n", where h is the SHA-256 (64 hexadecimal digits) of, per
+//   tensor in order of names, "<name> F32 [d0, d1]\n" and its values as little-endian float32 in C order
 // Stored half, bfloat16 and double values count as the float32 that they become. Optimiser state, training history,
 // counters and file layout do not count, so that an official folder, a re-saved copy of it and the imported safetensors
 // have one hash.
@@ -105,12 +105,16 @@ struct Weights {
 };
 
 struct ReadOptions {
-  std::vector<std::string> targets;  ///< read these only; empty: all. Cross-connected networks are whole or nothing.
+  /// Keep these only; empty: all. The content hash is that of the whole all the same. Not for cross-connected networks.
+  std::vector<std::string> targets;
+  std::optional<std::string> target_name;             ///< of a file with a single network, instead of the file's name
   std::optional<int> rate_hz, fft_size, hop_samples;  ///< instead of what the files say
   std::optional<std::string> label;
   /// False: a file name's hexadecimal suffix need not be the beginning of the file's SHA-256 (a file that somebody
   /// re-saved under its old name). The other way on is to rename the file to <target>.pth.
   bool check_names = true;
+  bool hash_files = false;  ///< provenance tells the SHA-256 of every file, not only of those whose names carry it
+  int threads = 0;          ///< files are read at once; 0 = all processors
 };
 
 Weights read_weights(const std::filesystem::path& path, const ReadOptions& options = {});
@@ -123,7 +127,8 @@ Weights read_weights(const std::vector<std::filesystem::path>& paths, const Read
 Weights find_weights(std::string_view reference, const ReadOptions& options = {});
 
 /// Our own file: safetensors with keys "<target>/<name>", all float32; metadata format = "mssbench-openunmix-weights",
-/// version = "1", label, configuration (JSON), provenance (JSON), content_sha256. Equal weights give equal bytes.
+/// version = "1", architecture, label, configuration (JSON), provenance (JSON), hashes (JSON {"content", "targets":
+/// {target: h}}). Equal weights give equal bytes.
 /// Throws Error(invalid_argument) for weights that are not consistent, Error(io).
 void write_weights(const std::filesystem::path& path, const Weights& weights);
 
@@ -134,7 +139,7 @@ void write_weights(const std::filesystem::path& path, const Weights& weights);
 void export_weights(const std::filesystem::path& path, const Weights& weights,
                     const std::optional<std::string>& target = std::nullopt);
 
-/// Recomputes the content hash (the readers do it already).
+/// The content hash of these targets (the readers do it already).
 std::string compute_content_hash(const Configuration& configuration,
                                  const std::map<std::string, Arrays, std::less<>>& targets);
 

@@ -305,10 +305,12 @@ def content_hash(configuration, targets):
     h = hashlib.sha256(b"mssbench-openunmix-weights 1\n")
     h.update(json.dumps(configuration, separators=(",", ":")).encode() + b"\n")
     for target in sorted(targets):
+        one = hashlib.sha256()
         for key in sorted(targets[target]):
             t = targets[target][key].float().contiguous()
-            h.update(f"{target}/{key} F32 {list(t.shape)}\n".encode())
-            h.update(t.numpy().astype("<f4").tobytes())
+            one.update(f"{key} F32 {list(t.shape)}\n".encode())
+            one.update(t.numpy().astype("<f4").tobytes())
+        h.update(f"{target} {one.hexdigest()}\n".encode())
     return h.hexdigest()
 
 
