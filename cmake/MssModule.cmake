@@ -33,7 +33,7 @@ function(mss_target_options target)
 endfunction()
 
 function(mss_module_target path out)
-  if(path MATCHES "::")
+  if(path MATCHES "::" OR TARGET "${path}")
     set(${out} ${path} PARENT_SCOPE)
   else()
     string(REPLACE "/" "_" flat "${path}")

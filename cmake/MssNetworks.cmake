@@ -30,9 +30,11 @@ function(mss_add_torch_module)
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
 endfunction()
 
-# Layers hand their work to LibTorch's kernels; -O3 of its headers only costs time.
+# Layers hand their work to LibTorch's kernels; -O3 of its headers only costs time. at::parallel_for is a template of
+# those headers that runs serially where OpenMP is off.
 function(mss_torch_options target)
   target_compile_options(${target} PRIVATE -O1)
+  target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
 endfunction()
 
 # Where LibTorch lies when a program or module is run: beside the installed module, or where it was found.

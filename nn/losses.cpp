@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <string>
 
 #include "core/error.h"
@@ -27,13 +25,13 @@ at::Tensor subset_sum(const at::Tensor& sources, const std::vector<std::int64_t>
 
 }  // namespace
 
-at::Tensor l1_loss(const at::Tensor& estimate, const at::Tensor& target) {
-  check_equal_shapes("l1_loss", estimate, target);
+at::Tensor mean_absolute_error(const at::Tensor& estimate, const at::Tensor& target) {
+  check_equal_shapes("mean_absolute_error", estimate, target);
   return (estimate - target).abs().mean();
 }
 
-at::Tensor mse_loss(const at::Tensor& estimate, const at::Tensor& target) {
-  check_equal_shapes("mse_loss", estimate, target);
+at::Tensor mean_squared_error(const at::Tensor& estimate, const at::Tensor& target) {
+  check_equal_shapes("mean_squared_error", estimate, target);
   return (estimate - target).square().mean();
 }
 
@@ -84,7 +82,7 @@ at::Tensor combination_wsdr(const at::Tensor& estimates, const at::Tensor& targe
   const std::int64_t samples = mixture.size(-1);
   if (subsets.empty() || trim < 0 || 2 * trim >= samples) {
     throw Error(Code::invalid_argument, "combination_wsdr",
-                fmt::format("takes at least two sources and more than {} samples", 2 * trim));
+                c10::str("takes at least two sources and more than ", 2 * trim, " samples"));
   }
   const auto inner = [&](const at::Tensor& x) { return x.slice(-1, trim, samples - trim); };
   const auto energy = [](const at::Tensor& x) { return x.square().sum(-1); };

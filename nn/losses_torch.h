@@ -12,8 +12,8 @@
 namespace mss::nn {
 
 /// mean |e - t| and mean (e - t)^2 over all elements (the loss of Open-Unmix: openunmix.md 2.1).
-at::Tensor l1_loss(const at::Tensor& estimate, const at::Tensor& target);
-at::Tensor mse_loss(const at::Tensor& estimate, const at::Tensor& target);
+at::Tensor mean_absolute_error(const at::Tensor& estimate, const at::Tensor& target);
+at::Tensor mean_squared_error(const at::Tensor& estimate, const at::Tensor& target);
 
 /// Scale-invariant SDR in dB per row of (…, T) (Le Roux et al. 2019): a = <e,t> / (<t,t> + eps), 10 log10((|a t|^2 +
 /// eps) / (|a t - e|^2 + eps)). Means are not removed. As a loss: its negative mean.

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <vector>
 
 #include "core/error.h"
@@ -92,9 +90,8 @@ at::Tensor istft(const at::Tensor& spectrum, const audio::StftSpec& spec, std::i
   check(spec);
   const std::int64_t frames = stft_frames(spec, samples);
   if (spectrum.dim() < 2 || !spectrum.is_complex() || spectrum.size(-2) != spec.bins() || spectrum.size(-1) != frames) {
-    throw stft_error(Code::invalid_argument,
-                     fmt::format("the inverse to {} samples takes complex (…, {}, {}) and got {}", samples, spec.bins(),
-                                 frames, c10::str(spectrum.sizes())));
+    throw stft_error(Code::invalid_argument, c10::str("the inverse to ", samples, " samples takes complex (…, ",
+                                                      spec.bins(), ", ", frames, ") and got ", spectrum.sizes()));
   }
   std::vector<std::int64_t> shape(spectrum.sizes().begin(), spectrum.sizes().end() - 2);
   shape.push_back(samples);

@@ -1,6 +1,3 @@
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -28,7 +25,7 @@ void append_list(std::string& text, const char* title, const Items& items, std::
   text += title;
   const std::size_t shown = std::min(most, items.size());
   for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? " " : ", ") + print(items[i]);
-  if (items.size() > shown) text += fmt::format(" and {} more", items.size() - shown);
+  if (items.size() > shown) text += c10::str(" and ", items.size() - shown, " more");
 }
 
 }  // namespace
@@ -38,7 +35,7 @@ std::string LoadReport::summary(std::size_t most) const {
   append_list(text, "missing:", missing, most, [](const std::string& name) { return name; });
   append_list(text, "unexpected:", unexpected, most, [](const std::string& name) { return name; });
   append_list(text, "other shapes:", mismatched, most, [](const Mismatch& m) {
-    return fmt::format("{} [{}] instead of [{}]", m.name, fmt::join(m.found, ", "), fmt::join(m.expected, ", "));
+    return c10::str(m.name, " ", at::IntArrayRef(m.found), " instead of ", at::IntArrayRef(m.expected));
   });
   return text;
 }
