@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "core/error.h"
+#include "core/spill.h"
 #include "methods/contract.h"
 #include "methods/separator.h"
 
@@ -9,22 +11,25 @@ namespace mss::methods {
 namespace {
 
 /// One source read by several readers at their own pace. Whoever is ahead pulls; what the slowest has not read yet is
-/// kept, no more.
+/// kept, no more: in memory, and beyond kMemoryBytes (a network that reads the whole track before it writes) in a
+/// temporary file.
 class SharedSource {
  public:
   SharedSource(audio::Source& source, int readers)
-      : source_(source),
-        kept_(static_cast<std::size_t>(source.channels())),
-        positions_(static_cast<std::size_t>(readers), 0) {}
+      : source_(source), spill_(kMemoryBytes), positions_(static_cast<std::size_t>(readers), 0) {}
 
   std::int64_t read(std::size_t reader, audio::AudioSpan out) {
     std::int64_t& position = positions_[reader];
-    const std::int64_t missing = position + out.samples() - end();
-    if (missing > 0 && !ended_) pull(missing);
-    const std::int64_t n = std::min(out.samples(), end() - position);
-    for (int c = 0; c < out.channels(); ++c) {
-      const auto& kept = kept_[static_cast<std::size_t>(c)];
-      std::copy_n(kept.begin() + (position - begin_), n, out.channel(c).begin());
+    while (end_ < position + out.samples() && !ended_) pull();
+    const std::int64_t n = std::min(out.samples(), end_ - position);
+    for (std::int64_t done = 0; done < n;) {
+      const std::int64_t at = position + done, offset = at % kBlockSamples;
+      const std::int64_t step = std::min(n - done, kBlockSamples - offset);
+      const std::int64_t block = blocks_[static_cast<std::size_t>(at / kBlockSamples - first_block_)];
+      for (int c = 0; c < out.channels(); ++c) {
+        spill_.read(block, c * kBlockSamples + offset, step, out.channel(c).data() + done);
+      }
+      done += step;
     }
     position += n;
     drop();
@@ -39,34 +44,40 @@ class SharedSource {
 
  private:
   static constexpr std::int64_t kClosed = INT64_MAX;
+  static constexpr std::int64_t kBlockSamples = 65536;
+  static constexpr std::int64_t kMemoryBytes = std::int64_t{64} << 20;
 
-  std::int64_t end() const { return begin_ + static_cast<std::int64_t>(kept_.front().size()); }
-
-  void pull(std::int64_t samples) {
-    if (scratch_.samples() < samples) scratch_ = audio::AudioBuffer(source_.channels(), samples, source_.rate_hz());
-    const std::int64_t n = source_.read(scratch_.span().slice(0, samples));
-    ended_ = n < samples;
-    for (int c = 0; c < source_.channels(); ++c) {
-      const auto block = scratch_.channel(c).first(static_cast<std::size_t>(n));
-      auto& kept = kept_[static_cast<std::size_t>(c)];
-      kept.insert(kept.end(), block.begin(), block.end());
+  /// Up to the end of a block.
+  void pull() {
+    const std::int64_t offset = end_ % kBlockSamples, wanted = kBlockSamples - offset;
+    if (scratch_.samples() == 0) {
+      scratch_ = audio::AudioBuffer(source_.channels(), kBlockSamples, source_.rate_hz());
     }
+    const std::int64_t n = source_.read(scratch_.span().slice(0, wanted));
+    ended_ = n < wanted;
+    if (n == 0) return;
+    if (offset == 0) blocks_.push_back(spill_.add(source_.channels() * kBlockSamples));
+    for (int c = 0; c < source_.channels(); ++c) {
+      spill_.write(blocks_.back(), c * kBlockSamples + offset, n, scratch_.channel(c).data());
+    }
+    end_ += n;
   }
 
   void drop() {
-    const std::int64_t slowest = std::min(*std::ranges::min_element(positions_), end());
-    const std::int64_t done = slowest - begin_;
-    // Moving the rest to the front costs its length, so it waits until that is no more than what goes.
-    if (done == 0 || done < static_cast<std::int64_t>(kept_.front().size()) - done) return;
-    for (auto& kept : kept_) kept.erase(kept.begin(), kept.begin() + done);
-    begin_ = slowest;
+    const std::int64_t slowest = std::min(*std::ranges::min_element(positions_), end_);
+    while (!blocks_.empty() && (first_block_ + 1) * kBlockSamples <= slowest) {
+      spill_.release(blocks_.front());
+      blocks_.pop_front();
+      ++first_block_;
+    }
   }
 
   audio::Source& source_;
-  std::vector<std::vector<float>> kept_;  ///< samples [begin_, end()) of each channel
+  core::Spill spill_;
+  std::deque<std::int64_t> blocks_;  ///< [channel][kBlockSamples] each, from first_block_ on
   std::vector<std::int64_t> positions_;
   audio::AudioBuffer scratch_;
-  std::int64_t begin_ = 0;
+  std::int64_t first_block_ = 0, end_ = 0;
   bool ended_ = false;
 };
 

@@ -87,6 +87,25 @@ const MethodEntry& find_method(const Registry& registry, const SpecPart& part) {
                .hint = std::move(hint)});
 }
 
+/// Writes out a preset that stands for a chain: its values become arguments where none is given, its filters come
+/// first.
+Spec expand_preset(const Registry& registry, Spec spec) {
+  const MethodEntry* entry = find(registry.methods(), spec.method.name);
+  if (entry == nullptr || spec.method.preset.empty()) return spec;
+  const auto named = [&spec](const auto& pair) { return pair.first == spec.method.preset; };
+  const auto chain = std::ranges::find_if(entry->preset_filters, named);
+  if (chain == entry->preset_filters.end()) return spec;
+  const auto values = std::ranges::find_if(entry->presets, named);
+  for (const auto& [key, value] : values->second) {
+    const auto same = [&key = key](const auto& argument) { return argument.first == key; };
+    if (std::ranges::none_of(spec.method.arguments, same)) spec.method.arguments.emplace_back(key, value);
+  }
+  const Spec filters = parse_spec(entry->name + "|" + chain->second);
+  spec.filters.insert(spec.filters.begin(), filters.filters.begin(), filters.filters.end());
+  spec.method.preset.clear();
+  return spec;
+}
+
 const FilterEntry& find_filter(const Registry& registry, const SpecPart& part) {
   const FilterEntry* entry = find(registry.filters(), part.name);
   if (entry == nullptr) {
@@ -127,6 +146,10 @@ void Registry::add(MethodEntry entry) {
     to_string(SpecPart{.name = entry.name, .preset = name, .arguments = values});
     core::Params::resolve(with_defaults(entry.params, values, entry.name), {}, entry.name);
   }
+  for (const auto& [name, filters] : entry.preset_filters) {
+    MSS_ASSERT(std::ranges::any_of(entry.presets, [&name = name](const auto& preset) { return preset.first == name; }));
+    parse_spec(entry.name + "|" + filters);
+  }
   MSS_ASSERT(entry.unavailable.empty() == static_cast<bool>(entry.make));
   methods_.push_back(std::move(entry));
 }
@@ -143,7 +166,8 @@ void Registry::add(FilterEntry entry) {
 
 std::unique_ptr<Separator> Registry::make(std::string_view spec) const { return make(parse_spec(spec)); }
 
-std::unique_ptr<Separator> Registry::make(const Spec& spec) const {
+std::unique_ptr<Separator> Registry::make(const Spec& given) const {
+  const Spec spec = expand_preset(*this, given);
   const MethodEntry& entry = find_method(*this, spec.method);
   const Resolved method = resolve_method(entry, spec.method);
   // The filters are resolved before the method is built: a typing error there should not wait for weights to load.
@@ -160,7 +184,7 @@ std::unique_ptr<Separator> Registry::make(const Spec& spec) const {
 }
 
 std::string Registry::canonical(std::string_view text) const {
-  Spec spec = parse_spec(text);
+  Spec spec = expand_preset(*this, parse_spec(text));
   spec.method = resolve_method(find_method(*this, spec.method), spec.method).part;
   for (SpecPart& part : spec.filters) part = resolve(find_filter(*this, part).params, part).part;
   return to_string(spec);

@@ -20,7 +20,13 @@ struct MethodEntry {
   std::string summary;  ///< one sentence for `mssbench methods`
   core::ParamTable params;
   std::vector<std::pair<std::string, core::ParamText>> presets;  ///< name, values that it sets
-  std::string unavailable;                                       ///< reason; empty = available
+  /// Presets that stand for a whole chain: name (one of `presets`), filters as spec text ("wiener:mode=openunmix").
+  /// Such a preset is an abbreviation: it is written out before anything else happens, so that the canonical spec, and
+  /// with it every record, names parameters and filters.
+  std::vector<std::pair<std::string, std::string>> preset_filters;
+  /// Arguments of the cheapest object, for methods that cannot be made from their name alone (they need weights).
+  core::ParamText example;
+  std::string unavailable;  ///< reason; empty = available
   /// `params` are resolved, `spec` is the canonical part. Null for unavailable methods.
   std::function<std::unique_ptr<Separator>(const core::Params& params, const SpecPart& spec)> make;
 };

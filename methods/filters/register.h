@@ -24,6 +24,14 @@
 // (open-unmix refuses both), and for a target already called `residual`; Error(numeric) for stems or magnitudes that
 // are not finite.
 //
+// Post-filter `aggregate`: sums of stems. METHOD|…|aggregate:stems=vocals+accompaniment(drums+bass+other)
+//
+//   stems=TERM+TERM+…              the stems that come out, in this order. TERM is a stem's name, NAME(STEM+STEM+…) for
+//                                  a sum under a new name (of one stem: a new name), or * for all stems that no other
+//                                  term mentions, in their order
+//
+// Sums are float32, in the order written. Error(config) for names that the method has not, or that come twice.
+//
 // Oracles, with Y_j the references' STFT (SciPy's defaults, 2048/1024), C channels, eps = 2^-52:
 //
 //   mwf            R_j from the references (below), R_j <- C R_j / tr R_j + reg Id,
@@ -46,7 +54,7 @@
 
 namespace mss::methods::filters {
 
-/// Adds `wiener`.
+/// Adds `wiener` and `aggregate`.
 void add_filters(methods::Registry& registry);
 /// Adds `mwf` and `mwf-sisec18`, family "oracle".
 void add_methods(methods::Registry& registry);

@@ -11,6 +11,7 @@
 #include "audio/stft.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "methods/filters/aggregate.h"
 #include "methods/filters/register.h"
 #include "wiener/wiener.h"
 
@@ -495,6 +496,7 @@ void add_filters(methods::Registry& registry) {
   entry.params = params();
   entry.make = make;
   registry.add(std::move(entry));
+  add_aggregate(registry);
 }
 
 }  // namespace mss::methods::filters
