@@ -7,7 +7,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <tuple>
 #include <utility>
@@ -264,17 +263,17 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t 
   return header;
 }
 
-SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
-  const std::string name = path_.string();
-  std::error_code code;
-  const auto file_bytes = std::filesystem::file_size(path_, code);
-  std::ifstream in(path_, std::ios::binary);
-  if (code || !in)
-    throw Error({Code::io, name, "cannot open the file", {}, code ? code.message() : "no permission", {}});
+SafetensorsFile::SafetensorsFile(std::filesystem::path path) : SafetensorsFile(open_file(path)) {
+  path_ = std::move(path);
+}
+
+SafetensorsFile::SafetensorsFile(std::shared_ptr<const ByteSource> source)
+    : path_(source->name()), source_(std::move(source)) {
+  const std::string& name = source_->name();
+  const std::uint64_t file_bytes = source_->size();
+  if (file_bytes < 8) malformed(name, "file is too short", "at least 8 bytes", fmt::format("{}", file_bytes));
   std::array<unsigned char, 8> length{};
-  if (file_bytes < 8 || !in.read(reinterpret_cast<char*>(length.data()), 8)) {
-    malformed(name, "file is too short", "at least 8 bytes", fmt::format("{}", file_bytes));
-  }
+  source_->read(0, length.data(), length.size());
   std::uint64_t header_bytes = 0;
   for (std::size_t i = 0; i < 8; ++i) header_bytes |= static_cast<std::uint64_t>(length[i]) << (8 * i);
   if (header_bytes > kHeaderLimit || header_bytes > file_bytes - 8) {
@@ -282,10 +281,8 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
               fmt::format("at most {}", std::min<std::uint64_t>(kHeaderLimit, file_bytes - 8)),
               fmt::format("{}", header_bytes));
   }
-  std::string text(header_bytes, '\0');
-  if (!in.read(text.data(), static_cast<std::streamsize>(header_bytes)))
-    throw Error(Code::io, name, "cannot read the header");
-  auto header = parse_safetensors_header(text, file_bytes - 8 - header_bytes, name);
+  auto header = parse_safetensors_header(source_->read(8, static_cast<std::size_t>(header_bytes)),
+                                         file_bytes - 8 - header_bytes, name);
   tensors_ = std::move(header.tensors);
   metadata_ = std::move(header.metadata);
   data_begin_ = 8 + header_bytes;
@@ -305,13 +302,7 @@ Tensor SafetensorsFile::read(std::string_view name) const {
   }
   const TensorInfo& info = it->second;
   Tensor tensor{info.dtype, info.shape, std::vector<std::byte>(info.end - info.begin)};
-  std::ifstream in(path_, std::ios::binary);
-  in.seekg(static_cast<std::streamoff>(data_begin_ + info.begin));
-  if (!in || (!tensor.bytes.empty() && !in.read(reinterpret_cast<char*>(tensor.bytes.data()),
-                                                static_cast<std::streamsize>(tensor.bytes.size())))) {
-    throw Error(Code::io, path_.string(),
-                fmt::format("cannot read tensor '{}'; the file has changed since it was opened", name));
-  }
+  source_->read(data_begin_ + info.begin, tensor.bytes.data(), tensor.bytes.size());
   return tensor;
 }
 

@@ -12,17 +12,19 @@
 // ordered by element size (descending) and name, so that every tensor is aligned to its elements; the header is padded
 // to 8 bytes. Equal content gives equal bytes.
 //
-// Thread-safety: SafetensorsFile's const members may be called at once from several threads (each read opens the file
-// anew).
+// Thread-safety: SafetensorsFile's const members may be called at once from several threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "checkpoints/byte_source.h"
 
 namespace mss::checkpoints {
 
@@ -58,6 +60,7 @@ class SafetensorsFile {
  public:
   /// Reads and checks the header. Throws Error(io) or Error(format).
   explicit SafetensorsFile(std::filesystem::path path);
+  explicit SafetensorsFile(std::shared_ptr<const ByteSource> source);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   const std::map<std::string, TensorInfo, std::less<>>& tensors() const noexcept { return tensors_; }
@@ -72,10 +75,11 @@ class SafetensorsFile {
   std::filesystem::path path_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;
   Metadata metadata_;
+  std::shared_ptr<const ByteSource> source_;
   std::uint64_t data_begin_ = 0;
 };
 
-/// The whole content of a file in memory, for tests and fuzzers; `name` stands in errors.
+/// What a header says; `name` stands in errors.
 struct SafetensorsHeader {
   std::map<std::string, TensorInfo, std::less<>> tensors;
   Metadata metadata;
