@@ -6,6 +6,7 @@
 #include "methods/filters/register.h"
 #include "methods/floors/floors.h"
 #include "methods/nmf/register.h"
+#include "methods/openunmix/entries.h"
 #include "methods/oracle/oracle.h"
 
 namespace mss::harness {
@@ -16,7 +17,7 @@ void add_unavailable_network(methods::Registry& registry, const char* name, cons
   entry.name = name;
   entry.family = "network";
   entry.summary = summary;
-  entry.unavailable = "network methods run on LibTorch, and this version is built without any of them";
+  entry.unavailable = "it is a network for LibTorch that this version does not have";
   registry.add(std::move(entry));
 }
 
@@ -28,8 +29,7 @@ methods::Registry make_registry() {
   methods::nmf::add_methods(registry);
   methods::classic::add_methods(registry);
   methods::filters::add_filters(registry);
-  add_unavailable_network(registry, "umx", "Open-Unmix: one bidirectional LSTM per target on magnitude spectrograms.");
-  add_unavailable_network(registry, "xumx", "CrossNet-Open-Unmix: Open-Unmix with the targets' networks bridged.");
+  methods::openunmix::add_methods(registry);
   add_unavailable_network(registry, "demucs", "Demucs: a U-Net with a bidirectional LSTM on the waveform.");
   add_unavailable_network(registry, "bsrnn",
                           "Band-Split RNN: LSTMs over time and over bands of the complex spectrogram.");

@@ -2,6 +2,7 @@
 #include "audio/fftw_mutex.h"
 #include "methods/network_stamp_values.h"
 #include "methods/networks.h"
+#include "methods/openunmix/network_torch.h"
 
 namespace {
 
@@ -10,6 +11,7 @@ __attribute__((used, section(".mssbench"))) const char kStamp[] = MSS_NETWORK_ST
 
 mss::methods::NetworkTable make_table() {
   mss::methods::NetworkTable table;
+  mss::methods::openunmix::add_networks(table);
   return table;
 }
 

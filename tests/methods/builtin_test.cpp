@@ -17,12 +17,17 @@ using tests::check_error;
 using tests::noise;
 using tests::same_bits;
 
+/// The method by its name, with what it cannot be made without.
+std::string plain(const MethodEntry& entry) {
+  return to_string(SpecPart{.name = entry.name, .preset = {}, .arguments = entry.example});
+}
+
 /// Small settings for methods whose defaults would take long.
 std::string quick(const MethodEntry& entry) {
   for (const core::Param& param : entry.params) {
     if (param.name == "iterations") return entry.name + ":iterations=2";
   }
-  return entry.name;
+  return plain(entry);
 }
 
 StemSet separate(const Separator& method, const audio::AudioBuffer& a, const audio::AudioBuffer& b, int threads = 1) {
@@ -54,8 +59,8 @@ TEST_CASE("the built-in methods are described, and their specs canonical", "[met
                   [&] { registry.make(entry.name); });
       continue;
     }
-    const auto made = registry.make(entry.name);
-    CHECK(made->info().spec == registry.canonical(entry.name));
+    const auto made = registry.make(plain(entry));
+    CHECK(made->info().spec == registry.canonical(plain(entry)));
     CHECK(registry.canonical(made->info().spec) == made->info().spec);
     CHECK(made->info().resolved_options.is_object());
     for (const core::Param& param : entry.params) {
@@ -66,7 +71,11 @@ TEST_CASE("the built-in methods are described, and their specs canonical", "[met
   for (const char* name : {"silence", "mixture", "mixture-over-j", "irm1", "irm2", "ibm1", "ibm2", "nmf"}) {
     CHECK(names.count(name) == 1);
   }
-  for (const char* name : {"umx", "xumx", "demucs", "bsrnn"}) {
+  for (const char* name : {"umx", "xumx", "umx-crossskip"}) {
+    CHECK(names.count(name) == 1);
+    check_error(Code::config, {name, "needs weights"}, [&] { registry.make(name); });
+  }
+  for (const char* name : {"demucs", "bsrnn"}) {
     check_error(Code::unsupported, {name, "LibTorch"}, [&] { registry.make(name); });
   }
 }

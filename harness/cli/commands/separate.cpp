@@ -17,6 +17,7 @@
 #include "harness/cli/invocation.h"
 #include "harness/pictures.h"
 #include "harness/store.h"
+#include "methods/openunmix/entries.h"
 #include "methods/separator.h"
 
 namespace mss::harness::cli {
@@ -190,6 +191,7 @@ struct Request {
 struct Outcome {
   std::vector<Written> stems;
   std::vector<fs::path> pictures;
+  core::Cost cost;  ///< of the separation, reading and writing included
 };
 
 Outcome separate_file(const Invocation& invocation, const Request& request, const fs::path& song) {
@@ -217,8 +219,10 @@ Outcome separate_file(const Invocation& invocation, const Request& request, cons
     options.targets = references.references.names;
   }
   FileSink sink(request.out / song_name(song), request.extension, request.write, std::move(protect));
+  core::Cost cost;
+  options.cost = &cost;
   request.separator->separate(*mixture, sink, options);
-  Outcome outcome{sink.finish(), {}};
+  Outcome outcome{sink.finish(), {}, cost};
   if (request.pictures.empty()) return outcome;
   PictureRequest wanted;
   wanted.song = song.stem().string();
@@ -248,17 +252,30 @@ void check_folders(const std::vector<std::string>& songs, const fs::path& out) {
   }
 }
 
+/// The method's spec with Open-Unmix's own options written into it.
+methods::Spec folded_spec(const Settings& settings) {
+  methods::Spec spec = methods::parse_spec(settings.text("method"));
+  methods::openunmix::Flags flags;
+  if (settings.is_set("niter")) flags.niter = settings.integer("niter");
+  if (settings.is_set("wiener_win_len")) flags.wiener_win_len = settings.integer("wiener_win_len");
+  if (settings.is_set("residual")) flags.residual = settings.text("residual");
+  if (settings.is_set("aggregate")) flags.aggregate = settings.text("aggregate");
+  if (methods::openunmix::is_family(spec.method.name)) flags.targets = settings.list("targets");
+  return methods::openunmix::fold_flags(std::move(spec), flags);
+}
+
 int run_separate(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   const methods::Registry& registry = builtin_methods();
-  const std::unique_ptr<methods::Separator> separator = registry.make(settings.text("method"));
+  const methods::Spec spec = folded_spec(settings);
+  const std::unique_ptr<methods::Separator> separator = registry.make(spec);
 
   Request request;
   request.separator = separator.get();
   request.out = settings.text("out");
   request.references = settings.text("references");
   request.pictures = settings.text("pictures");
-  request.spec = settings.text("method");
+  request.spec = methods::to_string(spec);
   request.targets = settings.list("targets");
   request.extension = settings.flag("flac") ? ".flac" : ".wav";
   std::string format = settings.text("format");
@@ -315,6 +332,10 @@ int run_separate(Invocation& invocation) {
         entry["stems"].push_back(std::move(stem));
         if (!invocation.json()) invocation.console->result(output.path.string() + "\n");
       }
+      entry["measured"] = Value::object();
+      entry["measured"]["wall_s"] = outcome.cost.wall_s;
+      entry["measured"]["cpu_s"] = outcome.cost.cpu_s;
+      entry["measured"]["peak_rss_bytes"] = outcome.cost.peak_rss_bytes;
       if (!outcome.pictures.empty()) {
         entry["pictures"] = Value::array();
         for (const fs::path& picture : outcome.pictures) {
@@ -373,10 +394,34 @@ Command separate_command() {
                    .complete = Complete::directory},
                   {.param = {.name = "targets",
                              .help = "Stems asked for from methods that have none of their own (floors, oracles); "
-                                     "without it vocals, drums, bass, other, or what the references hold."},
+                                     "without it vocals, drums, bass, other, or what the references hold. For "
+                                     "Open-Unmix the stems to compute: folded into the spec."},
                    .placeholder = "NAME",
                    .list = true,
                    .complete = Complete::target},
+                  {.param = {.name = "niter",
+                             .type = ParamType::integer,
+                             .range = "[0,1000]",
+                             .help = "Open-Unmix's option: folds into the spec as the filter "
+                                     "wiener:iters=N,mode=openunmix (0: no filter). The three options below bring "
+                                     "it along with N = 1, as in the Python package."},
+                   .placeholder = "N"},
+                  {.param = {.name = "residual",
+                             .help = "Open-Unmix's option: one more stem NAME, what the others leave over; folds into "
+                                     "the spec as residual=true of the filter."},
+                   .placeholder = "NAME"},
+                  {.param = {.name = "aggregate",
+                             .help =
+                                 "Open-Unmix's option: sums of stems, as JSON {\"NAME\": [\"STEM\", …], …}; folds into "
+                                 "the spec as the filter aggregate."},
+                   .placeholder = "JSON"},
+                  {.param = {.name = "wiener_win_len",
+                             .type = ParamType::integer,
+                             .unit = "frames",
+                             .range = "[1,1000000000]",
+                             .help = "Open-Unmix's option: frames that share one set of covariances; folds into the "
+                                     "spec as the filter's window."},
+                   .placeholder = "FRAMES"},
                   {.param = {.name = "format",
                              .type = ParamType::choice,
                              .default_value = "float32",
@@ -401,6 +446,8 @@ Command separate_command() {
                     "16-bit files, several songs"},
                    {"mssbench separate song.wav -m nmfd:components=8 -o stems --pictures pictures",
                     "with pictures of templates, activations and spectrograms"},
+                   {"mssbench separate song.wav -m umx@official:weights=umxhq -o stems",
+                    "Open-Unmix as its package runs it, weights from the folder umxhq"},
                    {"mssbench separate mix.wav -m irm2 -o oracle --references true_stems",
                     "the best that a ratio mask can do, from the true stems"}},
       .run = run_separate};
