@@ -301,6 +301,41 @@ MSS_INLINE void initial_estimate(const Block<T>& b, std::int64_t frame, int bin,
   }
 }
 
+// v_j = mean over channels of |y_j|^2; it takes the place of y_j's first value.
+template <int C>
+MSS_INLINE void take_powers(int known_channels, int total, Bins& at) {
+  const int channels = C == 0 ? known_channels : C;
+  const Vec share = splat(1.0 / channels);
+  for (int j = 0; j < total; ++j) {
+    Vec* y = at.y + 2 * channels * j;
+    if constexpr (C == 1) {
+      y[0] = y[0] * y[0] + y[1] * y[1];
+    } else if constexpr (C == 2) {
+      y[0] = 0.5 * (y[0] * y[0] + y[1] * y[1] + y[2] * y[2] + y[3] * y[3]);
+    } else {
+      Vec v = {};
+      for (int i = 0; i < 2 * channels; ++i) v += y[i] * y[i];
+      y[0] = v * share;
+    }
+  }
+}
+
+// The mixture as initial_estimate() leaves it.
+template <class T, int C, kernel::InitialKind Initial>
+MSS_INLINE void load_mixture(const Block<T>& b, std::int64_t frame, int bin, int count, Bins& at) {
+  const int channels = C == 0 ? b.channels : C;
+  const Vec scale = splat(b.scale);
+  for (int c = 0; c < channels; ++c) {
+    Vec xr, xi;
+    load_complex(b.mixture[c].data + frame * b.mixture[c].stride + 2 * bin, count, xr, xi);
+    if constexpr (Initial == kernel::mixture_phase) {
+      if (b.mode == kernel::openunmix) xr = choose(greater(root(xr * xr + xi * xi), Vec{}), xr, splat(1.0));
+    }
+    at.x[2 * c] = xr * scale;
+    at.x[2 * c + 1] = xi * scale;
+  }
+}
+
 // The same for any number of channels.
 template <class T>
 void em_step_general(const Block<T>& b, const double* model, int bin, int total, Bins& at) {
@@ -319,11 +354,7 @@ void em_step_general(const Block<T>& b, const double* model, int bin, int total,
     }
   }
   for (int j = 0; j < total; ++j) {
-    Vec* y = at.y + 2 * n * j;
-    Vec v = {};
-    for (int i = 0; i < 2 * n; ++i) v += y[i] * y[i];
-    v *= splat(1.0 / n);
-    y[0] = v;
+    const Vec v = at.y[2 * n * j];
     const double* r = model + j * planes * padded + bin;
     for (int i = 0; i < n; ++i) m[2 * (i * n + i)] += v * load(r + i * padded);
     r += n * padded;
@@ -401,7 +432,7 @@ void em_step_general(const Block<T>& b, const double* model, int bin, int total,
   }
 }
 
-// One EM step: y_j <- v_j R_j Cxx^-1 x with v_j from the old y_j.
+// One EM step: y_j <- v_j R_j Cxx^-1 x, with the v_j that take_powers() put first.
 template <class T, int C>
 MSS_INLINE void em_step(const Block<T>& b, const double* model, int bin, int total, Bins& at) {
   const std::int64_t padded = b.padded;
@@ -411,8 +442,7 @@ MSS_INLINE void em_step(const Block<T>& b, const double* model, int bin, int tot
   if constexpr (C == 1) {
     Vec mix = splat(b.diagonal);
     for (int j = 0; j < total; ++j) {
-      const Vec yr = at.y[2 * j], yi = at.y[2 * j + 1];
-      const Vec part = (yr * yr + yi * yi) * load(model + j * padded + bin);
+      const Vec part = at.y[2 * j] * load(model + j * padded + bin);
       at.y[2 * j] = part;
       mix += part;
     }
@@ -432,10 +462,8 @@ MSS_INLINE void em_step(const Block<T>& b, const double* model, int bin, int tot
   } else if constexpr (C == 2) {
     Vec a = splat(b.diagonal), d = a, br = zero, bi = zero;
     for (int j = 0; j < total; ++j) {
-      Vec* y = at.y + 4 * j;
       const double* r = model + j * 4 * padded + bin;
-      const Vec v = 0.5 * (y[0] * y[0] + y[1] * y[1] + y[2] * y[2] + y[3] * y[3]);
-      y[0] = v;
+      const Vec v = at.y[4 * j];
       a += v * load(r);
       d += v * load(r + padded);
       br += v * load(r + 2 * padded);
@@ -512,8 +540,21 @@ inline void run_block(Block<T>& block) {
   for (std::int64_t frame = 0; frame < b.frames; ++frame) {
     for (int bin = 0; bin < b.bins; bin += kLanes) {
       const int count = b.bins - bin;
-      initial_estimate<T, C, Initial>(b, frame, bin, count, total, at, bad);
-      for (int step = 0; step < b.steps; ++step) em_step<T, C>(b, b.models + step * model_size, bin, total, at);
+      const std::int64_t power_at = frame * total * padded + bin;
+      if (b.from_powers != nullptr) {
+        load_mixture<T, C, Initial>(b, frame, bin, count, at);
+        const Vec gain = splat(b.power_gain);
+        for (int j = 0; j < total; ++j) {
+          at.y[2 * channels * j] = load(b.from_powers + power_at + j * padded) * gain;
+        }
+      } else {
+        initial_estimate<T, C, Initial>(b, frame, bin, count, total, at, bad);
+        if (b.steps > 0) take_powers<C>(channels, total, at);
+      }
+      for (int step = 0; step < b.steps; ++step) {
+        if (step > 0) take_powers<C>(channels, total, at);
+        em_step<T, C>(b, b.models + step * model_size, bin, total, at);
+      }
       if constexpr (Store) {
         if (b.steps == 0 && b.mode == kernel::clean) give_back(b, 2 * channels, total, at);
         const Vec weight = splat((b.frame_weights == nullptr ? 1.0 : b.frame_weights[frame]) / b.scale);
@@ -538,6 +579,10 @@ inline void run_block(Block<T>& block) {
             }
           }
         }
+        if (b.powers != nullptr) {
+          take_powers<C>(channels, total, at);
+          for (int j = 0; j < total; ++j) store(b.powers + power_at + j * padded, at.y[2 * channels * j]);
+        }
       }
     }
   }
@@ -546,18 +591,19 @@ inline void run_block(Block<T>& block) {
   for (int i = 0; i < kLanes; ++i) block.peak = at.peak[i] > block.peak ? at.peak[i] : block.peak;
 }
 
+// Numbers of sources that are known beforehand cost compile time, three instruction sets over: the usual ones of stereo
+// in float32 have a kernel of their own, of double the commonest.
 template <class T, int C, kernel::InitialKind Initial, bool Store>
 void by_total(Block<T>& b) {
-  switch (b.total) {
-    case 2:
-      return run_block<T, C, Initial, 2, Store>(b);
-    case 4:
-      return run_block<T, C, Initial, 4, Store>(b);
-    case 5:
-      return run_block<T, C, Initial, 5, Store>(b);
-    default:
-      return run_block<T, C, Initial, 0, Store>(b);
+  if constexpr (C == 2) {
+    constexpr bool kSingle = sizeof(T) == sizeof(float);
+    if (b.total == 4) return run_block<T, C, Initial, 4, Store>(b);
+    if constexpr (kSingle) {
+      if (b.total == 2) return run_block<T, C, Initial, 2, Store>(b);
+      if (b.total == 5) return run_block<T, C, Initial, 5, Store>(b);
+    }
   }
+  run_block<T, C, Initial, 0, Store>(b);
 }
 
 template <class T, int C, bool Store>

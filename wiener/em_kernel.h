@@ -3,7 +3,8 @@
 //
 // All arithmetic is in double, whatever T is: the 2x2 inverse loses up to five digits on nearly mono material, which
 // float does not have, and the loops are bound by memory traffic, not by arithmetic. The estimates y are never stored:
-// every pass computes them again from the mixture, the magnitudes and the covariances of the earlier iterations.
+// with one iteration both passes compute the initial ones from the mixture and the magnitudes, with more each pass
+// keeps the powers v_j of what it made, all that the next one needs.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +43,11 @@ struct Block {
   double inverse_eps;           ///< added once more before the 1x1 inverse (norbert)
   double scale;                 ///< 1 / m: applied to the mixture and the estimates, undone on output
   double limit;                 ///< largest magnitude that is accepted
-  int steps;                    ///< EM steps between the initial estimate and what is wanted
+  int steps;                    ///< EM steps between the initial estimate (or the powers) and what is wanted
   const double* models;         ///< [steps][total][K][padded]
+  const double* from_powers;    ///< [frames][total][padded]: v_j to start from instead of the sources, or null
+  double power_gain;            ///< from_powers are multiplied by it
+  double* powers;               ///< accumulate(): where the v_j of the result go, same layout, or null
   double* sums;                 ///< accumulate(): [total][K][padded], sums of y y^H are added
   double* scratch;              ///< 8 * (2 C (total + 2) + 2 C^2) doubles, aligned to 64 bytes
   const double* frame_weights;  ///< apply(): [frames], or null for 1

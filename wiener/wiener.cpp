@@ -191,19 +191,29 @@ class Task {
 
   const Layout& layout() const { return layout_; }
 
-  /// Estimates the covariances of all iterations; returns the scale (1 / m) that they belong to.
-  double fit(std::vector<double>& models, int threads) const {
+  /// Estimates the covariances of all iterations; returns the scale (1 / m) that they belong to. With two iterations or
+  /// more `powers` becomes the v_j [frames][total][padded] from which the last one starts.
+  double fit(std::vector<double>& models, std::vector<double>& powers, int threads) const {
     const Cut cut(layout_.bins, threads);
     const std::size_t size = layout_.step_size();
     models.assign(size * static_cast<std::size_t>(settings_.iterations), 0.0);
     double scale = 1.0;
+    if (settings_.iterations > 1) {
+      powers.resize(static_cast<std::size_t>(mixture_.frames * layout_.total * layout_.padded()));
+    }
     for (int step = 0; step < settings_.iterations; ++step) {
       std::vector<double> peaks(static_cast<std::size_t>(cut.blocks));
       double* sums = models.data() + step * size;
       run(cut, threads, scale, [&](Block<T>& b, std::int64_t index) {
-        b.models = models.data() + cut.begin(index);
         b.sums = sums + cut.begin(index);
-        b.steps = step;
+        if (settings_.iterations > 1) b.powers = powers.data() + cut.begin(index);
+        if (step > 0) {
+          b.models = models.data() + static_cast<std::size_t>(step - 1) * size + cut.begin(index);
+          b.steps = 1;
+          b.from_powers = b.powers;
+          // The first ones are of the unscaled estimates, as the sums below.
+          b.power_gain = step == 1 ? scale * scale : 1.0;
+        }
         b.check = step == 0;
         run_accumulate(b);
         peaks[static_cast<std::size_t>(index)] = b.peak;
@@ -218,8 +228,9 @@ class Task {
     return scale;
   }
 
-  void apply(const std::vector<double>& models, double scale, const std::vector<Grid<std::complex<T>>>& out,
-             const double* weights, bool add, int threads) const {
+  /// `powers`: the v_j of fit() for these frames, or null to go through all iterations.
+  void apply(const std::vector<double>& models, double scale, const double* powers,
+             const std::vector<Grid<std::complex<T>>>& out, const double* weights, bool add, int threads) const {
     const Cut cut(layout_.bins, threads);
     run(cut, threads, scale, [&](Block<T>& b, std::int64_t index) {
       std::vector<Plane<T>> planes;
@@ -231,6 +242,12 @@ class Task {
       b.out = planes.data();
       b.models = models.data() + cut.begin(index);
       b.steps = settings_.iterations;
+      if (powers != nullptr) {
+        b.models += static_cast<std::size_t>(settings_.iterations - 1) * layout_.step_size();
+        b.steps = 1;
+        b.from_powers = powers + cut.begin(index);
+        b.power_gain = 1.0;
+      }
       b.frame_weights = weights;
       b.add = add;
       b.check = settings_.iterations == 0;
@@ -420,12 +437,13 @@ void filter(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
   for (std::size_t w = 0; w < windows.size(); ++w) {
     const auto [begin, frames] = windows[w];
     const Model model =
-        Model::fit<T>(mixture.slice(begin, frames), sources.slice(begin, frames), settings, threads, begin);
+        Model::fit_keeping<T>(mixture.slice(begin, frames), sources.slice(begin, frames), settings, threads, begin);
     const auto apply = [&](std::int64_t first, std::int64_t count, std::span<const double> weights, bool add) {
       if (count == 0) return;
       std::vector<Grid<std::complex<T>>> part;
       for (const auto& grid : out) part.push_back(grid.slice(first, count));
-      model.apply<T>(mixture.slice(first, count), sources.slice(first, count), part, weights, add, threads, first);
+      model.apply_with<T>(model.powers(first - begin), mixture.slice(first, count), sources.slice(first, count), part,
+                          weights, add, threads, first);
     };
     const std::int64_t head = w > 0 ? overlap : 0, tail = w + 1 < windows.size() ? overlap : 0;
     apply(begin, head, in, true);
@@ -437,6 +455,14 @@ void filter(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
 template <class T>
 Model Model::fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources, const Settings& settings, int threads,
                  std::int64_t first_frame) {
+  Model model = fit_keeping<T>(mixture, sources, settings, threads, first_frame);
+  model.powers_ = {};
+  return model;
+}
+
+template <class T>
+Model Model::fit_keeping(Grid<const std::complex<T>> mixture, const Sources<T>& sources, const Settings& settings,
+                         int threads, std::int64_t first_frame) {
   settings.check();
   check_shapes(mixture, sources);
   Model model;
@@ -445,14 +471,36 @@ Model Model::fit(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
   model.sources_ = sources.count();
   model.bins_ = mixture.bins;
   const Task<T> task(mixture, sources, settings, first_frame);
-  model.scale_ = task.fit(model.values_, core::resolve_threads(threads));
+  model.scale_ = task.fit(model.values_, model.powers_, core::resolve_threads(threads));
   return model;
+}
+
+std::size_t Model::powers_per_frame() const {
+  const Layout layout{channels_, output_count(sources_, settings_), bins_};
+  return static_cast<std::size_t>(layout.total * layout.padded());
+}
+
+const double* Model::powers(std::int64_t frame) const {
+  return powers_.empty() ? nullptr : powers_.data() + static_cast<std::size_t>(frame) * powers_per_frame();
+}
+
+void Model::forget_powers(std::int64_t frames) {
+  if (powers_.empty()) return;
+  const auto first = powers_.begin() + static_cast<std::ptrdiff_t>(frames * powers_per_frame());
+  powers_ = std::vector<double>(first, powers_.end());
 }
 
 template <class T>
 void Model::apply(Grid<const std::complex<T>> mixture, const Sources<T>& sources,
                   const std::vector<Grid<std::complex<T>>>& out, std::span<const double> frame_weights, bool add,
                   int threads, std::int64_t first_frame) const {
+  apply_with<T>(nullptr, mixture, sources, out, frame_weights, add, threads, first_frame);
+}
+
+template <class T>
+void Model::apply_with(const double* powers, Grid<const std::complex<T>> mixture, const Sources<T>& sources,
+                       const std::vector<Grid<std::complex<T>>>& out, std::span<const double> frame_weights, bool add,
+                       int threads, std::int64_t first_frame) const {
   check_shapes(mixture, sources);
   check_outputs(mixture, out, output_count(sources.count(), settings_));
   if (mixture.channels != channels_ || sources.count() != sources_ || mixture.bins != bins_) {
@@ -466,7 +514,7 @@ void Model::apply(Grid<const std::complex<T>> mixture, const Sources<T>& sources
   }
   if (mixture.frames == 0) return;
   const Task<T> task(mixture, sources, settings_, first_frame);
-  task.apply(values_, scale_, out, frame_weights.empty() ? nullptr : frame_weights.data(), add,
+  task.apply(values_, scale_, powers, out, frame_weights.empty() ? nullptr : frame_weights.data(), add,
              core::resolve_threads(threads));
 }
 
@@ -549,6 +597,8 @@ struct Stream<T>::Impl {
     return s;
   }
 
+  /// Frames from `first` in the buffer. The window before began as many frames earlier as were dropped since, which are
+  /// those whose powers it forgot.
   void apply(const Model& model, std::int64_t first, std::int64_t count, const std::vector<double>& weights,
              std::int64_t first_weight, bool add) {
     if (count == 0) return;
@@ -557,7 +607,8 @@ struct Stream<T>::Impl {
     const auto part = grid<const std::complex<T>>(mixture.data(), frames).slice(first, count);
     std::span<const double> w;
     if (!weights.empty()) w = std::span(weights).subspan(static_cast<std::size_t>(first_weight), count);
-    model.apply<T>(part, sources().slice(first, count), out, w, add, threads, first_frame + first);
+    model.apply_with<T>(model.powers(first), part, sources().slice(first, count), out, w, add, threads,
+                        first_frame + first);
   }
 
   void send(std::int64_t first, std::int64_t count) {
@@ -595,11 +646,12 @@ struct Stream<T>::Impl {
   }
 
   void window(bool last) {
-    Model model =
-        Model::fit<T>(grid<const std::complex<T>>(mixture.data(), frames), sources(), settings, threads, first_frame);
+    Model model = Model::fit_keeping<T>(grid<const std::complex<T>>(mixture.data(), frames), sources(), settings,
+                                        threads, first_frame);
     const std::int64_t end = last ? frames : frames - overlap;
     release(&model, end);
     drop(end);
+    model.forget_powers(end);
     previous = std::move(model);
   }
 };

@@ -135,10 +135,27 @@ class Model {
   std::complex<double> covariance(int step, int source, int bin, int a, int b) const;
 
  private:
+  template <class T>
+  friend class Stream;
+  template <class T>
+  friend void filter(Grid<const std::complex<T>>, const Sources<T>&, const std::vector<Grid<std::complex<T>>>&,
+                     const Settings&, int);
+  // For the frames that were fitted, the powers from which the last iteration starts are known.
+  template <class T>
+  static Model fit_keeping(Grid<const std::complex<T>> mixture, const Sources<T>& sources, const Settings& settings,
+                           int threads, std::int64_t first_frame);
+  template <class T>
+  void apply_with(const double* powers, Grid<const std::complex<T>> mixture, const Sources<T>& sources,
+                  const std::vector<Grid<std::complex<T>>>& out, std::span<const double> frame_weights, bool add,
+                  int threads, std::int64_t first_frame) const;
+  std::size_t powers_per_frame() const;
+  const double* powers(std::int64_t frame) const;
+  void forget_powers(std::int64_t frames);
+
   Settings settings_;
   int channels_ = 0, sources_ = 0, bins_ = 0;
   double scale_ = 1.0;
-  std::vector<double> values_;
+  std::vector<double> values_, powers_;
 };
 
 /// The same filter over a stream, in memory of one window (window_frames = 0: of everything). The results equal
