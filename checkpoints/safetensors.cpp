@@ -1,10 +1,13 @@
 #include "checkpoints/safetensors.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -312,7 +315,15 @@ Tensors SafetensorsFile::read_all() const {
   return out;
 }
 
-std::string serialize_safetensors(const Tensors& tensors, const Metadata& metadata) {
+namespace {
+
+struct Layout {
+  std::string head;                               // length and header, padded
+  std::vector<const Tensors::value_type*> order;  // of the data behind it
+  std::uint64_t data_bytes = 0;
+};
+
+Layout plan(const Tensors& tensors, const Metadata& metadata) {
   std::vector<const Tensors::value_type*> order;
   for (const auto& item : tensors) {
     const auto& [name, tensor] = item;
@@ -370,19 +381,55 @@ std::string serialize_safetensors(const Tensors& tensors, const Metadata& metada
   }
   std::string text = core::dump_json(header);
   text.append((8 - text.size() % 8) % 8, ' ');
-  std::string out;
-  out.reserve(8 + text.size() + at);
+  Layout out;
   for (int i = 0; i < 8; ++i)
-    out.push_back(static_cast<char>((static_cast<std::uint64_t>(text.size()) >> (8 * i)) & 255));
-  out += text;
-  for (const auto* item : order) {
+    out.head.push_back(static_cast<char>((static_cast<std::uint64_t>(text.size()) >> (8 * i)) & 255));
+  out.head += text;
+  out.order = std::move(order);
+  out.data_bytes = at;
+  return out;
+}
+
+void write_all(int descriptor, const std::filesystem::path& path, const void* data, std::size_t bytes) {
+  const auto* from = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t n = ::write(descriptor, from, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Error(Code::io, path.string(), std::string("cannot write: ") + std::strerror(errno));
+    from += n;
+    bytes -= static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace
+
+std::string serialize_safetensors(const Tensors& tensors, const Metadata& metadata) {
+  const Layout layout = plan(tensors, metadata);
+  std::string out = layout.head;
+  out.reserve(layout.head.size() + layout.data_bytes);
+  for (const auto* item : layout.order) {
     out.append(reinterpret_cast<const char*>(item->second.bytes.data()), item->second.bytes.size());
   }
   return out;
 }
 
 void write_safetensors(const std::filesystem::path& path, const Tensors& tensors, const Metadata& metadata) {
-  core::write_file_atomic(path, serialize_safetensors(tensors, metadata));
+  // Tensor by tensor: models of half a gigabyte are not copied once more.
+  const Layout layout = plan(tensors, metadata);
+  core::AtomicFile file(path);
+  const int descriptor = ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor < 0) throw Error(Code::io, path.string(), std::string("cannot create: ") + std::strerror(errno));
+  try {
+    write_all(descriptor, path, layout.head.data(), layout.head.size());
+    for (const auto* item : layout.order)
+      write_all(descriptor, path, item->second.bytes.data(), item->second.bytes.size());
+  } catch (...) {
+    ::close(descriptor);
+    throw;
+  }
+  if (::close(descriptor) != 0)
+    throw Error(Code::io, path.string(), std::string("cannot write: ") + std::strerror(errno));
+  file.commit();
 }
 
 }  // namespace mss::checkpoints

@@ -758,7 +758,7 @@ Weights assemble(std::vector<Part> parts, const Hints& beside, const std::string
     throw Error({Code::checkpoint, where, "impossible hop", fmt::format("at most {}", c.fft_size),
                  fmt::format("{}", c.hop_samples), ""});
   }
-  weights.label = all_known ? *known : label_of(label);
+  weights.label = all_known ? *known : label_of(options.fallback_label.value_or(label));
   weights.provenance["files"] = std::move(files);
   weights.provenance["assumed"] = std::move(assumed);
   if (!ignored.empty()) {

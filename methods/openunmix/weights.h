@@ -109,7 +109,8 @@ struct ReadOptions {
   std::vector<std::string> targets;
   std::optional<std::string> target_name;             ///< of a file with a single network, instead of the file's name
   std::optional<int> rate_hz, fft_size, hop_samples;  ///< instead of what the files say
-  std::optional<std::string> label;
+  std::optional<std::string> label;                   ///< instead of any other
+  std::optional<std::string> fallback_label;          ///< where the files are not known, instead of their name
   /// False: a file name's hexadecimal suffix need not be the beginning of the file's SHA-256 (a file that somebody
   /// re-saved under its old name). The other way on is to rename the file to <target>.pth.
   bool check_names = true;
