@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "core/version.h"
+#include "methods/nmf/classifier.h"
 
 namespace mss::harness {
 namespace {
@@ -174,33 +175,51 @@ NmfTrained train_nmf(const NmfTraining& training) {
   core::Progress& progress = training.progress != nullptr ? *training.progress : core::null_progress();
   methods::nmf::TrainOptions options = training.options;
   options.progress = [&](std::int64_t done, std::int64_t, const std::string& target) { progress.update(done, target); };
+  const auto loads = static_cast<std::int64_t>(tracks.size());
+  const std::int64_t steps =
+      training.classifier
+          ? loads * options.members
+          : static_cast<std::int64_t>(targets.size()) * (loads + std::int64_t{options.iterations} * options.members) +
+                (options.cues ? loads : 0);
   methods::nmf::Dictionary dictionary;
+  methods::nmf::Classifier classifier;
   {
-    const auto steps = static_cast<std::int64_t>(targets.size()) *
-                       (static_cast<std::int64_t>(tracks.size()) + std::int64_t{options.iterations});
     const Task task(progress, steps);
-    dictionary = methods::nmf::train_dictionary(sources, targets, options);
+    if (training.classifier) {
+      classifier = methods::nmf::train_classifier(sources, targets, options);
+    } else {
+      dictionary = methods::nmf::train_dictionary(sources, targets, options);
+    }
   }
 
-  checkpoints::Metadata& provenance = dictionary.provenance;
+  checkpoints::Metadata& provenance = training.classifier ? classifier.provenance : dictionary.provenance;
   provenance["dataset"] = dataset.name();
   provenance["selection"] = core::dump_json(selection_value(training.selection));
   provenance["tracks"] = core::dump_json(track_list);
-  Value without = Value::object();
-  for (const auto& [target, labels] : result.without) without[target] = list_value(labels);
-  provenance["without"] = core::dump_json(without);
-  provenance["max_frames"] = fmt::format("{}", options.max_frames);
-  provenance["template_frames"] = fmt::format("{}", options.template_frames);
   provenance["revision"] = core::git_revision();
   provenance["instruction_set"] = std::string(core::isa_name(core::active_isa()));
-  methods::nmf::write_dictionary(training.out, dictionary);
-
-  const methods::nmf::Dictionary written = methods::nmf::read_dictionary(training.out);
   result.file = training.out;
-  result.name = written.name();
-  result.sha256 = written.sha256;
-  result.targets = written.targets();
-  for (const auto& part : written.parts) result.components.push_back(part.components);
+  result.targets = targets;
+  if (training.classifier) {
+    methods::nmf::write_classifier(training.out, classifier);
+    const methods::nmf::Classifier written = methods::nmf::read_classifier(training.out);
+    result.name = written.name();
+    result.sha256 = written.sha256;
+    result.components.assign(targets.size(), written.components);
+  } else {
+    Value without = Value::object();
+    for (const auto& [target, labels] : result.without) without[target] = list_value(labels);
+    provenance["without"] = core::dump_json(without);
+    provenance["max_frames"] = fmt::format("{}", options.max_frames);
+    provenance["template_frames"] = fmt::format("{}", options.template_frames);
+    methods::nmf::write_dictionary(training.out, dictionary);
+    const methods::nmf::Dictionary written = methods::nmf::read_dictionary(training.out);
+    result.name = written.name();
+    result.sha256 = written.sha256;
+    result.components.assign(targets.size(), 0);
+    for (std::size_t i = 0; i < written.parts.size(); ++i)
+      result.components[i % targets.size()] += written.parts[i].components;
+  }
   result.bytes = fs::file_size(training.out);
   return result;
 }

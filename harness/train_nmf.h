@@ -30,8 +30,12 @@ struct NmfTraining {
   std::string dataset;  ///< as datasets::open takes it
   datasets::Layout layout = datasets::Layout::automatic;
   datasets::Selection selection;
-  std::vector<std::string> targets;    ///< in this order; empty = the stems of the data set, in its order
-  std::filesystem::path out;           ///< safetensors file; its name without extension is the dictionary's label
+  std::vector<std::string> targets;  ///< in this order; empty = the stems of the data set, in its order
+  std::filesystem::path out;         ///< safetensors file; its name without extension is the dictionary's label
+  /// Learn what tells components apart (P2, methods/nmf/classifier.h) instead of templates: of the options those count
+  /// that train_classifier() names; NmfTrained::components are what a factorisation has in all, for no target by
+  /// itself.
+  bool classifier = false;
   methods::nmf::TrainOptions options;  ///< stop is honoured; progress is set here
   core::Progress* progress = nullptr;
   core::LogFn log;
@@ -42,7 +46,7 @@ struct NmfTrained {
   std::string name;    ///< "LABEL#HASH8", what recorded specs say
   std::string sha256;  ///< of the file
   std::vector<std::string> targets;
-  std::vector<int> components;                              ///< per target; fewer than asked for where some died
+  std::vector<int> components;                              ///< per target, of all members; fewer where some died
   std::vector<std::string> tracks;                          ///< "subset/name" of all selected
   std::map<std::string, std::vector<std::string>> without;  ///< target -> tracks whose stem is missing or silent
   std::uintmax_t bytes = 0;

@@ -3,110 +3,101 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
 #include <set>
 
 #include "core/error.h"
-#include "core/hash.h"
 #include "core/json.h"
-#include "core/text.h"
 #include "methods/nmf/shipped.h"
+#include "methods/nmf/stored.h"
 
 namespace mss::methods::nmf {
 namespace {
 
 constexpr std::string_view kFormat = "mssbench-nmf-dictionary";
+constexpr std::string_view kKind = "NMF dictionary";
 constexpr std::string_view kPrefix = "templates.";
 const std::set<std::string, std::less<>> kReserved = {"format",   "version",     "targets", "rate_hz",
-                                                      "fft_size", "hop_samples", "beta"};
+                                                      "fft_size", "hop_samples", "beta",    "members"};
 
-[[noreturn]] void unfit(const std::string& file, std::string what, std::string expected = {}, std::string found = {}) {
-  throw Error(
-      {Code::checkpoint, file, "not a usable NMF dictionary: " + what, std::move(expected), std::move(found), {}});
+std::string tensor_name(const std::string& target, int member, int members) {
+  return members == 1 ? std::string(kPrefix) + target : fmt::format("{}{}.{}", kPrefix, member + 1, target);
 }
 
-/// A safetensors file or its bytes in memory.
-struct Content {
-  std::string where;
-  const checkpoints::Metadata& metadata;
-  std::function<checkpoints::Tensor(const std::string& name)> read;
-};
-
-const std::string& meta(const Content& file, std::string_view key) {
-  const auto it = file.metadata.find(key);
-  if (it == file.metadata.end()) unfit(file.where, fmt::format("metadata '{}' is missing", key));
-  return it->second;
-}
-
-int positive(const Content& file, std::string_view key, int maximum) {
-  const std::string& text = meta(file, key);
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > maximum) {
-    unfit(file.where, fmt::format("metadata '{}' is out of range", key), fmt::format("1 to {}", maximum),
-          "'" + text + "'");
+/// Templates of one target, scaled to unit sum.
+DictionaryPart read_part(const Content& file, const std::string& target, int member, Dictionary& d) {
+  DictionaryPart part;
+  part.target = target;
+  const std::string name = tensor_name(target, member, d.members);
+  const checkpoints::Tensor tensor = file.read(name);
+  const auto& shape = tensor.shape;
+  if (shape.size() != 3 || shape[0] != d.stft.bins() || shape[1] < 1 || shape[2] < 1 || shape[1] > 4096 ||
+      shape[2] > 65536 || (!d.parts.empty() && shape[1] != d.template_frames)) {
+    file.unfit(fmt::format("tensor '{}' has a wrong shape", name),
+               fmt::format("[{}, T, R], T equal in all", d.stft.bins()), fmt::format("[{}]", fmt::join(shape, ", ")));
   }
-  return value;
+  d.template_frames = static_cast<int>(shape[1]);
+  part.components = static_cast<int>(shape[2]);
+  part.w = tensor.to_float();
+  std::vector<double> sums(static_cast<std::size_t>(part.components), 0.0);
+  for (std::size_t i = 0; i < part.w.size(); ++i) {
+    if (!(part.w[i] >= 0) || !std::isfinite(part.w[i])) {
+      file.unfit(fmt::format("tensor '{}' has an entry that is negative or not finite", name));
+    }
+    sums[i % sums.size()] += static_cast<double>(part.w[i]);
+  }
+  for (const double sum : sums) {
+    if (!(sum > 0)) file.unfit(fmt::format("tensor '{}' has an all-zero template", name));
+  }
+  for (std::size_t i = 0; i < part.w.size(); ++i) {
+    part.w[i] = static_cast<float>(static_cast<double>(part.w[i]) / sums[i % sums.size()]);
+  }
+  return part;
 }
 
-Dictionary read_content(const Content& file) {
-  const std::string& where = file.where;
-  if (const auto it = file.metadata.find("format"); it == file.metadata.end() || it->second != kFormat) {
-    unfit(where, "another kind of file", fmt::format("metadata format = {}", kFormat),
-          it == file.metadata.end() ? "none" : "'" + it->second + "'");
-  }
-  if (meta(file, "version") != "1") unfit(where, "unknown version", "1", "'" + meta(file, "version") + "'");
+void read_cues(const Content& file, Dictionary& d) {
+  const auto table = [&](const std::string& name) {
+    const checkpoints::Tensor tensor = file.read(name);
+    const auto& shape = tensor.shape;
+    if (shape.size() != 3 || shape[0] != d.target_count() || shape[1] < 1 || shape[1] > 1024 ||
+        shape[2] != kCueLevels || (d.cues.bands > 0 && shape[1] != d.cues.bands)) {
+      file.unfit(fmt::format("tensor '{}' has a wrong shape", name),
+                 fmt::format("[{}, bands, {}], bands equal in all", d.target_count(), kCueLevels),
+                 fmt::format("[{}]", fmt::join(shape, ", ")));
+    }
+    d.cues.bands = static_cast<int>(shape[1]);
+    std::vector<float> values = tensor.to_float();
+    for (const float x : values) {
+      // Ratios of chances beyond e^30 are no statistics; they would overflow in the masks.
+      if (!(std::abs(x) <= 30.0F)) {
+        file.unfit(fmt::format("tensor '{}' has an entry that is not finite or too large", name));
+      }
+    }
+    return values;
+  };
+  d.cues.percussive = table("cues.percussive");
+  if (file.has("cues.side")) d.cues.side = table("cues.side");
+}
+
+Dictionary read_content(const Content& file, std::string label, std::string sha256) {
+  file.check_format(kFormat, "12");
   Dictionary d;
-  d.rate_hz = positive(file, "rate_hz", 768000);
-  d.stft.fft_size = positive(file, "fft_size", 1 << 20);
-  d.stft.hop_samples = positive(file, "hop_samples", d.stft.fft_size);
-  if (d.stft.fft_size % 2 != 0) unfit(where, "fft_size is odd", "an even number", fmt::format("{}", d.stft.fft_size));
-  const std::string& beta = meta(file, "beta");
-  const auto [end, error] = std::from_chars(beta.data(), beta.data() + beta.size(), d.beta);
-  if (error != std::errc() || end != beta.data() + beta.size() || !std::isfinite(d.beta)) {
-    unfit(where, "metadata 'beta' is no number", "a finite number", "'" + beta + "'");
-  }
+  d.rate_hz = file.positive("rate_hz", 768000);
+  d.stft.fft_size = file.positive("fft_size", 1 << 20);
+  d.stft.hop_samples = file.positive("hop_samples", d.stft.fft_size);
+  if (d.stft.fft_size % 2 != 0) file.unfit("fft_size is odd", "an even number", fmt::format("{}", d.stft.fft_size));
+  d.beta = file.real("beta");
   for (const auto& [key, value] : file.metadata) {
     if (kReserved.find(key) == kReserved.end()) d.provenance[key] = value;
   }
-  const core::Value targets = core::parse_json(meta(file, "targets"), where + ": targets");
-  if (!targets.is_array() || targets.size() == 0) unfit(where, "metadata 'targets' is no list of names");
-  std::set<std::string> seen;
-  for (const auto& target : targets.as_array()) {
-    if (!target.is_string() || !seen.insert(target.as_string()).second)
-      unfit(where, "metadata 'targets' is no list of different names");
-    DictionaryPart part;
-    part.target = target.as_string();
-    const std::string name = std::string(kPrefix) + part.target;
-    const checkpoints::Tensor tensor = file.read(name);
-    const auto& shape = tensor.shape;
-    if (shape.size() != 3 || shape[0] != d.stft.bins() || shape[1] < 1 || shape[2] < 1 || shape[1] > 4096 ||
-        shape[2] > 65536 || (!d.parts.empty() && shape[1] != d.template_frames)) {
-      unfit(where, fmt::format("tensor '{}' has a wrong shape", name),
-            fmt::format("[{}, T, R], T equal in all", d.stft.bins()), fmt::format("[{}]", fmt::join(shape, ", ")));
-    }
-    d.template_frames = static_cast<int>(shape[1]);
-    part.components = static_cast<int>(shape[2]);
-    part.w = tensor.to_float();
-    std::vector<double> sums(static_cast<std::size_t>(part.components), 0.0);
-    for (std::size_t i = 0; i < part.w.size(); ++i) {
-      if (!(part.w[i] >= 0) || !std::isfinite(part.w[i])) {
-        unfit(where, fmt::format("tensor '{}' has an entry that is negative or not finite", name));
-      }
-      sums[i % sums.size()] += static_cast<double>(part.w[i]);
-    }
-    for (const double sum : sums) {
-      if (!(sum > 0)) unfit(where, fmt::format("tensor '{}' has an all-zero template", name));
-    }
-    for (std::size_t i = 0; i < part.w.size(); ++i) {
-      part.w[i] = static_cast<float>(static_cast<double>(part.w[i]) / sums[i % sums.size()]);
-    }
-    d.parts.push_back(std::move(part));
+  const std::vector<std::string> targets = file.targets();
+  if (file.metadata.find("members") != file.metadata.end()) d.members = file.positive("members", 64);
+  for (int m = 0; m < d.members; ++m) {
+    for (const auto& target : targets) d.parts.push_back(read_part(file, target, m, d));
   }
+  if (file.has("cues.percussive")) read_cues(file, d);
+  d.label = std::move(label);
+  d.sha256 = std::move(sha256);
   return d;
 }
 
@@ -114,7 +105,7 @@ Dictionary read_content(const Content& file) {
 
 std::vector<std::string> Dictionary::targets() const {
   std::vector<std::string> names;
-  for (const auto& part : parts) names.push_back(part.target);
+  for (int j = 0; j < target_count(); ++j) names.push_back(parts[static_cast<std::size_t>(j)].target);
   return names;
 }
 
@@ -136,37 +127,35 @@ std::vector<float> Dictionary::stacked() const {
   return w;
 }
 
+Dictionary Dictionary::member(int m) const {
+  MSS_ASSERT(m >= 0 && m < members);
+  Dictionary one;
+  one.rate_hz = rate_hz;
+  one.stft = stft;
+  one.template_frames = template_frames;
+  one.beta = beta;
+  one.parts.assign(parts.begin() + std::ptrdiff_t{m} * target_count(),
+                   parts.begin() + std::ptrdiff_t{m + 1} * target_count());
+  one.label = label;
+  one.sha256 = sha256;
+  return one;
+}
+
 std::string Dictionary::name() const { return label + "#" + sha256.substr(0, 8); }
 
 Dictionary read_dictionary(const std::filesystem::path& path) {
-  const checkpoints::SafetensorsFile file(path);
-  Dictionary d =
-      read_content({path.string(), file.metadata(), [&](const std::string& name) { return file.read(name); }});
-  d.label = path.stem().string();
-  d.sha256 = core::sha256_file(path);
+  Dictionary d;
+  with_file(path, kKind, [&](const Content& content, std::string label, std::string sha256) {
+    d = read_content(content, std::move(label), std::move(sha256));
+  });
   return d;
 }
 
 Dictionary parse_dictionary(std::string_view bytes, std::string_view label) {
-  const std::string where(label);
-  std::uint64_t header_bytes = 0;
-  if (bytes.size() < sizeof header_bytes) throw Error(Code::format, where, "not a safetensors file: too short");
-  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
-  bytes.remove_prefix(sizeof header_bytes);
-  if (header_bytes > bytes.size()) throw Error(Code::format, where, "not a safetensors file: header beyond the end");
-  const std::string_view data = bytes.substr(header_bytes);
-  const auto header = checkpoints::parse_safetensors_header(bytes.substr(0, header_bytes), data.size(), where);
-  const auto read = [&](const std::string& name) {
-    const auto found = header.tensors.find(name);
-    if (found == header.tensors.end()) unfit(where, "tensor '" + name + "' is missing");
-    const checkpoints::TensorInfo& info = found->second;
-    checkpoints::Tensor tensor{info.dtype, info.shape, std::vector<std::byte>(info.end - info.begin)};
-    if (!tensor.bytes.empty()) std::memcpy(tensor.bytes.data(), data.data() + info.begin, tensor.bytes.size());
-    return tensor;
-  };
-  Dictionary d = read_content({where, header.metadata, read});
-  d.label = where;
-  d.sha256 = core::sha256_hex(std::string_view(bytes.data() - sizeof header_bytes, bytes.size() + sizeof header_bytes));
+  Dictionary d;
+  with_bytes(bytes, label, kKind, [&](const Content& content, std::string name, std::string sha256) {
+    d = read_content(content, std::move(name), std::move(sha256));
+  });
   return d;
 }
 
@@ -174,18 +163,30 @@ void write_dictionary(const std::filesystem::path& path, const Dictionary& d) {
   checkpoints::Tensors tensors;
   core::Value targets = core::Value::array();
   if (d.parts.empty()) throw Error(Code::invalid_argument, path.string(), "a dictionary without targets");
-  for (const auto& part : d.parts) {
-    targets.push_back(core::Value(part.target));
+  if (d.members < 1 || d.parts.size() % static_cast<std::size_t>(d.members) != 0)
+    throw Error(Code::invalid_argument, path.string(), "members that differ in their targets");
+  for (std::size_t i = 0; i < d.parts.size(); ++i) {
+    const DictionaryPart& part = d.parts[i];
+    const auto count = static_cast<std::size_t>(d.target_count());
+    if (i < count) targets.push_back(core::Value(part.target));
+    if (part.target != d.parts[i % count].target)
+      throw Error(Code::invalid_argument, path.string(), "members that differ in their targets");
     const auto inserted =
-        tensors.emplace(std::string(kPrefix) + part.target,
+        tensors.emplace(tensor_name(part.target, static_cast<int>(i / count), d.members),
                         checkpoints::Tensor::from(
                             part.w, {d.stft.bins(), std::int64_t{d.template_frames}, std::int64_t{part.components}}));
     if (!inserted.second)
       throw Error(Code::invalid_argument, path.string(), "target '" + part.target + "' occurs twice");
   }
+  const std::vector<std::int64_t> cue_shape = {d.target_count(), d.cues.bands, kCueLevels};
+  if (!d.cues.percussive.empty())
+    tensors.emplace("cues.percussive", checkpoints::Tensor::from(d.cues.percussive, cue_shape));
+  if (!d.cues.side.empty()) tensors.emplace("cues.side", checkpoints::Tensor::from(d.cues.side, cue_shape));
   checkpoints::Metadata metadata = d.provenance;
   metadata["format"] = std::string(kFormat);
-  metadata["version"] = "1";
+  // Readers of version 1 know neither members nor cues, and would separate without them.
+  metadata["version"] = d.members > 1 || !d.cues.empty() ? "2" : "1";
+  if (d.members > 1) metadata["members"] = fmt::format("{}", d.members);
   metadata["targets"] = core::dump_json(targets);
   metadata["rate_hz"] = fmt::format("{}", d.rate_hz);
   metadata["fft_size"] = fmt::format("{}", d.stft.fft_size);
@@ -195,46 +196,12 @@ void write_dictionary(const std::filesystem::path& path, const Dictionary& d) {
 }
 
 Dictionary find_dictionary(std::string_view reference) {
-  namespace fs = std::filesystem;
-  const std::string text(reference);
-  std::error_code ignored;
-  if (fs::is_regular_file(text, ignored)) return read_dictionary(text);
-  const std::size_t mark = text.rfind('#');
-  std::vector<std::string> looked = {text};
-  // A shipped dictionary by its label, or by label and hash where the hash is its own; another version of the same
-  // label is looked for in the folders.
-  const std::string label = text.substr(0, mark);
-  if (const std::string_view bytes = shipped_bytes(label); !bytes.empty()) {
-    Dictionary d = parse_dictionary(bytes, label);
-    if (mark == std::string::npos || d.sha256.starts_with(text.substr(mark + 1))) return d;
-    looked.push_back("the program's own " + d.name());
-  }
-  if (mark != std::string::npos && mark > 0 && mark + 1 < text.size()) {
-    const std::string stem = text.substr(0, mark), hash = text.substr(mark + 1);
-    std::vector<fs::path> candidates = {stem, stem + ".safetensors"};
-    if (const char* folders = std::getenv("MSSBENCH_WEIGHTS")) {
-      for (const auto& folder : core::split(folders, ':')) {
-        if (!folder.empty()) candidates.push_back(fs::path(folder) / (stem + ".safetensors"));
-      }
-    }
-    for (const auto& candidate : candidates) {
-      looked.push_back(candidate.string());
-      if (!fs::is_regular_file(candidate, ignored)) continue;
-      Dictionary d = read_dictionary(candidate);
-      if (!d.sha256.starts_with(hash)) {
-        throw Error({Code::checkpoint, candidate.string(), "the dictionary's content is not what the spec names",
-                     "#" + hash, "#" + d.sha256.substr(0, 8),
-                     "give the path of the right file, or of this one without its hash"});
-      }
-      return d;
-    }
-  }
-  throw Error({Code::checkpoint,
-               text,
-               "no such dictionary",
-               {},
-               "nothing at " + core::join(looked, ", "),
-               "give its path, or put LABEL.safetensors into a folder that MSSBENCH_WEIGHTS names"});
+  Dictionary d;
+  find_stored(
+      reference, kKind, shipped_bytes(reference.substr(0, reference.rfind('#'))),
+      [&](const std::filesystem::path& path) { return (d = read_dictionary(path)).sha256; },
+      [&](std::string_view bytes, std::string_view label) { return (d = parse_dictionary(bytes, label)).sha256; });
+  return d;
 }
 
 }  // namespace mss::methods::nmf

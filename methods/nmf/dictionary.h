@@ -1,9 +1,11 @@
 // Learned dictionaries: per target a set of non-negative templates, with the STFT that they belong to.
 //
-// File (safetensors): one tensor "templates.TARGET" per target, F32, shape [K bins, T template frames, R components],
-// and metadata
-//   format = mssbench-nmf-dictionary, version = 1, targets = JSON array of names in order, rate_hz, fft_size,
-//   hop_samples, beta, and whatever provenance the trainer adds (data set, tracks, seed, iterations, program version).
+// File (safetensors): one tensor "templates.TARGET" per target, F32, shape [K bins, T template frames, R components]
+// ("templates.MEMBER.TARGET" with members counted from 1 where the metadata say members > 1); where cues were learned
+// "cues.percussive" and, from stereo, "cues.side", F32, shape [targets, bands, 16] (cues.h); and metadata
+//   format = mssbench-nmf-dictionary, version = 1 (2 with members or cues), targets = JSON array of names in order,
+//   rate_hz, fft_size, hop_samples, beta, and whatever provenance the trainer adds (data set, tracks, seed, iterations,
+//   program version).
 // A dictionary's label is its file name without extension; its hash is the SHA-256 of the file. Specs name it
 // LABEL#HASH8, never by a path.
 #pragma once
@@ -16,6 +18,7 @@
 
 #include "audio/stft.h"
 #include "checkpoints/safetensors.h"
+#include "methods/nmf/cues.h"
 
 namespace mss::methods::nmf {
 
@@ -31,6 +34,10 @@ struct Dictionary {
   int template_frames = 1;
   double beta = 1.0;
   std::vector<DictionaryPart> parts;
+  /// Members of an ensemble: fitted one by one, their masks are averaged. `parts` holds member after member, each with
+  /// all targets in order.
+  int members = 1;
+  CueTables cues;
   checkpoints::Metadata provenance;
 
   std::string label;   ///< set by read_dictionary
@@ -38,8 +45,11 @@ struct Dictionary {
 
   std::vector<std::string> targets() const;
   int components() const noexcept;
+  int target_count() const noexcept { return static_cast<int>(parts.size()) / members; }
   /// All templates beside each other in order of the parts: [k][t][r].
   std::vector<float> stacked() const;
+  /// The dictionary that member m is by itself (no provenance, no cues).
+  Dictionary member(int m) const;
   std::string name() const;  ///< "LABEL#HASH8"
 };
 

@@ -33,6 +33,30 @@ void wiener_masks(float* parts, int part_count, std::int64_t stride, std::int64_
   }
 }
 
+void component_masks(float* parts, int part_count, std::int64_t count, double alpha, bool toolbox, int members) {
+  if (members > 1) {
+    const int each = part_count / members;
+    for (int m = 0; m < members; ++m) component_masks(parts + m * each * count, each, count, alpha, toolbox);
+    const float share = 1.0F / static_cast<float>(members);
+    for (std::int64_t i = 0; i < part_count * count; ++i) parts[i] *= share;
+    return;
+  }
+  if (!toolbox) {
+    wiener_masks(parts, part_count, count, count, alpha);
+    return;
+  }
+  constexpr float kEps = 0x1p-52F;
+  for (std::int64_t k = 0; k < count; ++k) {
+    float sum = kEps;
+    for (int p = 0; p < part_count; ++p) {
+      float& x = parts[p * count + k];
+      x = alpha == 1.0 ? x + kEps : std::pow(x + kEps, static_cast<float>(alpha));
+      sum += x;
+    }
+    for (int p = 0; p < part_count; ++p) parts[p * count + k] /= sum;
+  }
+}
+
 std::vector<double> toolbox_wiener_masks(std::span<const double> parts, int part_count, double alpha) {
   if (part_count < 1 || parts.size() % static_cast<std::size_t>(part_count) != 0) {
     throw Error(Code::invalid_argument, "alpha-Wiener", "number of values does not fit the number of components");

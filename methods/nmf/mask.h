@@ -13,6 +13,11 @@ namespace mss::methods::nmf {
 /// mixture.
 void wiener_masks(float* parts, int part_count, std::int64_t stride, std::int64_t count, double alpha);
 
+/// The same for one frame, part p at parts + p * count. Of the `members` of an ensemble each has part_count / members
+/// parts, whose masks are divided by the number of members, so that all masks together sum to 1. `toolbox`: with the
+/// NMF toolbox's eps = 2^-52 on every part and on their sum, in single precision.
+void component_masks(float* parts, int part_count, std::int64_t count, double alpha, bool toolbox, int members = 1);
+
 /// The NMF toolbox's filter (nmf.md 2.11): M = eps + sum_r S_r^alpha, mask_r = S_r^alpha / M, eps = 2^-52; S and masks
 /// R x count.
 std::vector<double> toolbox_wiener_masks(std::span<const double> parts, int part_count, double alpha);

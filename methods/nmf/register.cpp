@@ -135,6 +135,13 @@ core::ParamTable params(const Defaults& d) {
        .range = "",
        .help = "Dictionary whose templates are the start values (P1): component index decides the target.",
        .source = kToolbox},
+      {.name = "classifier",
+       .type = ParamType::file,
+       .default_value = "",
+       .unit = "",
+       .range = "",
+       .help = "Learned classifier (safetensors) that tells whose a blind component is: P2.",
+       .source = "Helen & Virtanen 2005"},
       {.name = "stereo",
        .type = ParamType::choice,
        .default_value = "stack",
@@ -170,6 +177,20 @@ core::ParamTable params(const Defaults& d) {
        .range = "",
        .help = "Target that the free components belong to.",
        .source = ""},
+      {.name = "percussive",
+       .type = ParamType::real,
+       .default_value = "",
+       .unit = "",
+       .range = "[0,4]",
+       .help = "Weight of the dictionary's percussive cue in the masks; unset: 1 where it has one; 0 leaves it out.",
+       .source = "FitzGerald 2010"},
+      {.name = "side",
+       .type = ParamType::real,
+       .default_value = "",
+       .unit = "",
+       .range = "[0,4]",
+       .help = "Weight of the dictionary's stereo cue in the masks; unset: 0.5 where it has one; 0 leaves it out.",
+       .source = ""},
       {.name = "protocol",
        .type = ParamType::choice,
        .default_value = "none",
@@ -185,20 +206,20 @@ core::ParamTable params(const Defaults& d) {
   throw Error({Code::config, to_string(spec), std::move(what), {}, {}, std::move(hint)});
 }
 
-/// The recorded spec says which dictionary, also where a preset chose it; arguments stay in the table's order.
-void name_dictionary(SpecPart& spec, const std::string& name) {
-  const auto given = std::ranges::find_if(spec.arguments, [](const auto& argument) { return argument.first == "dict"; });
+/// The recorded spec says which file `key` is, also where a preset chose it; arguments stay in the table's order.
+void name_file(SpecPart& spec, const std::string& key, const std::string& name) {
+  const auto given = std::ranges::find_if(spec.arguments, [&](const auto& argument) { return argument.first == key; });
   if (given != spec.arguments.end()) {
     given->second = name;
     return;
   }
   const core::ParamTable table = params({"", "", "", "", "", "", "", ""});
-  const auto index = [&table](const std::string& key) {
-    return std::ranges::find_if(table, [&key](const core::Param& p) { return p.name == key; }) - table.begin();
+  const auto index = [&table](const std::string& wanted) {
+    return std::ranges::find_if(table, [&](const core::Param& p) { return p.name == wanted; }) - table.begin();
   };
-  const auto behind = std::ranges::find_if(
-      spec.arguments, [&](const auto& argument) { return index(argument.first) > index("dict"); });
-  spec.arguments.emplace(behind, "dict", name);
+  const auto behind =
+      std::ranges::find_if(spec.arguments, [&](const auto& argument) { return index(argument.first) > index(key); });
+  spec.arguments.emplace(behind, key, name);
 }
 
 std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part) {
@@ -247,7 +268,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     info.rate_hz = dictionary->rate_hz;
     info.weights_label = dictionary->name();
     info.weights_sha256 = dictionary->sha256;
-    name_dictionary(spec, dictionary->name());
+    name_file(spec, "dict", dictionary->name());
     core::Value& options = info.resolved_options;
     options["dict"] = dictionary->name();
     options["components"] = o.components;
@@ -255,6 +276,19 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     options["beta"] = o.beta;
     options["fft"] = o.stft.fft_size;
     options["hop"] = o.stft.hop_samples;
+    if (dictionary->members > 1 && o.free_components > 0)
+      conflict(spec, "free components complete a dictionary without members");
+    if (o.mono && !dictionary->cues.side.empty() && params.is_given("side"))
+      conflict(spec, "the side cue needs two channels", "leave 'side' or 'mono' out");
+    const auto weight = [&](const char* name, const std::vector<float>& table, double otherwise) {
+      if (params.is_given(name) && table.empty() && params.real(name) > 0)
+        conflict(spec, fmt::format("the dictionary has no cue for '{}'", name), "learn one with --cues");
+      const double value = table.empty() ? 0.0 : params.is_set(name) ? params.real(name) : otherwise;
+      options[name] = value;
+      return value;
+    };
+    o.percussive_weight = weight("percussive", dictionary->cues.percussive, 1.0);
+    o.side_weight = weight("side", dictionary->cues.side, 0.5);
     if (o.free_components > 0 && std::ranges::find(info.targets, o.free_target) == info.targets.end()) {
       throw Error({Code::config,
                    to_string(spec),
@@ -265,6 +299,8 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     }
   } else if (o.free_components > 0 || params.is_given("free_target")) {
     conflict(spec, "free components complete a dictionary", "give dict=FILE");
+  } else if (params.is_given("percussive") || params.is_given("side")) {
+    conflict(spec, "cues are part of a dictionary", "give dict=FILE");
   }
   if (params.is_set("start")) {
     if (o.dictionary != nullptr || o.protocol != Protocol::none) {
@@ -276,6 +312,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
       }
     }
     const auto start = std::make_shared<const Dictionary>(find_dictionary(params.text("start")));
+    if (start->members > 1) conflict(spec, "the start dictionary has members", "learn one with --members 1");
     if (start->template_frames != 1 && start->template_frames != o.template_frames) {
       conflict(spec, fmt::format("the start templates have {} frames", start->template_frames),
                fmt::format("say frames={}", start->template_frames));
@@ -296,6 +333,36 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     core::Value& options = info.resolved_options;
     options["start"] = start->name();
     options["components"] = o.components;
+    options["fft"] = o.stft.fft_size;
+    options["hop"] = o.stft.hop_samples;
+  }
+  if (params.is_set("classifier")) {
+    if (o.dictionary != nullptr || o.start != nullptr || o.protocol != Protocol::none)
+      conflict(spec, "a classifier tells blind components apart (P2), so it takes neither dict, start nor protocol");
+    for (const char* name : {"components", "frames", "iterations", "beta", "fft", "hop", "stft"}) {
+      if (params.is_given(name))
+        conflict(spec, fmt::format("the classifier decides '{}'", name), fmt::format("leave '{}' out", name));
+    }
+    if (toolbox) conflict(spec, "a classifier needs update=clean");
+    const auto classifier = std::make_shared<const Classifier>(find_classifier(params.text("classifier")));
+    o.protocol = Protocol::p2;
+    o.classifier = classifier;
+    o.stft = classifier->stft;
+    o.components = classifier->components;
+    o.template_frames = classifier->template_frames;
+    o.iterations = classifier->iterations;
+    o.beta = classifier->beta;
+    info.targets = classifier->targets;
+    info.rate_hz = classifier->rate_hz;
+    info.weights_label = classifier->name();
+    info.weights_sha256 = classifier->sha256;
+    name_file(spec, "classifier", classifier->name());
+    core::Value& options = info.resolved_options;
+    options["classifier"] = classifier->name();
+    options["components"] = o.components;
+    options["frames"] = o.template_frames;
+    options["iterations"] = o.iterations;
+    options["beta"] = o.beta;
     options["fft"] = o.stft.fft_size;
     options["hop"] = o.stft.hop_samples;
   }
@@ -330,14 +397,18 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
 
   const bool references = o.protocol == Protocol::p3 || o.protocol == Protocol::p4 || o.protocol == Protocol::p5;
   info.spec = to_string(spec);
-  info.protocol = o.protocol == Protocol::p0 ? "P0" : o.protocol == Protocol::p1 ? "P1" : references ? protocol : "";
+  info.protocol = o.protocol == Protocol::p0   ? "P0"
+                  : o.protocol == Protocol::p1 ? "P1"
+                  : o.protocol == Protocol::p2 ? "P2"
+                  : references                 ? protocol
+                                               : "";
   info.needs_references = references;
   info.is_oracle = references;
   info.is_random = o.dictionary != nullptr ? o.free_components > 0 : o.start == nullptr || !o.uniform_h;
   info.offers_magnitudes = !o.mono;
-  info.streams =
-      o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono && o.continuity == 0;
-  if (o.dictionary == nullptr && o.start == nullptr && !references) {
+  info.streams = o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono &&
+                 o.continuity == 0 && o.dictionary->members == 1 && o.percussive_weight == 0 && o.side_weight == 0;
+  if (o.dictionary == nullptr && o.start == nullptr && o.classifier == nullptr && !references) {
     if (o.components == 0) o.components = 16;
     info.targets = component_names(o.components);
   }
@@ -359,7 +430,8 @@ void add(Registry& registry, const char* name, const char* summary, const Defaul
 
 void add_methods(Registry& registry) {
   add(registry, "nmf",
-      "Non-negative matrix factorisation: supervised with dict=FILE, else blind (protocol=none, P3, P4, P5).",
+      "Non-negative matrix factorisation: supervised with dict=FILE, else blind (protocol=none, P3, P4, P5, or "
+      "classifier=FILE).",
       {"", "100", "1", "", "clean", "random", "centered", "false"});
   add(registry, "nmfd", "Convolutive NMF with templates of 8 frames, monotone updates.",
       {"", "50", "8", "", "clean", "random", "centered", "false"});
@@ -373,7 +445,7 @@ Spec run_spec(Spec spec) {
   if (name != "nmf" && name != "nmfd" && name != "nmfd-toolbox") return spec;
   if (!spec.method.preset.empty()) return spec;  // presets bring a dictionary
   for (const auto& [key, value] : spec.method.arguments) {
-    if (key == "dict" || key == "start" || (key == "protocol" && value != "none")) return spec;
+    if (key == "dict" || key == "start" || key == "classifier" || (key == "protocol" && value != "none")) return spec;
   }
   std::erase_if(spec.method.arguments, [](const auto& argument) { return argument.first == "protocol"; });
   spec.method.arguments.emplace_back("protocol", name == "nmf" ? "P4" : "P3");

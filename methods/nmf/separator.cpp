@@ -6,13 +6,13 @@
 #include <cmath>
 #include <utility>
 
+#include "audio/resample.h"
 #include "core/error.h"
 #include "core/isa.h"
 #include "core/parallel.h"
-#include "core/rng.h"
-#include "methods/nmf/init.h"
+#include "methods/nmf/factorisation.h"
+#include "methods/nmf/fits.h"
 #include "methods/nmf/mask.h"
-#include "methods/nmf/ntf.h"
 #include "methods/nmf/toolbox.h"
 
 namespace mss::methods::nmf {
@@ -21,62 +21,11 @@ namespace {
 using Index = std::int64_t;
 using Spectrum = audio::Spectrogram<float>;
 
-constexpr std::uint32_t kTemplateStream = 0x6e6d6657;    // "nmfW"
-constexpr std::uint32_t kActivationStream = 0x6e6d6648;  // "nmfH"
-constexpr std::uint32_t kPanningStream = 0x6e6d6651;     // "nmfQ"
 constexpr Index kBlockSamples = 32768;
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 
-/// |X| of all channels, K x (C N) row-major: the channels beside each other along time.
-struct Magnitudes {
-  std::vector<float> values;
-  Index bins = 0, frames = 0;  ///< frames of one channel
-  int channels = 0;
-  MatrixView<float> view() const { return {values.data(), bins, frames * channels, frames * channels}; }
-};
-
-Index frame_count(const audio::StftSpec& spec, Index samples) { return audio::Stft<float>(spec).frames(samples); }
-
 audio::AudioBuffer mean_of_channels(audio::AudioView x) { return audio::convert_channels(x, 1); }
-
-Magnitudes magnitudes_of(audio::AudioView x, const audio::StftSpec& spec, const Context& context) {
-  Magnitudes out;
-  out.bins = spec.bins();
-  out.channels = x.channels();
-  out.frames = frame_count(spec, x.samples());
-  out.values.resize(sz(out.bins * out.frames * out.channels));
-  audio::StreamingStft stft(spec, x.channels());
-  Index first = 0;
-  const auto take = [&](const Spectrum& block) {
-    const Index columns = out.frames * out.channels;
-    core::parallel_for(out.channels, context.threads, [&](Index c) {
-      for (Index n = 0; n < block.frames(); ++n) {
-        const std::complex<float>* z = block.at(static_cast<int>(c), n);
-        float* column = out.values.data() + c * out.frames + first + n;
-        for (Index k = 0; k < out.bins; ++k)
-          column[k * columns] = std::sqrt(z[k].real() * z[k].real() + z[k].imag() * z[k].imag());
-      }
-    });
-    first += block.frames();
-  };
-  for (Index begin = 0; begin < x.samples(); begin += kBlockSamples) {
-    context.stop.check();
-    take(stft.push(x.slice(begin, std::min(kBlockSamples, x.samples() - begin))));
-  }
-  take(stft.finish());
-  MSS_ASSERT(first == out.frames);
-  return out;
-}
-
-/// A power of two near 1 / mean: the floors of the updates then mean the same at every level, and the scaling is exact.
-double level_scale(const std::vector<float>& v) {
-  double sum = 0;
-  for (const float x : v) sum += static_cast<double>(x);
-  const double mean = v.empty() ? 0.0 : sum / static_cast<double>(v.size());
-  if (!(mean > 0)) return 1.0;
-  return std::ldexp(1.0, std::clamp(-std::ilogb(mean), -100, 100));
-}
 
 /// Frame by frame, the magnitudes of every part (a set of components), from templates and activations.
 class PartModel {
@@ -205,20 +154,29 @@ void read_exactly(audio::Source& source, audio::AudioSpan out, const std::string
   }
 }
 
-class NmfSeparator final : public Separator {
+class NmfSeparator final : public Separator, public Factoriser {
  public:
   NmfSeparator(SeparatorOptions options, SeparatorInfo info)
       : Separator(std::move(info)), options_(std::move(options)) {
     if (options_.dictionary != nullptr || options_.start != nullptr) {
       const Dictionary& d = options_.dictionary != nullptr ? *options_.dictionary : *options_.start;
-      std::vector<int> first = {0};
-      for (const auto& part : d.parts) first.push_back(first.back() + part.components);
-      dictionary_first_ = std::move(first);
+      dictionary_first_ = first_components(d);
       if (info_.streams) fixed_ = std::make_unique<FixedTemplates<float>>(d.stacked(), d.stft.bins(), d.components());
+    }
+    if (options_.percussive_weight > 0 || options_.side_weight > 0) {
+      const Dictionary& d = *options_.dictionary;
+      cues_ = std::make_unique<CueFilter>(d.cues, d.target_count(), options_.percussive_weight, options_.side_weight,
+                                          d.stft, d.rate_hz);
     }
   }
 
  private:
+  audio::AudioBuffer native(audio::AudioView x) const {
+    audio::AudioBuffer out =
+        info_.rate_hz > 0 && info_.rate_hz != x.rate_hz() ? audio::resample(x, info_.rate_hz) : audio::AudioBuffer(x);
+    return options_.mono && out.channels() > 1 ? mean_of_channels(out.view()) : out;
+  }
+
   double alpha() const {
     if (options_.alpha > 0) return options_.alpha;
     return options_.dictionary != nullptr || options_.protocol == Protocol::p5 ? 2.0 : 1.0;
@@ -226,33 +184,53 @@ class NmfSeparator final : public Separator {
 
   bool toolbox() const { return options_.update != Update::clean; }
 
-  static void masks(float* parts, int count, Index bins, double alpha, bool toolbox) {
-    if (!toolbox) {
-      wiener_masks(parts, count, bins, bins, alpha);
-      return;
+  Factorisation factorise(audio::AudioView mixture, const std::vector<std::string>& names,
+                          const std::vector<audio::AudioView>& true_stems, const Options& options) const override {
+    if (info_.needs_references && true_stems.empty()) {
+      throw Error(
+          {Code::invalid_argument, info_.spec, "the factors depend on the true stems", "references", "none", {}});
     }
-    constexpr float kEps = 0x1p-52F;
-    for (Index k = 0; k < bins; ++k) {
-      float sum = kEps;
-      for (int p = 0; p < count; ++p) {
-        float& x = parts[p * bins + k];
-        x = alpha == 1.0 ? x + kEps : std::pow(x + kEps, static_cast<float>(alpha));
-        sum += x;
+    Context context;
+    context.seed = options.seed;
+    context.threads = core::resolve_threads(options.threads);
+    context.stop = options.stop;
+    context.progress = [](Index) {};
+    const audio::AudioBuffer input = native(mixture);
+    Factorisation out;
+    std::vector<audio::AudioBuffer> references;
+    if (info_.needs_references) {
+      for (const audio::AudioView stem : true_stems) references.push_back(native(stem));
+      out.targets = names;
+    } else {
+      out.targets = info_.targets;
+    }
+    out.stft = options_.stft;
+    out.alpha = alpha();
+    out.toolbox = toolbox();
+    out.members = members();
+    out.rate_hz = input.rate_hz();
+    out.channels = input.channels();
+    if (fixed_ != nullptr) {
+      const Spectrum x = audio::Stft<float>(options_.stft).forward(input.view(), context.threads);
+      const Index columns = x.channels() * x.frames();
+      std::vector<float> h;
+      fit_frames(*fixed_, options_, x.data().data(), columns, context, h);
+      out.frames = x.frames();
+      out.factors = Factors<float>(fixed_->bins(), columns, fixed_->components());
+      out.factors.w = options_.dictionary->stacked();
+      for (Index i = 0; i < columns; ++i) {
+        for (int r = 0; r < out.factors.components; ++r) out.factors.h_at(r, i) = h[sz(i * out.factors.components + r)];
       }
-      for (int p = 0; p < count; ++p) parts[p * bins + k] /= sum;
+      out.first = dictionary_first_;
+    } else {
+      Fitted fitted = fit_whole(input, references, static_cast<int>(references.size()), context, [](double) {});
+      out.frames = fitted.factors.frames / input.channels();
+      out.factors = std::move(fitted.factors);
+      out.first = std::move(fitted.first);
+      out.scale = fitted.scale;
     }
-  }
-
-  FitOptions<float> fit_options(Context& context) const {
-    FitOptions<float> o;
-    o.iterations = options_.iterations;
-    o.beta = options_.beta;
-    o.update = options_.update;
-    o.sparsity = options_.sparsity;
-    o.continuity = options_.continuity;
-    o.threads = context.threads;
-    o.stop = context.stop;
-    return o;
+    out.target = targets_of(PartModel(out.factors, out.first), out.factors, input, references, context);
+    return out;
   }
 
   void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const override {
@@ -277,41 +255,55 @@ class NmfSeparator final : public Separator {
     double alpha;
     bool toolbox;       ///< eps on every part and on their sum, as the toolbox has it
     float model_scale;  ///< from the model's level to the STFT's
+    int members = 1;    ///< of an ensemble
+    const CueFilter* cues = nullptr;
+    const CueLevels* levels = nullptr;
   };
 
   template <class Activation>
   static void mix_frame(const Mixer& mixer, const Activation& activation, const std::complex<float>* x, int c, Index n,
-                        std::vector<float>& scratch, std::vector<Spectrum>* stems,
+                        Index frame, std::vector<float>& scratch, std::vector<Spectrum>* stems,
                         std::vector<std::vector<float>>* magnitudes, Index block_frames) {
     const Index bins = mixer.parts.bins();
     const int parts = mixer.parts.parts();
     scratch.resize(sz(bins * parts));
     mixer.parts.frame(activation, scratch.data());
-    if (magnitudes != nullptr) {
+    if (magnitudes != nullptr && mixer.cues == nullptr) {
+      const float scale = mixer.model_scale / static_cast<float>(mixer.members);
       for (int p = 0; p < parts; ++p) {
         if (mixer.target[sz(p)] < 0) continue;
         float* out = (*magnitudes)[sz(mixer.target[sz(p)])].data() + (c * block_frames + n) * bins;
-        for (Index k = 0; k < bins; ++k) out[k] += mixer.model_scale * scratch[sz(p * bins + k)];
+        for (Index k = 0; k < bins; ++k) out[k] += scale * scratch[sz(p * bins + k)];
       }
       return;
     }
-    masks(scratch.data(), parts, bins, mixer.alpha, mixer.toolbox);
-    std::vector<float> mask(sz(bins));
-    for (int s = 0; s < static_cast<int>(stems->size()); ++s) {
-      std::fill(mask.begin(), mask.end(), 0.0F);
-      for (int p = 0; p < parts; ++p) {
-        if (mixer.target[sz(p)] != s) continue;
-        for (Index k = 0; k < bins; ++k) mask[sz(k)] += scratch[sz(p * bins + k)];
+    component_masks(scratch.data(), parts, bins, mixer.alpha, mixer.toolbox, mixer.members);
+    const int count = static_cast<int>(magnitudes != nullptr ? magnitudes->size() : stems->size());
+    std::vector<float> mask(sz(bins * count), 0.0F);
+    for (int p = 0; p < parts; ++p) {
+      if (mixer.target[sz(p)] < 0) continue;
+      float* sum = mask.data() + mixer.target[sz(p)] * bins;
+      for (Index k = 0; k < bins; ++k) sum[k] += scratch[sz(p * bins + k)];
+    }
+    if (mixer.cues != nullptr) mixer.cues->apply(*mixer.levels, frame, mask.data());
+    for (int s = 0; s < count; ++s) {
+      const float* gain = mask.data() + s * bins;
+      if (magnitudes != nullptr) {
+        // With cues the estimate of a magnitude is what the mask lets through.
+        float* out = (*magnitudes)[sz(s)].data() + (c * block_frames + n) * bins;
+        for (Index k = 0; k < bins; ++k)
+          out[k] = gain[k] * std::sqrt(x[k].real() * x[k].real() + x[k].imag() * x[k].imag());
+      } else {
+        std::complex<float>* y = (*stems)[sz(s)].at(c, n);
+        for (Index k = 0; k < bins; ++k) y[k] = x[k] * gain[k];
       }
-      std::complex<float>* y = (*stems)[sz(s)].at(c, n);
-      for (Index k = 0; k < bins; ++k) y[k] = x[k] * mask[sz(k)];
     }
   }
 
-  // `activation(c, first + n)` makes the function that PartModel::frame reads.
+  // `make_activation(c, n)` makes the function that PartModel::frame reads; the block's frames start at `first`.
   template <class MakeActivation>
-  static void mix_block(const Mixer& mixer, const MakeActivation& make_activation, const Spectrum& x, int stem_count,
-                        StemWriter& writer, int threads) {
+  static void mix_block(const Mixer& mixer, const MakeActivation& make_activation, const Spectrum& x, Index first,
+                        int stem_count, StemWriter& writer, int threads) {
     if (x.frames() == 0) return;
     std::vector<Spectrum> stems;
     std::vector<std::vector<float>> magnitudes;
@@ -325,7 +317,7 @@ class NmfSeparator final : public Separator {
       const core::FlushDenormals flush;
       const auto c = static_cast<int>(item / x.frames());
       const Index n = item % x.frames();
-      mix_frame(mixer, make_activation(c, n), x.at(c, n), c, n, scratch[sz(worker)],
+      mix_frame(mixer, make_activation(c, n), x.at(c, n), c, n, first + n, scratch[sz(worker)],
                 writer.magnitudes() ? nullptr : &stems, writer.magnitudes() ? &magnitudes : nullptr, x.frames());
     });
     if (writer.magnitudes()) {
@@ -347,30 +339,11 @@ class NmfSeparator final : public Separator {
     for (int s = 0; s < stems; ++s) target[sz(s)] = s;
     StemWriter writer(&sink, d.stft, stems, channels, mixture.rate_hz(), context.threads);
     audio::StreamingStft forward(d.stft, channels);
-    const FitOptions<float> options = fit_options(context);
-    std::vector<float> v, h;
+    std::vector<float> h;
     const auto process = [&](const Spectrum& x) {
       const Index columns = x.channels() * x.frames();
       if (columns == 0) return;
-      v.resize(sz(columns * bins));
-      h.assign(sz(columns * components), 1.0F);
-      std::vector<float> scale(sz(columns), 1.0F);
-      core::parallel_for(columns, context.threads, [&](Index i) {
-        const std::complex<float>* z = x.data().data() + i * bins;
-        float* out = v.data() + i * bins;
-        double sum = 0;
-        for (Index k = 0; k < bins; ++k) {
-          out[k] = std::sqrt(z[k].real() * z[k].real() + z[k].imag() * z[k].imag());
-          sum += static_cast<double>(out[k]);
-        }
-        // Each frame at its own level: frames do not know of each other, so the result does not depend on the blocks.
-        if (sum > 0) scale[sz(i)] = static_cast<float>(std::ldexp(1.0, std::clamp(10 - std::ilogb(sum), -100, 100)));
-        for (Index k = 0; k < bins; ++k) out[k] *= scale[sz(i)];
-      });
-      fixed_->activations(v.data(), columns, bins, h.data(), options);
-      for (Index i = 0; i < columns; ++i) {
-        for (int r = 0; r < components; ++r) h[sz(i * components + r)] /= scale[sz(i)];
-      }
+      fit_frames(*fixed_, options_, x.data().data(), columns, context, h);
       const Mixer mixer{parts, target, alpha(), false, 1.0F};
       mix_block(
           mixer,
@@ -378,7 +351,7 @@ class NmfSeparator final : public Separator {
             const float* column = h.data() + (c * x.frames() + n) * components;
             return [column](int r, int) { return column[r]; };
           },
-          x, stems, writer, context.threads);
+          x, 0, stems, writer, context.threads);
     };
     Index samples = 0;
     audio::AudioBuffer buffer(channels, kBlockSamples, mixture.rate_hz());
@@ -412,27 +385,9 @@ class NmfSeparator final : public Separator {
       context.progress(static_cast<Index>(share * static_cast<double>(audio.samples())));
     };
 
-    double scale = 1.0;
-    std::vector<int> first;
-    Factors<float> factors;
-    if (options_.protocol == Protocol::p5) {
-      factors = fit_to_references(input, references, first, scale, context, report);
-    } else if (options_.dictionary != nullptr) {
-      factors = fit_to_dictionary(input, first, scale, context, report);
-    } else {
-      factors = fit_blind(input, stem_count, scale, context, report);
-      if (options_.start != nullptr) {
-        first = dictionary_first_;
-      } else {
-        for (int r = 0; r <= factors.components; ++r) first.push_back(r);
-      }
-    }
-    const PartModel parts(factors, first);
-    std::vector<int> target(sz(parts.parts()));
-    for (int p = 0; p < parts.parts(); ++p) target[sz(p)] = p;
-    if (options_.dictionary != nullptr && options_.free_components > 0) target.back() = free_index();
-    if (options_.protocol == Protocol::p4) target = group_by_energy(parts, factors, input, references, context);
-    if (options_.protocol == Protocol::p3) target = assign_by_sdr(parts, factors, input, references, context);
+    const Fitted fitted = fit_whole(input, references, stem_count, context, report);
+    const PartModel parts(fitted.factors, fitted.first);
+    const std::vector<int> target = targets_of(parts, fitted.factors, input, references, context);
 
     StemWriter writer(&sink, options_.stft, stem_count, input.channels(), input.rate_hz(), context.threads);
     emulate_window_bug(target, writer);
@@ -447,12 +402,43 @@ class NmfSeparator final : public Separator {
         sink.write(block);
       };
     }
-    const Mixer mixer{parts, target, alpha(), toolbox(), static_cast<float>(1.0 / scale)};
-    stream_masks(mixer, factors, input, stem_count, writer, context);
+    Mixer mixer{parts, target, alpha(), toolbox(), static_cast<float>(1.0 / fitted.scale), members()};
+    CueLevels levels;
+    if (cues_ != nullptr) {
+      levels = cue_levels(input, options_.stft, context.threads, context.stop);
+      mixer.cues = cues_.get();
+      mixer.levels = &levels;
+    }
+    stream_masks(mixer, fitted.factors, input, stem_count, writer, context);
+  }
+
+  int members() const { return options_.dictionary != nullptr ? options_.dictionary->members : 1; }
+
+  Fitted fit_whole(audio::AudioView input, const std::vector<audio::AudioBuffer>& references, int stem_count,
+                   const Context& context, const std::function<void(double)>& report) const {
+    const Report part = [&](double share) { report(0.8 * share); };
+    if (options_.protocol == Protocol::p5) return fit_to_references(options_, input, references, context, part);
+    if (options_.dictionary != nullptr) return fit_to_dictionary(options_, input, context, part);
+    return fit_blind(options_, input, stem_count, context, part);
+  }
+
+  // Whose each part is, by the protocol.
+  std::vector<int> targets_of(const PartModel& parts, const Factors<float>& factors, audio::AudioView input,
+                              const std::vector<audio::AudioBuffer>& references, const Context& context) const {
+    if (options_.protocol == Protocol::p4) return group_by_energy(parts, factors, input, references, context);
+    if (options_.protocol == Protocol::p2) return options_.classifier->classify(factors, input.channels());
+    if (options_.protocol == Protocol::p3) return assign_by_sdr(parts, factors, input, references, context);
+    std::vector<int> target(sz(parts.parts()));
+    const int each = parts.parts() / members();
+    for (int p = 0; p < parts.parts(); ++p) target[sz(p)] = p % each;
+    if (options_.dictionary != nullptr && options_.free_components > 0) {
+      for (int p = each - 1; p < parts.parts(); p += each) target[sz(p)] = free_index();
+    }
+    return target;
   }
 
   void stream_masks(const Mixer& mixer, const Factors<float>& factors, audio::AudioView input, int stem_count,
-                    StemWriter& writer, Context& context) const {
+                    StemWriter& writer, const Context& context) const {
     const Index frames = factors.frames / input.channels();
     audio::StreamingStft forward(options_.stft, input.channels());
     Index done = 0;
@@ -465,7 +451,7 @@ class NmfSeparator final : public Separator {
               return t <= at ? factors.h_at(r, c * frames + at - t) : 0.0F;
             };
           },
-          x, stem_count, writer, context.threads);
+          x, done, stem_count, writer, context.threads);
       done += x.frames();
     };
     for (Index begin = 0; begin < input.samples(); begin += kBlockSamples) {
@@ -474,95 +460,6 @@ class NmfSeparator final : public Separator {
     }
     process(forward.finish());
     writer.finish(input.samples());
-  }
-
-  template <class Report>
-  Factors<float> fit_blind(audio::AudioView input, int stem_count, double& scale, Context& context,
-                           const Report& report) const {
-    Magnitudes v = magnitudes_of(input, options_.stft, context);
-    scale = level_scale(v.values);
-    for (float& x : v.values) x *= static_cast<float>(scale);
-    const int components = options_.start != nullptr           ? options_.start->components()
-                           : options_.components > 0           ? options_.components
-                           : options_.protocol == Protocol::p3 ? stem_count
-                                                               : 16;
-    FitOptions<float> o = fit_options(context);
-    o.segment_frames = v.frames;
-    o.progress = [&](int i) { report(0.8 * i / std::max(1, options_.iterations)); };
-    if (options_.tensor) return fit_panned(v, components, context, o);
-    Factors<float> start(v.bins, v.frames * v.channels, components, options_.template_frames);
-    if (toolbox()) {
-      const auto seed = static_cast<std::uint32_t>(context.seed);
-      set_templates(start, random_templates(v.bins, options_.template_frames, components, seed));
-      set_activations(start, options_.uniform_h ? uniform_activations(components, start.frames)
-                                                : random_activations(components, start.frames, seed));
-    } else {
-      start = random_start(v.view(), components, options_.template_frames, context.seed, options_.uniform_h);
-    }
-    if (options_.start != nullptr) set_templates(start, class_templates());
-    Factors<float> factors =
-        options_.hals ? fit_hals(v.view(), std::move(start), o).factors : fit(v.view(), std::move(start), o).factors;
-    if (toolbox()) {
-      // The toolbox divides V by its sum, so its model is that much smaller.
-      double sum = 0;
-      for (const float x : v.values) sum += static_cast<double>(x);
-      if (sum > 0) scale /= sum;
-    }
-    return factors;
-  }
-
-  // One panning per component; handed on as activations per channel, which is what the masks need.
-  Factors<float> fit_panned(const Magnitudes& v, int components, const Context& context,
-                            const FitOptions<float>& o) const {
-    const Index columns = v.frames * v.channels;
-    std::vector<float> rows;
-    rows.reserve(v.values.size());
-    for (int c = 0; c < v.channels; ++c) {
-      for (Index k = 0; k < v.bins; ++k) {
-        const float* row = v.values.data() + k * columns + c * v.frames;
-        rows.insert(rows.end(), row, row + v.frames);
-      }
-    }
-    const MatrixView<float> stacked{rows.data(), v.bins * v.channels, v.frames, v.frames};
-    const Factors<float> drawn = random_start(stacked, components, 1, context.seed, options_.uniform_h);
-    TensorFactors<float> start{v.channels, Factors<float>(v.bins, v.frames, components), {}};
-    // The first channel's rows of the drawn templates are the templates; the pannings start from their own draws around
-    // the centre.
-    std::copy_n(drawn.w.begin(), start.factors.w.size(), start.factors.w.begin());
-    start.factors.h = drawn.h;
-    for (int r = 0; r < components; ++r) {
-      core::Rng rng(context.seed, kPanningStream, static_cast<std::uint32_t>(r));
-      start.q.resize(sz(Index{v.channels} * components));
-      for (int c = 0; c < v.channels; ++c)
-        start.q[sz(Index{c} * components + r)] = static_cast<float>(rng.uniform(0.5, 1.5));
-    }
-    const TensorFactors<float> fitted = fit_tensor(stacked, std::move(start), o).factors;
-    Factors<float> out(v.bins, columns, components);
-    out.w = fitted.factors.w;
-    for (int r = 0; r < components; ++r) {
-      for (int c = 0; c < v.channels; ++c) {
-        const float q = fitted.q[sz(Index{c} * components + r)];
-        for (Index n = 0; n < v.frames; ++n) out.h_at(r, c * v.frames + n) = q * fitted.factors.h_at(r, n);
-      }
-    }
-    return out;
-  }
-
-  // P1: the start dictionary's templates; single spectra fall linearly over the template's frames (nmf.md 2.9).
-  Templates class_templates() const {
-    const Dictionary& d = *options_.start;
-    const Index bins = d.stft.bins();
-    Templates templates;
-    for (const auto& part : d.parts) {
-      for (int r = 0; r < part.components; ++r) {
-        std::vector<double> w;
-        for (Index i = 0; i < bins * d.template_frames; ++i)
-          w.push_back(static_cast<double>(part.w[sz(i * part.components + r)]));
-        if (d.template_frames == 1) w = spectrum_templates({w}, options_.template_frames)[0];
-        templates.push_back(std::move(w));
-      }
-    }
-    return templates;
   }
 
   // The toolbox writes component after component with one parameter set, so its calls 2, 4 … are components 1, 3 …
@@ -575,72 +472,6 @@ class NmfSeparator final : public Separator {
     writer.set_gain(window_bug_gain(options_.stft), options_.stft.fft_size / 2, std::move(loud));
   }
 
-  template <class Report>
-  Factors<float> fit_to_dictionary(audio::AudioView input, std::vector<int>& first, double& scale, Context& context,
-                                   const Report& report) const {
-    const Dictionary& d = *options_.dictionary;
-    Magnitudes v = magnitudes_of(input, options_.stft, context);
-    scale = level_scale(v.values);
-    for (float& x : v.values) x *= static_cast<float>(scale);
-    first = dictionary_first_;
-    const int fixed = d.components(), free = options_.free_components;
-    if (free > 0) first.push_back(fixed + free);
-    const Factors<float> drawn = random_start(v.view(), std::max(free, 1), d.template_frames, context.seed, true);
-    Factors<float> start(v.bins, v.frames * v.channels, fixed + free, d.template_frames);
-    const std::vector<float> w = d.stacked();
-    for (Index k = 0; k < v.bins; ++k) {
-      for (int t = 0; t < d.template_frames; ++t) {
-        const float* row = w.data() + (k * d.template_frames + t) * fixed;
-        for (int r = 0; r < fixed; ++r) start.w_at(k, t, r) = row[r];
-        for (int r = 0; r < free; ++r) start.w_at(k, t, fixed + r) = drawn.w_at(k, t, r);
-      }
-    }
-    std::fill(start.h.begin(), start.h.end(), 1.0F);
-    FitOptions<float> o = fit_options(context);
-    o.segment_frames = v.frames;
-    o.fix_w = free == 0;
-    o.fixed_components = fixed;
-    o.progress = [&](int i) { report(0.8 * i / std::max(1, options_.iterations)); };
-    return fit(v.view(), std::move(start), o).factors;
-  }
-
-  template <class Report>
-  Factors<float> fit_to_references(audio::AudioView input, const std::vector<audio::AudioBuffer>& references,
-                                   std::vector<int>& first, double& scale, Context& context,
-                                   const Report& report) const {
-    const int per_stem = options_.components > 0 ? options_.components : 30;
-    const int stems = static_cast<int>(references.size());
-    Magnitudes v = magnitudes_of(input, options_.stft, context);
-    scale = level_scale(v.values);
-    for (float& x : v.values) x *= static_cast<float>(scale);
-    Factors<float> start(v.bins, v.frames * v.channels, per_stem * stems, options_.template_frames);
-    first.push_back(0);
-    const double rounds = static_cast<double>(std::max(1, options_.iterations)) * (stems + 1);
-    for (int s = 0; s < stems; ++s) {
-      Magnitudes y = magnitudes_of(references[sz(s)], options_.stft, context);
-      for (float& x : y.values) x *= static_cast<float>(scale);
-      FitOptions<float> o = fit_options(context);
-      o.segment_frames = y.frames;
-      o.progress = [&](int i) { report(0.8 * (s * options_.iterations + i) / rounds); };
-      const std::uint64_t seed =
-          core::Rng(context.seed, kTemplateStream, 0x80000000U + static_cast<std::uint32_t>(s)).next_u64();
-      const auto learned =
-          fit(y.view(), random_start(y.view(), per_stem, options_.template_frames, seed, false), o).factors;
-      for (Index k = 0; k < v.bins; ++k) {
-        for (int t = 0; t < options_.template_frames; ++t) {
-          for (int r = 0; r < per_stem; ++r) start.w_at(k, t, s * per_stem + r) = learned.w_at(k, t, r);
-        }
-      }
-      first.push_back((s + 1) * per_stem);
-    }
-    std::fill(start.h.begin(), start.h.end(), 1.0F);
-    FitOptions<float> o = fit_options(context);
-    o.segment_frames = v.frames;
-    o.fix_w = true;
-    o.progress = [&](int i) { report(0.8 * (stems * options_.iterations + i) / rounds); };
-    return fit(v.view(), std::move(start), o).factors;
-  }
-
   int free_index() const {
     const auto targets = options_.dictionary->targets();
     const auto it = std::ranges::find(targets, options_.free_target);
@@ -649,7 +480,7 @@ class NmfSeparator final : public Separator {
 
   // P4: a[r][j] = sum of mask_r |Y_j|^2 over frames and bins, of all channels.
   std::vector<int> group_by_energy(const PartModel& parts, const Factors<float>& factors, audio::AudioView input,
-                                   const std::vector<audio::AudioBuffer>& references, Context& context) const {
+                                   const std::vector<audio::AudioBuffer>& references, const Context& context) const {
     const Index bins = parts.bins(), frames = factors.frames / input.channels();
     const int components = parts.parts(), stems = static_cast<int>(references.size());
     std::vector<audio::StreamingStft> forward;
@@ -666,7 +497,7 @@ class NmfSeparator final : public Separator {
         const Index n = item % count, at = done + n;
         std::vector<float> mask(sz(bins * components)), power(sz(bins));
         parts.frame([&](int r, int t) { return t <= at ? factors.h_at(r, c * frames + at - t) : 0.0F; }, mask.data());
-        masks(mask.data(), components, bins, alpha(), toolbox());
+        component_masks(mask.data(), components, bins, alpha(), toolbox());
         for (int s = 0; s < stems; ++s) {
           const std::complex<float>* z = y[sz(s)].at(c, n);
           for (Index k = 0; k < bins; ++k) power[sz(k)] = z[k].real() * z[k].real() + z[k].imag() * z[k].imag();
@@ -699,7 +530,7 @@ class NmfSeparator final : public Separator {
   // P3: the injective assignment with the largest sum of SDR_rj = 10 log10(|y_j|^2 / |y_j - x_r|^2); silent stems do
   // not count.
   std::vector<int> assign_by_sdr(const PartModel& parts, const Factors<float>& factors, audio::AudioView input,
-                                 const std::vector<audio::AudioBuffer>& references, Context& context) const {
+                                 const std::vector<audio::AudioBuffer>& references, const Context& context) const {
     const int components = parts.parts(), stems = static_cast<int>(references.size());
     std::vector<double> errors(sz(components * stems), 0.0), sdr(errors.size(), 0.0);
     std::vector<int> own(sz(components));
@@ -740,44 +571,24 @@ class NmfSeparator final : public Separator {
   SeparatorOptions options_;
   std::vector<int> dictionary_first_;
   std::unique_ptr<FixedTemplates<float>> fixed_;
+  std::unique_ptr<CueFilter> cues_;
 };
 
 }  // namespace
 
-std::vector<std::string> component_names(int count) {
-  const auto digits = std::max<std::size_t>(2, std::to_string(count).size());
-  std::vector<std::string> names;
-  for (int r = 1; r <= count; ++r) names.push_back(fmt::format("component-{:0{}}", r, digits));
-  return names;
+void part_masks(const Factorisation& f, int c, Index n, std::vector<float>& out) {
+  const core::FlushDenormals flush;
+  const PartModel parts(f.factors, f.first);
+  out.resize(sz(parts.parts() * parts.bins()));
+  parts.frame([&](int r, int t) { return t <= n ? f.factors.h_at(r, c * f.frames + n - t) : 0.0F; }, out.data());
+  component_masks(out.data(), parts.parts(), parts.bins(), f.alpha, f.toolbox, f.members);
 }
 
-Factors<float> random_start(MatrixView<float> v, int components, int template_frames, std::uint64_t seed,
-                            bool uniform_h) {
-  Factors<float> f(v.rows, v.columns, components, template_frames);
-  double total = 0;
-  for (Index k = 0; k < v.rows; ++k) {
-    for (Index m = 0; m < v.columns; ++m) total += static_cast<double>(v.data[k * v.ld + m]);
+int Factorisation::target_of(int component) const noexcept {
+  for (int p = 0; p < parts(); ++p) {
+    if (component >= first[sz(p)] && component < first[sz(p) + 1]) return target[sz(p)];
   }
-  const double level = total / std::max(1.0, static_cast<double>(v.columns) * components);
-  std::vector<double> sums(sz(components), 0.0);
-  for (int r = 0; r < components; ++r) {
-    core::Rng w(seed, kTemplateStream, static_cast<std::uint32_t>(r));
-    for (Index k = 0; k < v.rows; ++k) {
-      for (int t = 0; t < template_frames; ++t) {
-        const double x = 1e-3 + w.uniform();
-        f.w_at(k, t, r) = static_cast<float>(x);
-        sums[sz(r)] += x;
-      }
-    }
-    core::Rng h(seed, kActivationStream, static_cast<std::uint32_t>(r));
-    for (Index m = 0; m < v.columns; ++m) {
-      f.h_at(r, m) = uniform_h ? 1.0F : static_cast<float>(2.0 * level * (1e-3 + h.uniform()));
-    }
-  }
-  for (std::size_t i = 0; i < f.w.size(); ++i) {
-    f.w[i] = static_cast<float>(static_cast<double>(f.w[i]) / sums[i % sz(components)]);
-  }
-  return f;
+  return -1;
 }
 
 std::unique_ptr<Separator> make_separator(SeparatorOptions options, SeparatorInfo info) {

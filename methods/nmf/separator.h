@@ -6,13 +6,14 @@
 #include <string>
 
 #include "audio/stft.h"
+#include "methods/nmf/classifier.h"
 #include "methods/nmf/dictionary.h"
 #include "methods/nmf/nmf.h"
 #include "methods/separator.h"
 
 namespace mss::methods::nmf {
 
-enum class Protocol { none, p0, p1, p3, p4, p5 };
+enum class Protocol { none, p0, p1, p2, p3, p4, p5 };
 
 struct SeparatorOptions {
   Protocol protocol = Protocol::none;
@@ -31,9 +32,11 @@ struct SeparatorOptions {
   bool hals = false;        ///< Euclidean by HALS
   bool window_bug = false;  ///< the toolbox's louder second, fourth … component
   std::shared_ptr<const Dictionary> dictionary;
-  std::shared_ptr<const Dictionary> start;  ///< P1: templates to start from
-  int free_components = 0;                  ///< semi-supervised: components learned from the mixture
-  std::string free_target;                  ///< whose they are
+  std::shared_ptr<const Dictionary> start;        ///< P1: templates to start from
+  std::shared_ptr<const Classifier> classifier;   ///< P2: whose components are
+  int free_components = 0;                        ///< semi-supervised: components learned from the mixture
+  std::string free_target;                        ///< whose they are
+  double percussive_weight = 0, side_weight = 0;  ///< of the dictionary's cues
 };
 
 std::unique_ptr<Separator> make_separator(SeparatorOptions options, SeparatorInfo info);

@@ -20,7 +20,7 @@ namespace mss::methods::nmf {
 namespace {
 
 using Index = std::int64_t;
-constexpr std::uint32_t kDrawStream = 0x6e6d6644, kStartStream = 0x6e6d6653;
+constexpr std::uint32_t kDrawStream = 0x6e6d6644, kStartStream = 0x6e6d6653, kMemberStream = 0x6e6d664d;
 constexpr Index kBlockSamples = 1 << 16, kUnitFrames = 64;
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
@@ -53,7 +53,10 @@ struct Frames {
 class Trainer {
  public:
   Trainer(const std::vector<TrainTrack>& tracks, const TrainOptions& options, Index targets)
-      : tracks_(tracks), options_(options), total_(targets * (static_cast<Index>(tracks.size()) + options.iterations)) {
+      : tracks_(tracks),
+        options_(options),
+        total_(targets * (static_cast<Index>(tracks.size()) + Index{options.iterations} * options.members) +
+               (options.cues ? static_cast<Index>(tracks.size()) : 0)) {
     spec_.fft_size = options.stft.fft_size;
     spec_.hop_samples = options.stft.hop_samples;
     unit_ = options.template_frames > 1 ? std::max<Index>(kUnitFrames, options.template_frames) : 1;
@@ -61,7 +64,8 @@ class Trainer {
 
   const audio::StftSpec& spec() const { return spec_; }
 
-  DictionaryPart learn(const std::string& target, Index& frames_used) {
+  /// One part per member.
+  std::vector<DictionaryPart> learn(const std::string& target, Index& frames_used) {
     const Frames frames = collect(target);
     frames_used = frames.count;
     const Index bins = spec_.bins();
@@ -78,7 +82,6 @@ class Trainer {
     for (Index n = 0; n < frames.count; ++n) {
       for (Index k = 0; k < bins; ++k) v[sz(k * frames.count + n)] = scale * frames.values[sz(n * bins + k)];
     }
-    Factors<float> start = start_values(target, frames, scale);
     FitOptions<float> o;
     o.iterations = options_.iterations;
     o.beta = options_.beta;
@@ -87,9 +90,45 @@ class Trainer {
     o.stop = options_.stop;
     o.segment_frames = unit_ > 1 ? unit_ : 0;
     o.progress = [&](int) { step(target); };
-    const Factors<float> learned =
-        fit<float>({v.data(), bins, frames.count, frames.count}, std::move(start), o).factors;
-    return living(target, learned);
+    std::vector<DictionaryPart> members;
+    for (int m = 0; m < options_.members; ++m) {
+      members.push_back(living(
+          target,
+          fit<float>({v.data(), bins, frames.count, frames.count}, start_values(target, frames, scale, m), o).factors));
+    }
+    return members;
+  }
+
+  CueTables learn_cues(const std::vector<std::string>& targets) {
+    CueCounts counts(static_cast<int>(targets.size()), options_.cue_bands, spec_, options_.rate_hz);
+    for (const TrainTrack& track : tracks_) {
+      audio::AudioBuffer mixture;
+      for (const std::string& target : targets) {
+        const audio::AudioBuffer stem = load(track, target);
+        if (stem.empty()) continue;
+        if (mixture.empty()) {
+          mixture = audio::AudioBuffer(stem.view());
+        } else if (audio::same_shape(mixture, stem)) {
+          audio::add_to(mixture.span(), stem.view());
+        } else {
+          throw Error({Code::dataset,
+                       "track '" + track.name + "'",
+                       "stem '" + target + "' has another shape than others",
+                       fmt::format("{} channels, {} samples", mixture.channels(), mixture.samples()),
+                       fmt::format("{} channels, {} samples", stem.channels(), stem.samples()),
+                       {}});
+        }
+      }
+      if (!mixture.empty() && !audio::is_silent(mixture.view())) {
+        const CueLevels levels = cue_levels(mixture.view(), spec_, options_.threads, options_.stop);
+        for (std::size_t j = 0; j < targets.size(); ++j) {
+          const audio::AudioBuffer stem = load(track, targets[j]);
+          if (!stem.empty()) counts.add(levels, static_cast<int>(j), stem.view(), options_.stop);
+        }
+      }
+      step("cues");
+    }
+    return counts.tables();
   }
 
  private:
@@ -162,10 +201,12 @@ class Trainer {
     return out;
   }
 
-  Factors<float> start_values(const std::string& target, const Frames& frames, float scale) const {
+  Factors<float> start_values(const std::string& target, const Frames& frames, float scale, int member) const {
     const Index bins = spec_.bins();
     const int components = options_.components, length = options_.template_frames;
-    core::Rng rng(options_.seed ^ core::fnv1a64(target), kStartStream);
+    std::uint64_t seed = options_.seed;
+    if (member > 0) seed = core::Rng(seed, kMemberStream, static_cast<std::uint32_t>(member)).next_u64();
+    core::Rng rng(seed ^ core::fnv1a64(target), kStartStream);
     Factors<float> start(bins, frames.count, components, length);
     double total = 0;
     for (const float x : frames.values) total += static_cast<double>(x) * static_cast<double>(scale);
@@ -221,6 +262,7 @@ Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::ve
   if (tracks.empty()) bad("no tracks");
   if (targets.empty()) bad("no targets");
   if (options.components < 1 || options.template_frames < 1 || options.iterations < 0 || options.max_frames < 1 ||
+      options.members < 1 || options.members > 64 || options.cue_bands < 1 || options.cue_bands > 1024 ||
       options.rate_hz < 1 || !(options.silence_db > 0) || !(options.sparsity >= 0) || !std::isfinite(options.beta)) {
     bad("parameters out of range");
   }
@@ -231,11 +273,17 @@ Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::ve
   d.template_frames = options.template_frames;
   d.beta = options.beta;
   core::Value frames = core::Value::object();
+  d.members = options.members;
+  std::vector<std::vector<DictionaryPart>> learned;
   for (const auto& target : targets) {
     Index used = 0;
-    d.parts.push_back(trainer.learn(target, used));
+    learned.push_back(trainer.learn(target, used));
     frames[target] = core::Value(used);
   }
+  for (int m = 0; m < options.members; ++m) {
+    for (auto& parts : learned) d.parts.push_back(std::move(parts[sz(m)]));
+  }
+  if (options.cues) d.cues = trainer.learn_cues(targets);
   core::Value names = core::Value::array();
   for (const auto& track : tracks) names.push_back(core::Value(track.name));
   d.provenance["tracks"] = core::dump_json(names);
@@ -243,6 +291,7 @@ Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::ve
   d.provenance["seed"] = fmt::format("{}", options.seed);
   d.provenance["iterations"] = fmt::format("{}", options.iterations);
   d.provenance["components"] = fmt::format("{}", options.components);
+  d.provenance["cues"] = options.cues ? "true" : "false";
   d.provenance["sparsity"] = core::format_real(options.sparsity);
   d.provenance["silence_db"] = core::format_real(options.silence_db);
   d.provenance["program"] = "mssbench " + core::version();

@@ -8,6 +8,12 @@
 //   * units whose loudest frame is more than `silence_db` below the track's loudest are left out;
 //   * of the rest every track gives up to ceil(max_frames / tracks) frames, drawn without replacement from (seed,
 //   target, track).
+// An ensemble has `members` sets of templates that differ in their start values; separation fits one after another and
+// averages their masks, which takes out much of the luck of a single start.
+//
+// Cues (cues.h) are counted on the sum of each track's stems; for that the track's stems are loaded two times more and
+// its mixture, one stem and the mixture's magnitudes are in memory.
+//
 // Start values: templates are drawn frames (random numbers where T > 1), lifted off zero by a thousandth of their mean.
 // The result is a function of (tracks, options), the same bits for any number of threads. Components that die are left
 // out.
@@ -34,7 +40,10 @@ struct TrainTrack {
 struct TrainOptions {
   int rate_hz = 44100;
   audio::StftSpec stft;  ///< fft_size and hop_samples count; the rest is the dictionary's fixed form
-  int components = 50;   ///< per target
+  int components = 50;   ///< per target and member
+  int members = 1;       ///< sets of templates with start values of their own
+  bool cues = false;     ///< learn the percussive and, from stereo, the side cue
+  int cue_bands = 8;
   int template_frames = 1;
   int iterations = 200;
   double beta = 1.0;
@@ -48,10 +57,10 @@ struct TrainOptions {
   std::function<void(std::int64_t done, std::int64_t total, const std::string& target)> progress;
 };
 
-/// Provenance gets seed, iterations, components asked for, number of tracks and of frames per target, the track names
-/// and the program's version. Throws Error(invalid_argument) for no tracks, no targets or parameters out of range,
-/// Error(dataset) for a target that is silent in all tracks, and what the loaders throw, with the track's name before
-/// it.
+/// Provenance gets seed, iterations, components and members asked for, whether there are cues, number of tracks and of
+/// frames per target, the track names and the program's version. Throws Error(invalid_argument) for no tracks, no
+/// targets or parameters out of range, Error(dataset) for a target that is silent in all tracks and, with cues, for
+/// stems of one track that differ in shape, and what the loaders throw, with the track's name before it.
 Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::vector<std::string>& targets,
                             const TrainOptions& options);
 

@@ -328,7 +328,7 @@ TEST_CASE("files that are no dictionary are refused", "[nmf]") {
   using checkpoints::Tensor;
   CHECK(change([](auto&, auto&) {}) == Code::internal);
   CHECK(change([](auto&, auto& m) { m.erase("format"); }) == Code::checkpoint);
-  CHECK(change([](auto&, auto& m) { m["version"] = "2"; }) == Code::checkpoint);
+  CHECK(change([](auto&, auto& m) { m["version"] = "3"; }) == Code::checkpoint);
   CHECK(change([](auto&, auto& m) { m["fft_size"] = "6"; }) == Code::checkpoint);
   CHECK(change([](auto&, auto& m) { m["hop_samples"] = "-1"; }) == Code::checkpoint);
   CHECK(change([](auto&, auto& m) { m["beta"] = "nan"; }) == Code::checkpoint);

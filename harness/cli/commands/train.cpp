@@ -39,6 +39,7 @@ NmfTraining make_training(Invocation& invocation) {
   training.selection = selection(plan);
   training.targets = settings.list("targets");
   training.out = settings.text("out");
+  training.classifier = invocation.arguments.at(0) == "nmf-classifier";
   methods::nmf::TrainOptions& options = training.options;
   options.rate_hz = static_cast<int>(settings.integer("rate_hz"));
   options.stft.fft_size = static_cast<int>(settings.integer("fft"));
@@ -51,6 +52,8 @@ NmfTraining make_training(Invocation& invocation) {
                  fmt::format("at most {}", options.stft.fft_size), std::to_string(options.stft.hop_samples), ""});
   }
   options.components = static_cast<int>(settings.integer("components"));
+  options.members = static_cast<int>(settings.integer("members"));
+  options.cues = settings.flag("cues");
   options.template_frames = static_cast<int>(settings.integer("frames"));
   options.iterations = static_cast<int>(settings.integer("iterations"));
   options.beta = settings.real("beta");
@@ -65,10 +68,14 @@ NmfTraining make_training(Invocation& invocation) {
   return training;
 }
 
-std::string summary(const NmfTrained& result) {
+std::string summary(const NmfTrained& result, bool classifier) {
   std::string parts;
   for (std::size_t i = 0; i < result.targets.size(); ++i) {
     parts += fmt::format("{}{} {}", i == 0 ? "" : ", ", result.targets[i], result.components[i]);
+  }
+  if (classifier) {
+    return fmt::format("{}: {} from {} tracks; {} components to {} targets; {} bytes\n", result.file.string(),
+                       result.name, result.tracks.size(), result.components.at(0), result.targets.size(), result.bytes);
   }
   return fmt::format("{}: {} from {} tracks; templates: {}; {} bytes\n", result.file.string(), result.name,
                      result.tracks.size(), parts, result.bytes);
@@ -102,7 +109,8 @@ int run_train(Invocation& invocation) {
     if (concerns_output(error, training.out)) throw Failure(kFailed, error);
     throw;
   }
-  invocation.console->result(invocation.json() ? core::dump_json(to_value(result), 2) + "\n" : summary(result));
+  invocation.console->result(invocation.json() ? core::dump_json(to_value(result), 2) + "\n"
+                                               : summary(result, training.classifier));
   return kOk;
 }
 
@@ -150,8 +158,16 @@ std::vector<Option> train_options() {
        .placeholder = "NAME",
        .list = true,
        .complete = Complete::target},
-      {.param = number("components", ParamType::integer, "50", "", "[1,1024]", "Templates per target."),
+      {.param = number("components", ParamType::integer, "50", "", "[1,1024]", "Templates per target and member."),
        .placeholder = "N"},
+      {.param = number("members", ParamType::integer, "1", "", "[1,64]",
+                       "Sets of templates that differ in their start values; separation averages their masks."),
+       .placeholder = "N"},
+      {.param = {.name = "cues",
+                 .type = ParamType::boolean,
+                 .default_value = "false",
+                 .help = "Learn too how percussive and how far from the centre each target's sounds are, for masks "
+                         "that heed it; loads every stem twice more."}},
       {.param = number("frames", ParamType::integer, "1", "frames", "[1,64]", "Length of a template; 1 is plain NMF."),
        .placeholder = "N"},
       {.param = number("iterations", ParamType::integer, "200", "", "[0,100000]", "Multiplicative updates."),
@@ -182,31 +198,38 @@ std::vector<Option> train_options() {
 }  // namespace
 
 Command train_command() {
-  return {.name = "train",
-          .summary = "learn a dictionary of templates from a data set",
-          .description =
-              "nmf: learns the templates of every target from the isolated stems of a training set, for separation "
-              "with nmf:dict=FILE. Tracks pass one by one, so memory does not grow with their number; those that lack "
-              "a stem, or have it silent, are named and left out for that target. The file (safetensors) holds the "
-              "templates and where they come from: data set, tracks with their SHA-256, all options, seed, version "
-              "and revision. It is written at the end and whole.\n\n"
-              "Equal training gives equal bytes on one instruction set. Do not measure a dictionary on tracks that it "
-              "was learned from.",
-          .arguments = {{.name = "WHAT",
-                         .help = "What to learn.",
-                         .least = 1,
-                         .most = 1,
-                         .complete = Complete::choice,
-                         .choices = {"nmf"}}},
-          .options = train_options(),
-          .examples = {{"mssbench train nmf -d musdb18 -o musdb.safetensors --components 60",
-                        "from MUSDB18's training songs; then mssbench separate song.wav -m nmf:dict=musdb.safetensors "
-                        "-o stems"},
-                       {"mssbench train nmf -d my_songs --targets vocals,drums -o two.safetensors --max-frames 20000",
-                        "two stems only, with less memory"},
-                       {"mssbench train nmf -d synthetic --subset test --iterations 50 -o synth.safetensors",
-                        "from the built-in songs, which are all in the subset test"}},
-          .run = run_train};
+  return {
+      .name = "train",
+      .summary = "learn a dictionary of templates from a data set",
+      .description =
+          "nmf: learns the templates of every target from the isolated stems of a training set, for separation "
+          "with nmf:dict=FILE. Tracks pass one by one, so memory does not grow with their number; those that lack "
+          "a stem, or have it silent, are named and left out for that target. The file (safetensors) holds the "
+          "templates and where they come from: data set, tracks with their SHA-256, all options, seed, version "
+          "and revision. It is written at the end and whole.\n\n"
+          "nmf-classifier: learns to tell, from spectrum and activation, which target a component of a blind "
+          "factorisation belongs to, for nmf:classifier=FILE (protocol P2). --components are those of a "
+          "factorisation, --members the factorisations per track; --sparsity, --silence-db, --max-frames and --cues "
+          "have no part in it.\n\n"
+          "Equal training gives equal bytes on one instruction set. Do not measure a dictionary on tracks that it "
+          "was learned from.",
+      .arguments = {{.name = "WHAT",
+                     .help = "What to learn.",
+                     .least = 1,
+                     .most = 1,
+                     .complete = Complete::choice,
+                     .choices = {"nmf", "nmf-classifier"}}},
+      .options = train_options(),
+      .examples = {{"mssbench train nmf -d musdb18 -o musdb.safetensors --components 60",
+                    "from MUSDB18's training songs; then mssbench separate song.wav -m nmf:dict=musdb.safetensors "
+                    "-o stems"},
+                   {"mssbench train nmf -d my_songs --targets vocals,drums -o two.safetensors --max-frames 20000",
+                    "two stems only, with less memory"},
+                   {"mssbench train nmf -d synthetic --subset test --iterations 50 -o synth.safetensors",
+                    "from the built-in songs, which are all in the subset test"},
+                   {"mssbench train nmf-classifier -d musdb18 -o whose.safetensors --components 30 --members 3",
+                    "a classifier of components, from three factorisations of every song"}},
+      .run = run_train};
 }
 
 }  // namespace mss::harness::cli
