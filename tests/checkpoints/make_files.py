@@ -2,6 +2,8 @@
 """Makes tests/checkpoints/files: small files of torch.save and of plain pickle, and what is in them (expected.json).
 
 Run by hand with a PyTorch (2.15 wrote the committed ones):  python3 make_files.py
+With an old PyTorch, python3 make_files.py --old adds files of its own (1.13.1 wrote the committed torch_1_13*.pth), which
+the first form keeps.
 Files differ from run to run in what PyTorch puts into them (serialization ids); contents do not.
 """
 import argparse
@@ -28,7 +30,7 @@ def values(t):
     t = t.detach().contiguous()
     if t.dtype == torch.bool:
         t = t.to(torch.uint8)
-    if t.dtype in (torch.uint16, torch.uint32, torch.uint64):
+    if str(t.dtype) in ("torch.uint16", "torch.uint32", "torch.uint64"):
         return [int(x) for x in t.view(-1).tolist()]
     return [float(x) for x in t.reshape(-1).to(torch.float64)]
 
@@ -73,14 +75,17 @@ def located(tag, f):
         torch.serialization.location_tag = original
 
 
-def rezipped(source, target, change=lambda name, data: data, compression=zipfile.ZIP_STORED, zip64=False):
+def rezipped(source, target, change=lambda name, data: data, compression=zipfile.ZIP_STORED, zip64=False,
+             rename=lambda name: name):
     limit = zipfile.ZIP64_LIMIT
     if zip64:
         zipfile.ZIP64_LIMIT = 1
     try:
         with zipfile.ZipFile(HERE / source) as old, zipfile.ZipFile(HERE / target, "w", compression) as new:
             for item in old.infolist():
-                info = zipfile.ZipInfo(item.filename)
+                if rename(item.filename) is None:
+                    continue
+                info = zipfile.ZipInfo(rename(item.filename))
                 info.compress_type = compression
                 with new.open(info, "w", force_zip64=zip64) as entry:
                     entry.write(change(item.filename, old.read(item)))
@@ -102,7 +107,8 @@ def plain_files():
     torch.manual_seed(1)
     net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     state = net.state_dict()
-    save("state_dict.pth", state, dict(state))
+    first = {k: v.clone() for k, v in state.items()}  # training below changes the parameters in place
+    save("state_dict.pth", state, first)
     save("state_dict_legacy.pth", state, dict(state), legacy=True)
     save("state_dict_protocol4.pth", state, dict(state), pickle_protocol=4)
     save("state_dict_protocol5_legacy.pth", state, dict(state), legacy=True, pickle_protocol=5)
@@ -210,6 +216,7 @@ def plain_files():
     module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
     own = {k: v for k, v in module.state_dict(keep_vars=True).items()}
     save("module.pt", module, own)
+    save("module_legacy.pt", module, own, legacy=True)
 
     coo = {"sparse": torch.eye(2).to_sparse(), "dense": torch.eye(2)}
     save("sparse.pth", coo, {"dense": coo["dense"]})
@@ -219,6 +226,14 @@ def plain_files():
     expect("zip64.pth", "zip", shared)
     rezipped("state_dict.pth", "deflated.pth", compression=zipfile.ZIP_DEFLATED)
     EXPECTED["deflated.pth"] = {"error": "unsupported", "says": "deflate"}
+
+    def of_2020(name):
+        """PyTorch 1.6 wrote data.pkl, data/* and version, below "archive"."""
+        rest = name.partition("/")[2]
+        return "archive/" + rest if rest in ("data.pkl", "version") or rest.startswith("data/") else None
+
+    rezipped("state_dict.pth", "zip_2020.pth", rename=of_2020)
+    expect("zip_2020.pth", "zip", first)
 
     def big(name, data):
         if name.endswith("/byteorder"):
@@ -408,14 +423,37 @@ def open_unmix():
     EXPECTED["xumx.pth"] = {"configuration": c, "content_sha256": content_hash(c, targets)}
 
 
+def old_files():
+    """The same kinds of tensors by the PyTorch that runs this."""
+    name = "torch_" + "_".join(torch.__version__.split(".")[:2])
+    torch.manual_seed(2)
+    base = torch.arange(12, dtype=torch.float32)
+    content = collections.OrderedDict(torch.nn.LSTM(2, 1, bidirectional=True).state_dict())
+    content.update(half=torch.tensor([1.5, -65504.0]).half(), bfloat16=torch.tensor([0.1]).bfloat16(), base=base,
+                   transposed=base.view(3, 4).t(), count=torch.tensor(5), parameter=torch.nn.Parameter(torch.ones(2)))
+    nested = {"epoch": 1, "state_dict": content}
+    save(name + ".pth", nested, prefixed("state_dict.", content))
+    located("cuda:1", lambda: save(name + "_legacy.pth", nested, prefixed("state_dict.", content), legacy=True))
+
+
 def main():
     HERE.mkdir(exist_ok=True)
-    for old in sorted(HERE.rglob("*"), reverse=True):
-        old.rmdir() if old.is_dir() else old.unlink()
-    plain_files()
-    pickles()
-    malicious()
-    open_unmix()
+    if "--old" in sys.argv[1:]:
+        EXPECTED.update(json.loads((HERE / "expected.json").read_text()))
+        old_files()
+    else:
+        for old in sorted(HERE.rglob("*"), reverse=True):
+            if old.is_dir():
+                old.rmdir()
+            elif not old.name.startswith("torch_") and old.name != "expected.json":
+                old.unlink()
+        if (HERE / "expected.json").exists():
+            before = json.loads((HERE / "expected.json").read_text())
+            EXPECTED.update({k: v for k, v in before.items() if k.startswith("torch_")})
+        plain_files()
+        pickles()
+        malicious()
+        open_unmix()
     (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=1) + "\n")
 
 

@@ -91,7 +91,7 @@ TEST_CASE("files of torch.save hold what Python put into them", "[checkpoints]")
       CHECK(read.unreadable()[0].first == names->as_array()[0].as_string());
     }
   }
-  CHECK(files == 27);
+  CHECK(files == 31);
 }
 
 TEST_CASE("tensors of one storage share it, and a part of it is read alone", "[checkpoints]") {
