@@ -253,6 +253,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kMostNetworks = 64;
 constexpr std::string_view kFormat = "mssbench-openunmix-weights";
 
 struct KnownFile {
@@ -451,6 +452,10 @@ Found find_networks(const TensorSource& source, const std::string& where) {
     out.architecture = Architecture::xumx;
     for (auto& [target, network] : find_xumx(source.shapes, *crossed.begin()))
       out.networks.push_back(std::move(network));
+    if (out.networks.size() > kMostNetworks) {
+      throw Error({Code::checkpoint, where, "too many networks in the file", fmt::format("at most {}", kMostNetworks),
+                   fmt::format("{}", out.networks.size()), ""});
+    }
     return out;
   }
   // Networks under a target's name, or a single one in a container such as "state_dict.".
@@ -467,6 +472,10 @@ Found find_networks(const TensorSource& source, const std::string& where) {
       }
       chosen = {*usual};
     }
+  }
+  if (chosen.size() > kMostNetworks) {
+    throw Error({Code::checkpoint, where, "too many networks in the file", fmt::format("at most {}", kMostNetworks),
+                 fmt::format("{}", chosen.size()), ""});
   }
   for (const std::string& prefix : chosen) {
     Network network;
@@ -617,6 +626,10 @@ Part read_part(const Candidate& file, const ReadOptions& options) {
   Found found = find_networks(source, where);
   part.architecture = found.architecture;
   part.ignored = std::move(found.ignored);
+  if (options.target_name && found.networks.size() > 1) {
+    throw Error({Code::invalid_argument, where, "a target's name for several networks", "one network",
+                 fmt::format("{}", found.networks.size()), ""});
+  }
   // Files of the first version keep the rate as a tensor.
   for (const auto& [name, shape] : source.shapes) {
     if (part.hints.rate_hz || last_component(name) != "sample_rate" || !(shape.empty() || shape == Shape{1})) continue;
@@ -625,7 +638,7 @@ Part read_part(const Candidate& file, const ReadOptions& options) {
   }
   for (Network& network : found.networks) {
     Part::Target target;
-    target.name = network.target.empty() ? options.target_name.value_or(file.target) : network.target;
+    target.name = options.target_name.value_or(network.target.empty() ? file.target : network.target);
     for (const auto& [ours, theirs] : network.names) target.shapes[ours] = source.shapes.at(theirs);
     target.sizes = sizes(target.shapes, found.architecture, where);
     // Shapes first: nothing is read for a file that does not fit.
@@ -761,6 +774,8 @@ Weights assemble(std::vector<Part> parts, const Hints& beside, const std::string
   weights.label = all_known ? *known : label_of(options.fallback_label.value_or(label));
   weights.provenance["files"] = std::move(files);
   weights.provenance["assumed"] = std::move(assumed);
+  std::ranges::sort(ignored);
+  ignored.erase(std::unique(ignored.begin(), ignored.end()), ignored.end());
   if (!ignored.empty()) {
     weights.provenance["ignored"] = Value::array();
     for (const std::string& name : ignored) weights.provenance["ignored"].push_back(name);
