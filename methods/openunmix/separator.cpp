@@ -172,6 +172,8 @@ class NetworkSeparator::Run {
                  .samples = mixture_.length().value_or(-1)});
     read_and_encode();
     for (int layer = 0; layer < config_.layers; ++layer) recur(layer);
+    // The masks need the last layer's outputs only.
+    for (Blocks& gone : outputs_[config_.layers % 2]) gone.release();
     decode();
   }
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+#include "core/error.h"
 #include "methods/openunmix/entries.h"
 #include "methods/openunmix/network_torch.h"
 #include "nn/runtime_torch.h"

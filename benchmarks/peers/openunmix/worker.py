@@ -70,11 +70,13 @@ def run(folder, audio, niter, residual, repeats, threads, stems):
             estimates = separator(mixture)
         runs.append((time.perf_counter() - wall, time.process_time() - cpu))
         estimates = {name: value[0].numpy() for name, value in separator.to_dict(estimates).items()}
+    spectrum = torch.view_as_complex(separator.stft(mixture))
     stems.mkdir(parents=True, exist_ok=True)
     for name, value in estimates.items():
         numpy.save(stems / f"{name}.npy", value)
     best = min(runs)
     print(json.dumps({"wall_s": best[0], "cpu_s": best[1], "torch": torch.__version__,
+                      "zero_bins": int((spectrum == 0).sum()),
                       "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
