@@ -33,7 +33,7 @@ endfunction()
 # Layers hand their work to LibTorch's kernels; -O3 of its headers only costs time. at::parallel_for is a template of
 # those headers that runs serially where OpenMP is off.
 function(mss_torch_options target)
-  target_compile_options(${target} PRIVATE -O1)
+  mss_quick_to_compile(${target})
   target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
 endfunction()
 

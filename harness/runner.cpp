@@ -22,6 +22,7 @@
 #include "core/parallel.h"
 #include "core/text.h"
 #include "harness/store.h"
+#include "methods/networks.h"
 #include "methods/nmf/register.h"
 #include "methods/spec.h"
 
@@ -519,6 +520,8 @@ class Runner {
     measured["jobs"] = workers_;
     measured["host"] = host_;
     measured["processor"] = processor_;
+    // What engine=libtorch of the networks ran on, or would have.
+    if (const auto& module = methods::network_module(); module.problem.empty()) measured["libtorch"] = module.libtorch;
     measured["started_utc"] = started;
     measured["command"] = options_.command;
   }

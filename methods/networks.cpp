@@ -132,9 +132,10 @@ NetworkModule inspect_network_module(const fs::path& file) {
     return module;
   }
   const std::vector<std::string> lines = core::split(*content, '\n');
-  if (lines.size() < 2 || lines[0] != network_stamp()) {
+  const std::string found = lines.empty() ? std::string() : lines[0];
+  if (lines.size() < 2 || found != network_stamp()) {
     module.problem = "the network module " + file.string() + " belongs to another build (expected '" +
-                     std::string(network_stamp()) + "', found '" + lines[0] + "')";
+                     std::string(network_stamp()) + "', found '" + found + "')";
     return module;
   }
   module.libtorch = lines[1];

@@ -9,6 +9,7 @@
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "core/version.h"
+#include "methods/networks.h"
 
 namespace mss::harness::cli {
 namespace {
@@ -31,6 +32,13 @@ std::string sndfile_version_number() {
   return std::string(text.substr(text.find('-') + 1));
 }
 
+/// "2.15.0 (engine=libtorch)", or "no" with the reason. Nothing is loaded for it.
+std::string libtorch_text() {
+  const methods::NetworkModule& module = methods::network_module();
+  return module.problem.empty() ? module.libtorch + " (engine=libtorch of the networks)"
+                                : "no (" + module.problem + ")";
+}
+
 }  // namespace
 
 std::string version_text() {
@@ -39,12 +47,12 @@ std::string version_text() {
       "revision: {}\n"
       "compiler: {} ({})\n"
       "instruction set: {} (processor: {})\n"
-      "features: libav {} (mp4, m4a, stem.mp4), LibTorch no (network methods)\n"
+      "features: libav {} (mp4, m4a, stem.mp4), LibTorch {}\n"
       "libraries: FFTW {}, libsndfile {}\n"
       "threads: {}\n",
       core::version(), core::git_revision(), core::compiler(), core::build_type(), core::isa_name(core::active_isa()),
-      core::isa_name(core::detected_isa()), kHasLibav ? "yes" : "no", fftw_version_number(), sndfile_version_number(),
-      core::resolve_threads(0));
+      core::isa_name(core::detected_isa()), kHasLibav ? "yes" : "no", libtorch_text(), fftw_version_number(),
+      sndfile_version_number(), core::resolve_threads(0));
 }
 
 core::Value version_value() {
@@ -56,7 +64,13 @@ core::Value version_value() {
   out["isa"] = core::isa_name(core::active_isa());
   out["processor_isa"] = core::isa_name(core::detected_isa());
   out["libav"] = kHasLibav;
-  out["libtorch"] = false;
+  const methods::NetworkModule& module = methods::network_module();
+  if (module.problem.empty()) {
+    out["libtorch"] = module.libtorch;
+  } else {
+    out["libtorch"] = core::Value();
+    out["libtorch_problem"] = module.problem;
+  }
   out["fftw"] = fftw_version_number();
   out["sndfile"] = sndfile_version_number();
   out["threads"] = core::resolve_threads(0);

@@ -2,7 +2,7 @@
 #include "audio/fftw_mutex.h"
 #include "methods/network_stamp_values.h"
 #include "methods/networks.h"
-#include "methods/openunmix/network_torch.h"
+#include "methods/openunmix/entries.h"
 
 namespace {
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "methods/networks.h"
 #include "methods/registry.h"
 #include "methods/separator.h"
 #include "methods/spec.h"
@@ -14,6 +15,9 @@ namespace mss::methods::openunmix {
 /// umx, xumx and umx-crossskip. They run on kernels of our own; only engine=libtorch loads the module of network
 /// methods (methods/networks.h).
 void add_methods(Registry& registry);
+
+/// For the loadable module (network_torch.cpp): engine=libtorch of all of them.
+void add_networks(NetworkTable& table);
 
 /// Is this the name of one of them?
 bool is_family(std::string_view method);

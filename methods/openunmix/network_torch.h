@@ -68,7 +68,4 @@ TORCH_MODULE(OpenUnmixFamily);
 /// The separator on these modules (engine=libtorch): whole tracks in memory, on the device that MSSBENCH_DEVICE names.
 std::unique_ptr<Separator> make_torch_separator(const core::Params& params, const SpecPart& spec);
 
-/// For the loadable module.
-void add_networks(NetworkTable& table);
-
 }  // namespace mss::methods::openunmix

@@ -45,12 +45,48 @@ TEST_CASE("version tells version, revision, compiler, instruction set, features 
   CHECK(has_line(result.out, R"(revision: ([0-9a-f]{12}(\+dirty)?|unknown))"));
   CHECK(has_line(result.out, R"(compiler: \S+ [0-9.]+.*)"));
   CHECK(has_line(result.out, R"(instruction set: (baseline|avx2|avx512) \(processor: .*\))"));
-  CHECK(has_line(result.out, R"(features: libav (yes|no) .*LibTorch no.*)"));
+  CHECK(has_line(result.out, R"(features: libav (yes|no) .*LibTorch (no \(.*\)|[0-9]+\.[0-9]+\.[0-9]+ .*))"));
   CHECK(has_line(result.out, R"(libraries: FFTW 3\.\d+.*)"));
   CHECK(has_line(result.out, R"(threads: [1-9]\d*)"));
   const core::Value json = core::parse_json(mssbench({"--version", "--json"}).out, "--version --json");
   CHECK(has_line(result.out, "mssbench " + json.at("version").as_string()));
-  CHECK(json.at("libtorch").is_bool());
+  CHECK((json.at("libtorch").is_string() || json.find("libtorch_problem") != nullptr));
+}
+
+TEST_CASE("commands that run no network of LibTorch's do not load it", "[cli]") {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--version"}, {"--help"}, {"methods"}, {"methods", "umx"}}) {
+    // The dynamic linker's own log of every file that it opens.
+    const Result result = call({.arguments = arguments, .environment = {{"LD_DEBUG", "files"}}});
+    CAPTURE(arguments);
+    CHECK(result.status == 0);
+    CHECK(result.err.find("libc.so") != std::string::npos);
+    CHECK(result.err.find("libtorch") == std::string::npos);
+    CHECK(result.err.find("libmssbench_networks") == std::string::npos);
+  }
+}
+
+TEST_CASE("a module of networks that cannot be used is named with the reason, and nothing else suffers", "[cli]") {
+  const TempDir folder;
+  core::write_file_atomic(folder / "text.so", "not a library");
+  const auto environment = [&](const char* name) {
+    return std::vector<std::pair<std::string, std::string>>{{"MSSBENCH_NETWORKS", (folder / name).string()}};
+  };
+  for (const auto& [file, reason] :
+       {std::pair{"none.so", "there is no network module"}, std::pair{"text.so", "is no network module of mssbench"}}) {
+    CAPTURE(file);
+    const Result version = call({.arguments = {"--version"}, .environment = environment(file)});
+    CHECK(version.status == 0);
+    CHECK(version.out.find("LibTorch no (") != std::string::npos);
+    CHECK(version.out.find(reason) != std::string::npos);
+    const Result used = call(
+        {.arguments = {"run", "-d", "synthetic:songs=1,seconds=1", "-m", "umx:random=1,engine=libtorch", "-o", "r"},
+         .environment = environment(file),
+         .folder = folder.path()});
+    CHECK(used.status != 0);
+    CHECK(used.err.find(reason) != std::string::npos);
+    CHECK(used.err.find("MSSBENCH_NETWORKS") != std::string::npos);
+  }
 }
 
 TEST_CASE("MSSBENCH_ISA lowers the instruction set, and an unknown one is a usage error", "[cli]") {

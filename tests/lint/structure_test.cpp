@@ -58,6 +58,15 @@ bool may_include(const std::string& from, const std::string& to) {
   return from.rfind("methods/", 0) == 0 && to == "methods";
 }
 
+/// LibTorch is for nn/, the networks and training (and their tests); its headers stay in .cpp files and in *_torch.h.
+bool may_use_torch(const std::string& module) {
+  const std::set<std::string> users{
+      "nn", "methods/openunmix", "methods/demucs", "methods/bsrnn", "methods/baselines", "training", "tests"};
+  return users.count(module) == 1;
+}
+
+bool is_torch_header(const std::string& path) { return path.size() > 8 && path.rfind("_torch.h") == path.size() - 8; }
+
 struct Source {
   std::string path;  ///< from the top
   std::string text;
@@ -65,9 +74,8 @@ struct Source {
 
 std::vector<std::string> violations(const std::vector<Source>& sources) {
   // Third-party headers by the modules that may use them in public headers; elsewhere they stay in .cpp files.
-  const std::vector<std::string> third_party{"torch/",    "ATen/",        "c10/",   "Eigen/",    "fftw3.h",
-                                             "sndfile.h", "samplerate.h", "libav",  "nlohmann/", "toml++/",
-                                             "CLI/",      "fmt/",         "boost/", "png.h",     "omp.h"};
+  const std::vector<std::string> third_party{"Eigen/",  "fftw3.h", "sndfile.h", "samplerate.h", "libav", "nlohmann/",
+                                             "toml++/", "CLI/",    "fmt/",      "boost/",       "png.h", "omp.h"};
   std::vector<std::string> found;
   for (const Source& source : sources) {
     const std::string module = module_of(source.path);
@@ -89,7 +97,14 @@ std::vector<std::string> violations(const std::vector<Source>& sources) {
                           " (floor " + std::to_string(kFloors.at(target)) + ")");
         }
       }
-      if (line.rfind("#include <", 0) == 0 && header && library) {
+      bool torch = line.rfind("#include \"", 0) == 0 && is_torch_header(line.substr(0, line.find('"', 10)));
+      for (const char* name : {"torch/", "ATen/", "c10/"}) {
+        torch = torch || line.rfind(std::string("#include <") + name, 0) == 0;
+      }
+      if (torch && (!may_use_torch(module) || (header && !is_torch_header(source.path)))) {
+        found.push_back(at + "LibTorch outside .cpp files and *_torch.h of the networks: " + line);
+      }
+      if (line.rfind("#include <", 0) == 0 && header && library && !torch) {
         for (const std::string& name : third_party) {
           if (line.rfind("#include <" + name, 0) == 0 && source.path.find("_impl.h") == std::string::npos) {
             found.push_back(at + "third-party header in a public header: " + line);
@@ -153,6 +168,12 @@ TEST_CASE("the structure check finds what it forbids", "[lint]") {
   CHECK(count("audio/a.cpp", "#include <fftw3.h>\n#pragma omp parallel for\n") == 1);
   CHECK(count("eval/a.cpp", "  std::cout << 1;\n  std::snprintf(b, 3, \"x\");\n") == 1);
   CHECK(count("harness/cli/a.cpp", "  std::cout << 1;\n") == 0);
+  CHECK(count("nn/a_torch.h", "#include <torch/types.h>\n") == 0);
+  CHECK(count("methods/openunmix/a.cpp", "#include <ATen/ATen.h>\n#include \"nn/lstm_torch.h\"\n") == 0);
+  CHECK(count("nn/a.h", "#include <torch/types.h>\n") == 1);
+  CHECK(count("nn/a.h", "#include \"nn/lstm_torch.h\"\n") == 1);
+  CHECK(count("harness/a.cpp", "#include <torch/types.h>\n") == 1);
+  CHECK(count("harness/a.cpp", "#include \"nn/lstm_torch.h\"\n") == 1);
 }
 
 TEST_CASE("every public header guards itself and starts with what it is for", "[lint]") {

@@ -1,0 +1,86 @@
+// The module of network methods, seen from the program: what is read of it before it is loaded.
+#include <elf.h>
+
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "core/error.h"
+#include "methods/networks.h"
+#include "tests/methods/support.h"
+#include "tests/support/catch.h"
+#include "tests/support/paths.h"
+
+namespace mss::methods {
+namespace {
+
+using ::mss::tests::TempDir;
+
+/// The smallest file with one named section besides the table of names.
+std::string elf_with_section(const std::string& name, const std::string& content) {
+  const std::string names = std::string(1, '\0') + ".shstrtab" + '\0' + name + '\0';
+  Elf64_Ehdr head{};
+  std::memcpy(head.e_ident, ELFMAG, SELFMAG);
+  head.e_ident[EI_CLASS] = ELFCLASS64;
+  head.e_shentsize = sizeof(Elf64_Shdr);
+  head.e_shnum = 3;
+  head.e_shstrndx = 1;
+  head.e_shoff = sizeof head + names.size() + content.size();
+  Elf64_Shdr sections[3]{};
+  sections[1].sh_name = 1;
+  sections[1].sh_offset = sizeof head;
+  sections[1].sh_size = names.size();
+  sections[2].sh_name = 11;
+  sections[2].sh_offset = sizeof head + names.size();
+  sections[2].sh_size = content.size();
+  std::string out(reinterpret_cast<const char*>(&head), sizeof head);
+  out += names + content;
+  out.append(reinterpret_cast<const char*>(sections), sizeof sections);
+  return out;
+}
+
+NetworkModule inspect(const TempDir& folder, const std::string& bytes) {
+  const std::filesystem::path file = folder / "module.so";
+  std::ofstream(file, std::ios::binary) << bytes;
+  return inspect_network_module(file);
+}
+
+}  // namespace
+
+TEST_CASE("a module's stamp is read without loading it", "[methods]") {
+  const TempDir folder;
+  const std::string good = std::string(network_stamp()) + "\n2.15.0\n";
+  const NetworkModule module = inspect(folder, elf_with_section(kNetworkStampSection, good));
+  CHECK(module.problem.empty());
+  CHECK(module.libtorch == "2.15.0");
+  CHECK(std::string(network_stamp()).find("headers ") != std::string::npos);
+}
+
+TEST_CASE("modules of other builds, other files and broken ones are refused", "[methods]") {
+  const TempDir folder;
+  const NetworkModule other =
+      inspect(folder, elf_with_section(kNetworkStampSection, "mssbench 0.0.1, headers 123, GNU 1\n2.7.0\n"));
+  CHECK(other.problem.find("belongs to another build") != std::string::npos);
+  CHECK(other.problem.find("headers 123") != std::string::npos);
+  CHECK(other.problem.find(std::string(network_stamp())) != std::string::npos);
+  CHECK_FALSE(other.hint.empty());
+  CHECK(other.libtorch.empty());
+
+  CHECK(inspect(folder, elf_with_section(".other", "x")).problem.find("no network module") != std::string::npos);
+  CHECK(inspect(folder, "").problem.find("no network module") != std::string::npos);
+  CHECK(inspect_network_module(folder / "absent.so").problem.find("there is no network module") != std::string::npos);
+  CHECK_FALSE(inspect_network_module(folder.path()).problem.empty());
+
+  // Every truncation and many a damaged byte: a verdict, never a crash.
+  const std::string whole = elf_with_section(kNetworkStampSection, std::string(network_stamp()) + "\n2.15.0\n");
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    if (inspect(folder, whole.substr(0, size)).problem.empty()) FAIL("accepted " << size << " bytes");
+  }
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    std::string damaged = whole;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0xFF);
+    static_cast<void>(inspect(folder, damaged));
+  }
+}
+
+}  // namespace mss::methods
