@@ -421,7 +421,9 @@ void add(Registry& registry, const char* name, const char* summary, const Defaul
   entry.family = "classic";
   entry.summary = summary;
   entry.params = params(defaults);
-  if (entry.name == "nmf") entry.presets = {{"cc0", {{"alpha", "0.7"}, {"dict", "cc0"}}}};
+  if (entry.name == "nmf")
+    entry.presets = {{"cc0", {{"alpha", "0.8"}, {"dict", "cc0"}}}, {"cc0-p2", {{"classifier", "cc0-p2"}}}};
+  if (entry.name == "nmfd") entry.presets = {{"cc0-p2", {{"classifier", "cc0-nmfd-p2"}}}};
   entry.make = make;
   registry.add(std::move(entry));
 }
