@@ -890,6 +890,12 @@ std::string folder_name(const fs::path& folder) {
 
 }  // namespace
 
+std::optional<std::string> official_file(std::string_view sha256) {
+  const KnownFile* known = known_file(sha256);
+  if (known == nullptr) return std::nullopt;
+  return fmt::format("{}, {}", known->model, known->target);
+}
+
 Weights read_weights(const std::vector<fs::path>& paths, const ReadOptions& options) {
   if (paths.empty()) throw Error(Code::invalid_argument, "weights", "no file is named");
   std::vector<Candidate> files;

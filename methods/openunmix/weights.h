@@ -140,6 +140,9 @@ void write_weights(const std::filesystem::path& path, const Weights& weights);
 void export_weights(const std::filesystem::path& path, const Weights& weights,
                     const std::optional<std::string>& target = std::nullopt);
 
+/// "umxhq, vocals" for the SHA-256 of an official file, else nothing.
+std::optional<std::string> official_file(std::string_view sha256);
+
 /// The content hash of these targets (the readers do it already).
 std::string compute_content_hash(const Configuration& configuration,
                                  const std::map<std::string, Arrays, std::less<>>& targets);

@@ -256,6 +256,12 @@ TEST_CASE("a file whose name claims another content is refused, with ways to go 
   CHECK(read_weights(folder.path()).content_hash == w.content_hash);
 }
 
+TEST_CASE("official files are known by their SHA-256", "[checkpoints]") {
+  CHECK(official_file("b62c91ce" + std::string(56, '0')) == "umxhq, vocals");
+  CHECK(official_file("04a6fc2d" + std::string(56, '0')) == "umxse, noise");
+  CHECK_FALSE(official_file(std::string(64, '0')).has_value());
+}
+
 TEST_CASE("weights that do not fit say how", "[checkpoints]") {
   const tests::TempDir folder;
   const fs::path path = folder / "x.safetensors";

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/json.h"
 #include "tests/cli/program.h"
 #include "tests/support/catch.h"
@@ -82,6 +83,7 @@ TEST_CASE("export writes state dicts, and checkpoint lists what files hold", "[c
   REQUIRE(text.status == 0);
   CHECK(contains(text.out, "PyTorch, zip layout; 2 tensors: 2 float32, 5 elements"));
   CHECK(contains(text.out, "vendor.models.Hyper"));
+  CHECK(contains(text.out, "SHA-256 " + core::sha256_file(file("unknown_class.th")) + "\n"));
   CHECK(has_line(text.out, "hyper\\.window +float32 +\\[3\\]"));
   const Result sparse = mssbench({"checkpoint", file("sparse.pth")});
   CHECK(contains(sparse.out, "not readable here: sparse (torch._utils._rebuild_sparse_tensor)"));

@@ -8,6 +8,7 @@
 
 #include "checkpoints/pytorch.h"
 #include "checkpoints/safetensors.h"
+#include "core/hash.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "harness/cli/commands/commands.h"
@@ -180,6 +181,8 @@ int run_checkpoint(Invocation& invocation) {
     weights = umx::read_weights(path, {.check_names = false, .threads = invocation.threads()});
   } catch (const Error&) {
   }
+  const std::string sha256 = reading([&] { return core::sha256_file(path); });
+  const std::optional<std::string> official = umx::official_file(sha256);
   std::int64_t elements = 0;
   std::map<std::string, int> types;
   for (const Listed& tensor : tensors) {
@@ -189,6 +192,8 @@ int run_checkpoint(Invocation& invocation) {
   Console& console = *invocation.console;
   if (invocation.json()) {
     value["layout"] = layout;
+    value["sha256"] = sha256;
+    value["official"] = official ? Value(*official) : Value();
     value["elements"] = elements;
     value["weights"] = weights ? to_value(*weights) : Value();
     value["metadata"] = Value::object();
@@ -213,6 +218,7 @@ int run_checkpoint(Invocation& invocation) {
   for (const auto& [type, count] : types) counts.push_back(fmt::format("{} {}", count, type));
   std::string text = fmt::format("{}: {}; {} tensors{}{}, {} elements\n", path.string(), layout, tensors.size(),
                                  counts.empty() ? "" : ": ", core::join(counts, ", "), elements);
+  text += fmt::format("SHA-256 {}{}\n", sha256, official ? " (official file: " + *official + ")" : std::string());
   if (weights) text += "weights of " + description(*weights);
   for (const auto& [key, entry] : metadata) text += fmt::format("  {} = {}\n", key, entry);
   if (!globals.empty()) text += fmt::format("names (none was called): {}\n", core::join(globals, ", "));
