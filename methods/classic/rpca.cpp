@@ -32,61 +32,30 @@ Matrix orthonormal(const Matrix& a) {
   return qr.householderQ() * Matrix::Identity(a.rows(), std::min(a.rows(), a.cols()));
 }
 
-/// Thin SVD of a wide matrix by way of the QR decomposition of its transpose: the iteration then works on a small
-/// square.
-struct WideSvd {
-  Matrix u, v;
-  Eigen::VectorXf values;
-};
-
-WideSvd wide_svd(const Matrix& a) {
-  const Eigen::HouseholderQR<Matrix> qr(a.transpose());
-  const Eigen::Index n = a.rows();
-  const Matrix r = qr.matrixQR().topRows(n).triangularView<Eigen::Upper>();
-  const Eigen::BDCSVD<Matrix> svd(r.transpose(), Eigen::ComputeThinU | Eigen::ComputeThinV);
-  WideSvd out{svd.matrixU(), Matrix::Zero(a.cols(), n), svd.singularValues()};
-  out.v.topRows(n) = svd.matrixV();
-  out.v.applyOnTheLeft(qr.householderQ());
+Shrunk recompose(const Eigen::BDCSVD<Matrix>& svd, const Matrix* basis, float threshold) {
+  Shrunk out;
+  const auto& s = svd.singularValues();
+  while (out.rank < s.size() && s(out.rank) > threshold) ++out.rank;
+  const Matrix left = svd.matrixU().leftCols(out.rank) * (s.head(out.rank).array() - threshold).matrix().asDiagonal();
+  const Matrix right = svd.matrixV().leftCols(out.rank);
+  out.low_rank = basis != nullptr ? Matrix(((*basis) * left) * right.transpose()) : Matrix(left * right.transpose());
   return out;
 }
 
-/// `guess` is the rank to expect and `basis` the left singular vectors of a matrix close by, from which the range
-/// finder starts (empty: from random vectors); it becomes this matrix's. The sketch doubles until it reaches below the
-/// threshold.
-Shrunk shrink(const Matrix& a, float threshold, int guess, bool full, Matrix& basis) {
+/// `guess` is the rank to expect; the sketch doubles until it reaches below the threshold.
+Shrunk shrink(const Matrix& a, float threshold, int guess, bool full) {
   const Eigen::Index smallest = std::min(a.rows(), a.cols());
   Eigen::Index size = std::min<Eigen::Index>(smallest, std::max(guess + 10, 16));
-  Shrunk out;
-  const auto count = [&](const Eigen::VectorXf& s) {
-    while (out.rank < s.size() && s(out.rank) > threshold) ++out.rank;
-    return s.head(out.rank).array() - threshold;
-  };
   while (!full && size * 3 < smallest) {
-    // Neighbouring iterates have nearly the same leading vectors: one power iteration from them finds what two from
-    // random vectors find. The random ones beside them find what is new.
-    const Eigen::Index known = std::min(basis.cols(), size - 6);
-    Matrix q(a.rows(), size);
-    if (known > 0) {
-      q << basis.leftCols(known), gaussian(a.rows(), size - known);
-    } else {
-      q = a * gaussian(a.cols(), size);
-    }
+    Matrix q = orthonormal(a * gaussian(a.cols(), size));
     for (int power = 0; power < 2; ++power) q = orthonormal(a * orthonormal(a.transpose() * q));
-    const WideSvd svd = wide_svd(q.transpose() * a);
+    const Eigen::BDCSVD<Matrix> svd(q.transpose() * a, Eigen::ComputeThinU | Eigen::ComputeThinV);
     // The last few values of a sketch are the least accurate: ask for a margin below the threshold.
-    if (svd.values(size - 5) < threshold) {
-      const Eigen::VectorXf s = count(svd.values);
-      basis = q * svd.u;
-      out.low_rank = (basis.leftCols(out.rank) * s.asDiagonal()) * svd.v.leftCols(out.rank).transpose();
-      return out;
-    }
+    if (svd.singularValues()(size - 5) < threshold) return recompose(svd, &q, threshold);
     size *= 2;
   }
   const Eigen::BDCSVD<Matrix> svd(a, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  const Eigen::VectorXf s = count(svd.singularValues());
-  basis = svd.matrixU();
-  out.low_rank = (svd.matrixU().leftCols(out.rank) * s.asDiagonal()) * svd.matrixV().leftCols(out.rank).transpose();
-  return out;
+  return recompose(svd, nullptr, threshold);
 }
 
 }  // namespace
@@ -120,11 +89,11 @@ RpcaResult rpca(const std::vector<float>& v, std::int64_t frames, int bins, cons
   const float mu_start = 1.25f / first, mu_limit = 1e7f * mu_start;
   float mu = mu_start;
   Matrix y = value / std::max(first, value.cwiseAbs().maxCoeff() / lambda);
-  Matrix sparse = Matrix::Zero(bins, frames), low(bins, frames), work(bins, frames), basis;
+  Matrix sparse = Matrix::Zero(bins, frames), low(bins, frames), work(bins, frames);
   for (out.iterations = 1; out.iterations <= options.max_iterations; ++out.iterations) {
     stop.check();
     work = value - sparse + y / mu;
-    Shrunk shrunk = shrink(work, 1 / mu, out.rank, options.full_svd, basis);
+    Shrunk shrunk = shrink(work, 1 / mu, out.rank, options.full_svd);
     low.swap(shrunk.low_rank);
     out.rank = shrunk.rank;
     work = value - low + y / mu;
