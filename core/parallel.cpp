@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <exception>
 #include <limits>
 #include <mutex>
@@ -29,8 +30,11 @@ void parallel_for_worker(std::int64_t count, int threads,
   std::exception_ptr first;
   std::int64_t first_item = std::numeric_limits<std::int64_t>::max();
   // Items are handed out by our own counter rather than by the runtime's schedule, so that a failure can stop the rest.
+  std::fenv_t environment;
+  std::fegetenv(&environment);
 #pragma omp parallel num_threads(team)
   {
+    std::fesetenv(&environment);
     const int worker = omp_get_thread_num();
     while (!failed.load(std::memory_order_relaxed)) {
       const std::int64_t item = next.fetch_add(1, std::memory_order_relaxed);

@@ -1,9 +1,9 @@
-// Loops over threads, with the three properties that results depend on:
-//   * the number of threads is always explicit (0 = all processors), never a process-wide setting;
-//   * work is cut into items whose boundaries do not depend on the number of threads, so that a reduction which adds
-//     its per-item results in item order has the same bits for 1, 2 or 64 threads;
-//   * the first exception (lowest item index) is rethrown in the caller after all threads have stopped.
-// This is the only place that uses OpenMP (tests/lint/structure_test.cpp enforces it).
+// Loops over threads, with the properties that results depend on: the number of threads is always explicit (0 = all
+// processors), never a process-wide setting; workers take over the caller's floating-point settings (denormals); work is
+// cut into items whose boundaries do not depend on the number of threads, so that a reduction which adds its per-item
+// results in item order has the same bits for 1, 2 or 64 threads; the first exception (lowest item index) is rethrown in
+// the caller after all threads have stopped. This is the only place that uses OpenMP (tests/lint/structure_test.cpp
+// enforces it).
 #pragma once
 
 #include <cstdint>

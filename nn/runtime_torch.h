@@ -37,8 +37,9 @@ class ThreadScope {
 };
 
 /// Denormal numbers count as zero on the calling thread and on those that its operators use, until the end of the
-/// scope: decaying states of recurrent layers are otherwise a hundred times slower in silent music. Restored
-/// afterwards, because the results of other methods may depend on them. Inside a ThreadScope.
+/// scope (and, by core/parallel.h, in loops of ours within it): decaying states of recurrent layers are otherwise a
+/// hundred times slower in silent music. Restored afterwards, because the results of other methods may depend on them.
+/// Inside a ThreadScope.
 class DenormalScope {
  public:
   DenormalScope();

@@ -1,12 +1,16 @@
 // The module of network methods, seen from the program: what is read of it before it is loaded.
 #include <elf.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <string>
 
 #include "core/error.h"
+#include "harness/builtin_methods.h"
 #include "methods/networks.h"
+#include "methods/registry.h"
 #include "tests/methods/support.h"
 #include "tests/support/catch.h"
 #include "tests/support/paths.h"
@@ -14,6 +18,7 @@
 namespace mss::methods {
 namespace {
 
+using tests::check_error;
 using ::mss::tests::TempDir;
 
 /// The smallest file with one named section besides the table of names.
@@ -81,6 +86,34 @@ TEST_CASE("modules of other builds, other files and broken ones are refused", "[
     damaged[i] = static_cast<char>(damaged[i] ^ 0xFF);
     static_cast<void>(inspect(folder, damaged));
   }
+}
+
+TEST_CASE("networks of the module equal the native ones, and its errors are caught as ours", "[methods]") {
+  const Registry& registry = harness::builtin_methods();
+  const std::string spec = "umx:model=umxse,random=1", torch = spec + ",engine=libtorch";
+  const NetworkModule& module = network_module();
+  if (!module.problem.empty()) {
+    check_error(Code::unsupported, {"umx", module.problem.c_str(), module.hint.c_str()}, [&] { registry.make(torch); });
+    return;
+  }
+  const audio::AudioBuffer mixture = tests::noise(1, 16000, 16000, 7);
+  Options options;
+  options.threads = 2;
+  const StemSet native = registry.make(spec)->separate(mixture, options);
+  const std::unique_ptr<Separator> loaded = registry.make(torch);
+  const StemSet found = loaded->separate(mixture, options);
+  REQUIRE(found.names == native.names);
+  for (std::size_t s = 0; s < native.names.size(); ++s) {
+    float worst = 0;
+    for (std::size_t t = 0; t < 16000; ++t) {
+      worst = std::max(worst, std::abs(found.audio[s].channel(0)[t] - native.audio[s].channel(0)[t]));
+    }
+    // Both are float32 sums of some hundred terms in another order; the stems reach 1.
+    CHECK(worst < 1e-4F);
+  }
+  check_error(Code::config, {"weights and random"}, [&] { registry.make("umx:weights=x,random=1,engine=libtorch"); });
+  CHECK_THROWS_AS(registry.make("umx:weights=/nowhere/at/all,engine=libtorch"), Error);
+  CHECK_THROWS_AS(make_network("nonsense", core::Params(), SpecPart()), Error);
 }
 
 }  // namespace mss::methods

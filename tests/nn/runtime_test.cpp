@@ -97,12 +97,16 @@ TEST_CASE("denormals are flushed on all threads of a scope, and only there", "[n
     std::atomic<int> flushed{0};
     at::parallel_for(0, 3, 1, [&](std::int64_t, std::int64_t) { flushed += denormals_are_flushed() ? 1 : 0; });
     CHECK(flushed == 3);
+    // Loops of ours take over the caller's setting, on threads that did not exist before, too.
+    flushed = 0;
+    core::parallel_for(64, 6, [&](std::int64_t) { flushed += denormals_are_flushed() ? 1 : 0; });
+    CHECK(flushed == 64);
   }
   CHECK_FALSE(c10::InferenceMode::is_enabled());
   CHECK_FALSE(denormals_are_flushed());
   const ThreadScope scope(3);
   std::atomic<int> flushed{0};
-  at::parallel_for(0, 3, 1, [&](std::int64_t, std::int64_t) { flushed += denormals_are_flushed() ? 1 : 0; });
+  core::parallel_for(64, 6, [&](std::int64_t) { flushed += denormals_are_flushed() ? 1 : 0; });
   CHECK(flushed == 0);
 }
 
