@@ -5,7 +5,8 @@
 //   minimise |L|_* + lambda |S|_1 with V = L + S,   lambda = 1 / sqrt(max(F, N))
 //   Y0 = V / max(s1, |V|_inf / lambda), mu0 = 1.25 / s1, rho = 1.5, mu <= 1e7 mu0
 //   L = singular value thresholding of V - S + Y/mu by 1/mu;  S = soft threshold of V - L + Y/mu by lambda/mu
-//   stop at |V - L - S|_F / |V|_F < tolerance or after max_iterations
+//   stop at |V - L - S|_F / |V|_F < tolerance, after max_iterations, or where rounding keeps that residual from falling
+//   (below 1e-5 and by less than a tenth in one iteration)
 // The singular values above the threshold come from a randomised range finder (Halko, Martinsson, Tropp 2011, two power
 // iterations) whose size grows until the smallest value it finds lies below the threshold, so the result is that of the
 // full decomposition to the accuracy of the range finder; small matrices are decomposed in full. Deterministic: the
