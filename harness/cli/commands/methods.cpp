@@ -50,6 +50,14 @@ Value params_value(const core::ParamTable& params) {
   return out;
 }
 
+/// Filters that a preset brings along, as spec text; empty where it brings none.
+std::string preset_filters(const methods::MethodEntry& entry, const std::string& preset) {
+  for (const auto& [name, filters] : entry.preset_filters) {
+    if (name == preset) return filters;
+  }
+  return {};
+}
+
 Value method_value(const methods::MethodEntry& entry) {
   Value out = Value::object();
   out["name"] = entry.name;
@@ -64,6 +72,7 @@ Value method_value(const methods::MethodEntry& entry) {
     preset["name"] = name;
     preset["values"] = Value::object();
     for (const auto& [key, text] : values) preset["values"][key] = text;
+    preset["filters"] = preset_filters(entry, name);
     out["presets"].push_back(std::move(preset));
   }
   out["parameters"] = params_value(entry.params);
@@ -99,6 +108,8 @@ std::string one_method(const methods::MethodEntry& entry) {
   for (const auto& [name, values] : entry.presets) {
     std::vector<std::string> texts;
     for (const auto& [key, text] : values) texts.push_back(key + "=" + text);
+    const std::string filters = preset_filters(entry, name);
+    if (!filters.empty()) texts.push_back(fmt::format("followed by |{}", filters));
     out += fmt::format("Preset {}@{}: {}\n", entry.name, name, core::join(texts, ", "));
   }
   return out + "\n" + params_text(entry.params);
