@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "methods/median.h"
+
 namespace mss::methods::classic {
 
 struct HpssOptions {
@@ -30,12 +32,8 @@ struct HpssMasks {
   std::vector<T> harmonic, percussive;
 };
 
-/// Running median of odd `length` over time (each bin by itself) or over frequency (each frame by itself).
-/// Throws Error(invalid_argument) for an even or non-positive length.
-template <class T>
-std::vector<T> median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
-template <class T>
-std::vector<T> median_over_bins(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+using methods::median_over_bins;
+using methods::median_over_time;
 
 template <class T>
 HpssMasks<T> hpss_masks(const std::vector<T>& v, std::int64_t frames, int bins, const HpssOptions& options,

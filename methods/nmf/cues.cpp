@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
-#include "methods/classic/hpss.h"
+#include "methods/median.h"
 
 namespace mss::methods::nmf {
 namespace {
@@ -85,10 +85,8 @@ CueLevels cue_levels(audio::AudioView mixture, const audio::StftSpec& spec, int 
   if (stereo) out.side = side_levels(centre, side, out.frames, bins, threads);
   centre = {};
   side = {};
-  const std::vector<float> tonal =
-      classic::median_over_time(mean, out.frames, static_cast<int>(bins), kMedianFrames, threads);
-  const std::vector<float> clicks =
-      classic::median_over_bins(mean, out.frames, static_cast<int>(bins), kMedianBins, threads);
+  const std::vector<float> tonal = median_over_time(mean, out.frames, static_cast<int>(bins), kMedianFrames, threads);
+  const std::vector<float> clicks = median_over_bins(mean, out.frames, static_cast<int>(bins), kMedianBins, threads);
   out.percussive.resize(mean.size());
   for (std::size_t i = 0; i < mean.size(); ++i) {
     const float total = tonal[i] + clicks[i];

@@ -2,8 +2,7 @@
 //
 // Two cues in [0, 1] of every frame n and bin k, alike in all channels:
 //   percussive  p = F / (F + T), F and T the medians of the channels' mean |X| over 31 bins and over 17 frames
-//   (FitzGerald,
-//               "Harmonic/percussive separation using median filtering", DAFx 2010): 1 for clicks, 0 for held tones;
+//               (methods/median.h; FitzGerald 2010): 1 for clicks, 0 for held tones;
 //   side        s = sqrt(D / (M + D)), M = |L + R|^2 and D = |L - R|^2, each the mean of three frames: 0 in the centre,
 //               0.71 for one side alone, 1 in opposite phase. Only where there are two channels.
 // A table holds, per target j, band b and level q (16 equal steps), l = log( P(q | j, b) / mean_i P(q | i, b) ), with

@@ -1,5 +1,5 @@
-// Dictionaries and classifiers that are part of the program: the files of configs/dictionaries, found by their label without any path.
-// configs/dictionaries/README.md tells where they come from. Functions without state.
+// Dictionaries and classifiers that are part of the program: the files of configs/dictionaries, found by their label
+// without any path. configs/dictionaries/README.md tells where they come from. Functions without state.
 #pragma once
 
 #include <string>

@@ -1,0 +1,92 @@
+#include "methods/median.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace mss::methods {
+namespace {
+
+void check_length(int length, const char* what) {
+  if (length < 1 || length % 2 == 0) {
+    throw Error({Code::invalid_argument, "median", std::string("bad length of the median over ") + what,
+                 "an odd number >= 1", std::to_string(length), ""});
+  }
+}
+
+/// Index reflected with the edge repeated, for any distance outside.
+std::int64_t reflect(std::int64_t i, std::int64_t n) {
+  const std::int64_t period = 2 * n;
+  i %= period;
+  if (i < 0) i += period;
+  return i < n ? i : period - 1 - i;
+}
+
+/// Running median along one line of n samples, `stride` apart. The window is kept sorted: one removal and one insertion
+/// a step.
+template <class T>
+void running_median(const T* in, T* out, std::int64_t n, std::int64_t stride, int length, std::vector<T>& window) {
+  const std::int64_t half = length / 2;
+  window.clear();
+  for (std::int64_t i = -half; i <= half; ++i) window.push_back(in[reflect(i, n) * stride]);
+  std::sort(window.begin(), window.end());
+  for (std::int64_t i = 0; i < n; ++i) {
+    out[i * stride] = window[static_cast<std::size_t>(half)];
+    if (i + 1 == n) break;
+    const T leaves = in[reflect(i - half, n) * stride], enters = in[reflect(i + half + 1, n) * stride];
+    auto hole = std::lower_bound(window.begin(), window.end(), leaves);
+    // Shift the values between the two places by one: cheaper than erase and insert.
+    auto place = std::lower_bound(window.begin(), window.end(), enters);
+    if (place > hole) {
+      std::move(hole + 1, place, hole);
+      *(place - 1) = enters;
+    } else {
+      std::move_backward(place, hole, hole + 1);
+      *place = enters;
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+std::vector<T> median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads) {
+  check_length(length, "time");
+  MSS_ASSERT(v.size() == static_cast<std::size_t>(frames * bins));
+  std::vector<T> out(v.size());
+  if (frames == 0) return out;
+  constexpr int kBlock = 16;  // bins of one cache line are taken together
+  core::parallel_for((bins + kBlock - 1) / kBlock, threads, [&](std::int64_t block) {
+    std::vector<T> window;
+    const int end = std::min<int>(bins, static_cast<int>(block + 1) * kBlock);
+    for (int k = static_cast<int>(block) * kBlock; k < end; ++k) {
+      running_median(v.data() + k, out.data() + k, frames, bins, length, window);
+    }
+  });
+  return out;
+}
+
+template <class T>
+std::vector<T> median_over_bins(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads) {
+  check_length(length, "frequency");
+  MSS_ASSERT(v.size() == static_cast<std::size_t>(frames * bins));
+  std::vector<T> out(v.size());
+  constexpr std::int64_t kBlock = 32;
+  core::parallel_for((frames + kBlock - 1) / kBlock, threads, [&](std::int64_t block) {
+    std::vector<T> window;
+    const std::int64_t end = std::min(frames, (block + 1) * kBlock);
+    for (std::int64_t n = block * kBlock; n < end; ++n) {
+      running_median(v.data() + n * bins, out.data() + n * bins, bins, 1, length, window);
+    }
+  });
+  return out;
+}
+
+template std::vector<float> median_over_time(const std::vector<float>&, std::int64_t, int, int, int);
+template std::vector<float> median_over_bins(const std::vector<float>&, std::int64_t, int, int, int);
+template std::vector<double> median_over_time(const std::vector<double>&, std::int64_t, int, int, int);
+template std::vector<double> median_over_bins(const std::vector<double>&, std::int64_t, int, int, int);
+
+}  // namespace mss::methods

@@ -1,0 +1,20 @@
+// Running medians of spectrograms, the tool of median filtering (FitzGerald, "Harmonic/percussive separation using
+// median filtering", DAFx 2010). Boundaries are reflected with the edge repeated (d c b a | a b c d | d c b a).
+//
+// Layout: frame-major, v[n * bins + k], n < frames, k < bins. Pure functions, instantiated for float and double; the
+// same bits for any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace mss::methods {
+
+/// Running median of odd `length` over time (each bin by itself) or over frequency (each frame by itself).
+/// Throws Error(invalid_argument) for an even or non-positive length.
+template <class T>
+std::vector<T> median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+template <class T>
+std::vector<T> median_over_bins(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+
+}  // namespace mss::methods
