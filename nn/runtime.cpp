@@ -81,11 +81,13 @@ at::Device resolve_device(const DeviceChoice& choice) {
   ErrorParts parts;
   parts.code = Code::unsupported;
   parts.where = "device " + to_string(choice);
-  if (!at::globalContext().hasCUDA()) {
+#ifndef MSSBENCH_CUDA
+  if (!cuda_usable()) {
     parts.what = "this build's networks run on the processor only";
     parts.hint = "build with -DMSSBENCH_CUDA=ON (docs/building.md), or use cpu";
     throw Error(parts);
   }
+#endif
   const auto count = static_cast<int>(torch::cuda::device_count());
   if (count == 0) {
     parts.what = "no CUDA device can be used on this machine (none there, or the driver is missing or too old)";

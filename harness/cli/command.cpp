@@ -143,6 +143,9 @@ const std::vector<std::pair<std::string, std::string>>& environment_variables() 
       {"MSSBENCH_CONFIG", "Settings files, separated by ':', read instead of ~/.config/mssbench/config.toml."},
       {"MSSBENCH_PRESET", "Preset to start from, as --preset."},
       {"MSSBENCH_ISA", "Highest instruction set of the hot kernels: baseline, avx2 or avx512."},
+      {"MSSBENCH_WEIGHTS", "Folders, separated by ':', where weights are looked up by their label."},
+      {"MSSBENCH_DEVICE", "Where engine=libtorch of the networks runs: auto, cpu, cuda or cuda:N."},
+      {"MSSBENCH_NETWORKS", "The module of networks on LibTorch, instead of the one of the installation."},
       {"MSSBENCH_OPTION, MSSBENCH_COMMAND_OPTION",
        "Value of a global option, or of a command's, for instance MSSBENCH_THREADS and MSSBENCH_SEPARATE_FORMAT. "
        "Elements of lists are separated by commas, those of specs and track names by semicolons."},
