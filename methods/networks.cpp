@@ -73,10 +73,7 @@ NetworkModule find_module() {
     if (fs::exists(file, failed)) return module;
     if (!first_missing) first_missing = module;
   }
-  first_missing->problem =
-      "this build has no network methods: LibTorch was not there when it was made, and so there is "
-      "no " +
-      std::string(kFileName);
+  first_missing->problem = "LibTorch was not there when this was built: no " + std::string(kFileName);
   return *first_missing;
 }
 
