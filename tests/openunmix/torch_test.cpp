@@ -1,14 +1,18 @@
 // The LibTorch modules of the family against the kernels, and what only they can do.
+#include <torch/optim.h>
+
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
-#include "core/error.h"
 #include "methods/openunmix/entries.h"
 #include "methods/openunmix/network_torch.h"
+#include "nn/losses_torch.h"
 #include "nn/runtime_torch.h"
+#include "nn/stft_torch.h"
 #include "nn/weights_torch.h"
 #include "tests/openunmix/support.h"
 
@@ -30,6 +34,28 @@ at::Tensor magnitudes(const audio::AudioBuffer& signal, const umx::Configuration
   for (const auto& z : x.data()) *to++ = std::abs(z);
   return out.transpose(1, 2).unsqueeze(0);
 }
+
+/// gain * golden_signal, rounded to float32 as the golden file has it, as float64 (C, T).
+at::Tensor scaled_signal(const std::string& name, std::int64_t samples, double gain) {
+  const audio::AudioBuffer signal = golden_signal(2, samples, name);
+  at::Tensor out = torch::empty({2, samples}, at::kDouble);
+  double* to = out.data_ptr<double>();
+  for (int c = 0; c < 2; ++c) {
+    for (const float value : signal.channel(c)) *to++ = static_cast<float>(gain * static_cast<double>(value));
+  }
+  return out;
+}
+
+audio::StftSpec small_stft(audio::Framing framing) {
+  audio::StftSpec spec;
+  spec.fft_size = 256;
+  spec.hop_samples = 64;
+  spec.framing = framing;
+  return spec;
+}
+
+// The golden numbers were computed in float64 and have 12 digits; another order of the same sums moves the last ones.
+Approx near(const core::Value& golden) { return Approx(golden.as_real()).epsilon(1e-9); }
 
 }  // namespace
 
@@ -138,4 +164,120 @@ TEST_CASE("engine=libtorch separates as the native engine does", "[openunmix]") 
     }
   }
   CHECK(worst < 1e-5);
+}
+
+TEST_CASE("losses of X-UMX on golden estimates", "[openunmix]") {
+  const nn::InferenceScope scope(1);
+  const core::Value& golden = openunmix_golden().at("xumx").at("loss");
+  const umx::Configuration c = small_configuration(kOrder, umx::Architecture::xumx);
+  umx::OpenUnmixFamily network(c);
+  network->to(at::kDouble);
+  network->load(golden_weights(c));
+  network->eval();
+
+  const audio::StftSpec spec = small_stft(audio::Framing::centered_reflect);
+  std::vector<at::Tensor> stems;
+  for (const std::string& target : kOrder) stems.push_back(scaled_signal("tgt/" + target, 8229, 0.25));
+  const at::Tensor references = at::stack(stems);  // (J, C, T)
+  const at::Tensor mixture = references.sum(0);
+  const at::Tensor x = nn::stft(mixture, spec);
+  const at::Tensor estimates = network->forward(x.abs().unsqueeze(0)).squeeze(0);  // (J, C, F, N)
+  const at::Tensor targets = nn::stft(references, spec).abs();
+
+  const auto subsets = nn::source_combinations(4);
+  const auto& order = golden.at("comb_order").as_array();
+  REQUIRE(subsets.size() == order.size());
+  for (std::size_t i = 0; i < subsets.size(); ++i) {
+    std::vector<std::int64_t> expected;
+    for (const core::Value& source : order[i].as_array()) expected.push_back(source.as_integer());
+    CHECK(subsets[i] == expected);
+  }
+  const double frequency = nn::combination_mse(estimates, targets).item<double>();
+  CHECK(frequency == near(golden.at("freq_mse_14comb")));
+  CHECK(nn::mean_squared_error(estimates, targets).item<double>() == near(golden.at("freq_mse_4only")));
+
+  // The estimates' magnitudes with the mixture's phases, as long as whole hops reach.
+  const auto samples = golden.at("time_length").as_integer();
+  REQUIRE(samples == spec.hop_samples * (x.size(-1) - 1));
+  const at::Tensor heard = nn::istft(at::polar(estimates, x.angle().expand_as(estimates)), spec, samples);
+  const at::Tensor wanted = references.slice(-1, 0, samples), mixed = mixture.slice(-1, 0, samples);
+  const double time = nn::combination_wsdr(heard, wanted, mixed).item<double>();
+  CHECK(time == near(golden.at("time_wsdr_14comb_asteroid")));
+  CHECK(nn::combination_wsdr(heard, wanted, mixed, 200).item<double>() ==
+        near(golden.at("time_wsdr_14comb_sony_trim200")));
+  CHECK(10 * time + frequency == near(golden.at("total_mcoef10_asteroid")));
+
+  // A source and all that is not it have the same wSDR, so that the pair's mean is the source's own.
+  double singles = 0;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const at::Tensor pair = at::stack({heard[i], mixed - heard[i]}), truth = at::stack({wanted[i], mixed - wanted[i]});
+    singles += nn::combination_wsdr(pair, truth, mixed).item<double>() / 4;
+  }
+  CHECK(singles == near(golden.at("time_wsdr_4only")));
+}
+
+TEST_CASE("training steps give the golden losses, gradients and parameters", "[openunmix]") {
+  const nn::ThreadScope threads(1);
+  const core::Value& golden = openunmix_golden().at("training");
+  const umx::Configuration c = small_configuration({"vocals"});
+  umx::OpenUnmixFamily network(c);
+  // In float32 the rounding of gradients that are zero in theory (input_mean's: normalisation cancels it) would reach
+  // the parameters, because Adam divides by their size.
+  network->to(at::kDouble);
+  network->load(golden_weights(c));
+  umx::OpenUnmix target = network->target(0);
+
+  std::vector<at::Tensor> mixtures, wanted;
+  for (const std::string item : {"0", "1"}) {
+    wanted.push_back(scaled_signal("train/y" + item, 4096, 0.5));
+    const at::Tensor sum = scaled_signal("train/x" + item, 4096, 1.0) + wanted.back();
+    mixtures.push_back(sum.to(at::kFloat).to(at::kDouble));  // the golden mixtures are rounded too
+  }
+  const at::Tensor x = at::stack(mixtures), y = at::stack(wanted);
+  // Open-Unmix trains on a transform without padding, unlike that of its separator.
+  const audio::StftSpec spec = small_stft(audio::Framing::none);
+  const at::Tensor input = nn::stft(x, spec).abs(), reference = nn::stft(y, spec).abs();
+  const auto loss_of = [&] { return nn::mean_squared_error(network->forward(input).squeeze(1), reference); };
+  network->train();
+  target->named_children()["lstm"]->eval();  // without dropout, as in the golden run: the one random part of training
+
+  torch::optim::Adam optimiser(network->parameters(), torch::optim::AdamOptions(1e-3).weight_decay(1e-5));
+  const std::size_t steps = golden.at("losses").as_array().size() - 1;
+  REQUIRE(steps == 5);
+  for (std::size_t step = 0; step <= steps; ++step) {
+    CAPTURE(step);
+    const at::Tensor loss = loss_of();
+    CHECK(loss.item<double>() == near(golden.at("losses").as_array()[step]));
+    if (step == steps) break;  // the last loss shows what the last step reached
+    optimiser.zero_grad();
+    loss.backward();
+    if (step == 0) {
+      const core::Value& norms = golden.at("grad_l2_step0");
+      REQUIRE(norms.as_object().size() == target->named_parameters().size());
+      for (const auto& parameter : target->named_parameters()) {
+        CAPTURE(parameter.key());
+        // The margin is for input_mean: its golden norm, 5e-17, is rounding.
+        CHECK(parameter->grad().norm().item<double>() == near(norms.at(parameter.key())).margin(1e-14));
+      }
+    }
+    optimiser.step();
+  }
+
+  const core::Value& sums = golden.at("param_sum_after");
+  REQUIRE(sums.as_object().size() == target->named_parameters().size());
+  for (const auto& parameter : target->named_parameters()) {
+    CAPTURE(parameter.key());
+    CHECK(parameter->sum().item<double>() == near(sums.at(parameter.key())));
+  }
+  const auto buffers = target->named_buffers();
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    CHECK(buffers["bn1.running_mean"][i].item<double>() == near(golden.at("bn1_running_mean_first4").as_array()[at]));
+    CHECK(buffers["bn1.running_var"][i].item<double>() == near(golden.at("bn1_running_var_first4").as_array()[at]));
+  }
+  CHECK(buffers["bn1.num_batches_tracked"].item<std::int64_t>() == golden.at("bn1_num_batches_tracked").as_integer());
+
+  network->eval();
+  const torch::NoGradGuard no_grad;
+  CHECK(loss_of().item<double>() == near(golden.at("eval_loss_after")));
 }
