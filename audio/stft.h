@@ -15,7 +15,7 @@
 //             samples before the end: with hop > window/4 the last samples have little weight.
 //   scipy     offset fft_size/2, zeros on both sides, N = 1 + ceil(T / hop): scipy.signal.stft's default (a whole last
 //             frame). Input shorter than a frame is padded, where SciPy would shorten the window.
-//   toolbox   the NMF toolbox's (nmf.md 2.1, 2.2): symmetric windows (denominator n - 1), offset fft_size/2, zeros on
+//   toolbox   the NMF toolbox's: symmetric windows (denominator n - 1), offset fft_size/2, zeros on
 //             both sides, N = ceil(T / hop) (a frame that would start fft_size/2 before the end is left out). Its
 //             inverse divides by the sum of window products that frames have far from the edges, sum_s w^2[t - s*hop]
 //             for |s| < round(fft_size / hop), also at the edges: the first fft_size/2 - hop and up to the last

@@ -11,7 +11,7 @@
 
 namespace mss::nn {
 
-/// mean |e - t| and mean (e - t)^2 over all elements (the loss of Open-Unmix: openunmix.md 2.1).
+/// mean |e - t| and mean (e - t)^2 over all elements (the loss of Open-Unmix).
 at::Tensor mean_absolute_error(const at::Tensor& estimate, const at::Tensor& target);
 at::Tensor mean_squared_error(const at::Tensor& estimate, const at::Tensor& target);
 
@@ -22,7 +22,7 @@ at::Tensor si_sdr_db(const at::Tensor& estimate, const at::Tensor& target, doubl
 /// All non-empty proper subsets of `sources` sources: singles, pairs, …, each lexicographic (14 for four).
 std::vector<std::vector<std::int64_t>> source_combinations(std::int64_t sources);
 
-/// Combination loss of X-UMX in the frequency domain (Sawata et al. 2021; openunmix.md 4.1): the mean over all
+/// Combination loss of X-UMX in the frequency domain (Sawata et al. 2021): the mean over all
 /// combinations of mse(sum of estimates, sum of targets). Sources are dimension 0 of both, at least two.
 at::Tensor combination_mse(const at::Tensor& estimates, const at::Tensor& targets);
 

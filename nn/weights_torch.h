@@ -46,7 +46,7 @@ checkpoints::Tensors save_weights(const torch::nn::Module& module, const std::st
 
 /// Trainable numbers; running statistics and counters are not among them.
 std::int64_t count_parameters(const torch::nn::Module& module);
-/// Multiply-accumulates of all linear and recurrent layers for one frame of one item (openunmix.md 7: 8.87 million per
+/// Multiply-accumulates of all linear and recurrent layers for one frame of one item (8.87 million per
 /// target). Normalisations and activations, a thousandth of it, do not count. Throws Error(unsupported) for a layer
 /// with weights of another kind (such as a convolution, whose cost per frame depends on its stride).
 std::int64_t count_macs_per_frame(const torch::nn::Module& module);

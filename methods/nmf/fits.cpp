@@ -85,7 +85,7 @@ Factors<float> fit_panned(const SeparatorOptions& options, const Magnitudes& v, 
   return out;
 }
 
-// P1: the start dictionary's templates; single spectra fall linearly over the template's frames (nmf.md 2.9).
+// P1: the start dictionary's templates; single spectra fall linearly over the template's frames.
 Templates class_templates(const Dictionary& d, int template_frames) {
   const Index bins = d.stft.bins();
   Templates templates;

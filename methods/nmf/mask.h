@@ -18,7 +18,7 @@ void wiener_masks(float* parts, int part_count, std::int64_t stride, std::int64_
 /// NMF toolbox's eps = 2^-52 on every part and on their sum, in single precision.
 void component_masks(float* parts, int part_count, std::int64_t count, double alpha, bool toolbox, int members = 1);
 
-/// The NMF toolbox's filter (nmf.md 2.11): M = eps + sum_r S_r^alpha, mask_r = S_r^alpha / M, eps = 2^-52; S and masks
+/// The NMF toolbox's filter: M = eps + sum_r S_r^alpha, mask_r = S_r^alpha / M, eps = 2^-52; S and masks
 /// R x count.
 std::vector<double> toolbox_wiener_masks(std::span<const double> parts, int part_count, double alpha);
 

@@ -22,7 +22,7 @@
 // run_spec() first.
 //
 // Stereo. The channels' magnitude spectrograms stand beside each other along time: templates are shared, activations
-// and masks are per channel (nmf.md 3.6.1); convolutions do not cross from one channel into the next. mono=true
+// and masks are per channel; convolutions do not cross from one channel into the next. mono=true
 // averages the channels first and copies the estimate. Masks: generalised Wiener, mask_p = S_p^alpha / sum S^alpha with
 // alpha 1 blind, 2 supervised; the stems sum to the mixture (P3 with more components than stems drops the rest). Seeds:
 // start values are drawn from Context::seed; the supervised methods start from ones and need none.

@@ -19,7 +19,7 @@ const core::Value& openunmix() {
   return value;
 }
 
-/// The golden file's signal (openunmix.md 6), in float32.
+/// The golden file's signal, in float32.
 std::vector<float> golden_signal(int channel) {
   KeyedUniform u("signal/c" + std::to_string(channel));
   std::vector<float> x(8229);

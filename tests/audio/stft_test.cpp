@@ -154,7 +154,7 @@ TEST_CASE("numbers of frames follow each convention", "[audio]") {
   };
   CHECK(frames(Framing::none, 4095) == 0);
   CHECK(frames(Framing::none, 4096) == 1);
-  CHECK(frames(Framing::none, 264600) == 255);              // six seconds: openunmix.md 1.3
+  CHECK(frames(Framing::none, 264600) == 255);              // six seconds
   CHECK(frames(Framing::centered_reflect, 264600) == 259);  // the same
   CHECK(frames(Framing::centered_zero, 1) == 1);
   CHECK(frames(Framing::scipy, 4096) == 5);

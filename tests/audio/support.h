@@ -20,7 +20,7 @@
 
 namespace mss::tests {
 
-/// u_0, u_1, … in [0, 1): splitmix64 from the FNV-1a hash of a key (openunmix.md 6).
+/// u_0, u_1, … in [0, 1): splitmix64 from the FNV-1a hash of a key.
 class KeyedUniform {
  public:
   explicit KeyedUniform(const std::string& key) : state_(core::fnv1a64(key)) {}

@@ -96,7 +96,7 @@ inline double relative_difference(const std::vector<double>& a, const std::vecto
   return scale > 0 ? worst / scale : worst;
 }
 
-/// The specification's tolerances (nmf.md 9): other order of summation in float64, rounding in float32.
+/// The specification's tolerances: other order of summation in float64, rounding in float32.
 constexpr double kTight = 1e-11;
 constexpr double kSingle = 2e-5;
 
