@@ -327,9 +327,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     info.rate_hz = start->rate_hz;
     info.weights_label = start->name();
     info.weights_sha256 = start->sha256;
-    for (auto& [key, value] : spec.arguments) {
-      if (key == "start") value = start->name();
-    }
+    name_file(spec, "start", start->name());
     core::Value& options = info.resolved_options;
     options["start"] = start->name();
     options["components"] = o.components;

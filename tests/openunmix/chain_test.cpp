@@ -9,19 +9,6 @@ using namespace mss::tests;
 
 namespace {
 
-template <class Work>
-Error error_of(const Work& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error");
-  return Error(Code::internal, "", "");
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 methods::Registry registry() {
   methods::Registry r;
   umx::add_methods(r);

@@ -16,19 +16,6 @@ using namespace mss::tests;
 
 namespace {
 
-template <class Work>
-Error error_of(const Work& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error");
-  return Error(Code::internal, "", "");
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 bool same_bits(const methods::StemSet& a, const methods::StemSet& b) {
   if (a.names != b.names) return false;
   for (std::size_t s = 0; s < a.audio.size(); ++s) {

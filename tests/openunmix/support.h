@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "core/json.h"
 #include "methods/filters/register.h"
 #include "methods/openunmix/separator.h"
@@ -17,6 +18,20 @@
 #include "tests/support/paths.h"
 
 namespace mss::tests {
+
+/// What `work` throws; the test fails where it throws nothing.
+template <class Work>
+Error error_of(const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error;
+  }
+  FAIL("no error");
+  return Error(Code::internal, "", "");
+}
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 namespace umx = methods::openunmix;
 
