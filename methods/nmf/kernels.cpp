@@ -32,98 +32,123 @@ struct Vector<double> {
   typedef double Loose __attribute__((vector_size(MSS_VECTOR_BYTES), aligned(8), may_alias));
 };
 
-// Rows of B that are copied beside each other before use: two vectors wide, they stay in the first-level cache.
-constexpr Index kDepth = 192;
+constexpr int kRows = MSS_ROWS;
+template <class T>
+constexpr Index kLanes = MSS_VECTOR_BYTES / sizeof(T);
+template <class T>
+constexpr Index kPanel = 2 * kLanes<T>;
 
-template <class T, int kRows, int kVectors>
-inline __attribute__((always_inline)) void micro(Index k, const T* a, Index row_stride, Index column_stride, const T* b,
-                                                 Index ldb, T* c, Index ldc, bool accumulate) {
+// The address is kept in a general register and not derived from another one again. The compiler likes to spill
+// addresses to vector registers; then those of a block wait for the multiplications of the block before.
+template <class T>
+inline __attribute__((always_inline)) void pin(T*& address) {
+  asm("" : "+r"(address));
+}
+
+/// The Kullback-Leibler weights v / max(model + add, floor).
+template <class T>
+struct Divide {
+  const T* v;
+  Index ldv;
+  T scale, add, floor;
+};
+
+/// kR rows and kV vectors of C, from column j0 of row i0; with kDivide of the weights, never accumulated.
+template <class T, int kR, int kV, bool kDivide>
+inline __attribute__((always_inline)) void micro(const Product<T>& x, Index i0, Index j0, Divide<T> divide) {
   using V = typename Vector<T>::Type;
   using L = typename Vector<T>::Loose;
-  constexpr Index lanes = MSS_VECTOR_BYTES / sizeof(T);
-  V sum[kRows][kVectors];
+  const Index ldc = x.ldc;
+  V sum[kR][kV];
+  if (!kDivide && x.accumulate) {
+    const T* c = x.c + i0 * ldc + j0;
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+    for (int i = 0; i < kR; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) {
-      sum[i][j] = accumulate ? V(*reinterpret_cast<const L*>(c + i * ldc + j * lanes)) : V{};
+      for (int j = 0; j < kV; ++j) sum[i][j] = *reinterpret_cast<const L*>(c + j * kLanes<T>);
+      c += ldc;
+      pin(c);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kV; ++j) sum[i][j] = V{};
     }
   }
-  for (Index p = 0; p < k; ++p) {
-    V row[kVectors];
-#pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) row[j] = *reinterpret_cast<const L*>(b + j * lanes);
+  // Three rows of A to an address.
+  constexpr int kGroups = (kR + 2) / 3;
+  const Index row_stride = x.row_stride, column_stride = x.column_stride, ldb = x.ldb;
+  const T* a[kGroups];
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      const T x = a[i * row_stride];
+  for (int g = 0; g < kGroups; ++g) {
+    a[g] = g == 0 ? x.a + i0 * row_stride : a[g - 1] + 3 * row_stride;
+    pin(a[g]);
+  }
+  const T* b = x.b + j0 / kPanel<T> * x.panel_stride;
+  for (Index p = x.k; p > 0; --p) {
+    V row[kV];
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) sum[i][j] += x * row[j];
+    for (int j = 0; j < kV; ++j) row[j] = *reinterpret_cast<const L*>(b + j * kLanes<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; ++i) {
+      const T factor = a[i / 3][i % 3 * row_stride];
+#pragma GCC unroll 2
+      for (int j = 0; j < kV; ++j) sum[i][j] += factor * row[j];
     }
-    a += column_stride;
+#pragma GCC unroll 16
+    for (int g = 0; g < kGroups; ++g) a[g] += column_stride;
     b += ldb;
   }
+  T* c = x.c + i0 * ldc + j0;
+  const T* v = nullptr;
+  if constexpr (kDivide) v = divide.v + i0 * divide.ldv + j0;
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < kR; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) *reinterpret_cast<L*>(c + i * ldc + j * lanes) = sum[i][j];
+    for (int j = 0; j < kV; ++j) {
+      V result = sum[i][j];
+      if constexpr (kDivide) {
+        const T* at = v + j * kLanes<T>;
+        // What the next panel wants: the end of its vector, as rows of V start anywhere.
+        __builtin_prefetch(at + kPanel<T> + kLanes<T> - 1, 0, 2);
+        const V q = result + divide.add;
+        result = divide.scale * V(*reinterpret_cast<const L*>(at)) / (q > divide.floor ? q : V{} + divide.floor);
+      }
+      *reinterpret_cast<L*>(c + j * kLanes<T>) = result;
+    }
+    c += ldc;
+    pin(c);
+    if constexpr (kDivide) {
+      v += divide.ldv;
+      pin(v);
+    }
   }
 }
 
-template <class T, int kVectors, int kRows = MSS_ROWS - 1>
-inline void remainder(Index rows, Index k, const T* a, Index row_stride, Index column_stride, const T* b, Index ldb,
-                      T* c, Index ldc, bool accumulate) {
-  if constexpr (kRows > 0) {
-    if (rows == kRows) {
-      micro<T, kRows, kVectors>(k, a, row_stride, column_stride, b, ldb, c, ldc, accumulate);
+template <class T, int kV, bool kDivide, int kR = kRows - 1>
+inline void remainder(const Product<T>& x, Index i, Index j, Divide<T> divide) {
+  if constexpr (kR > 0) {
+    if (x.m - i == kR) {
+      micro<T, kR, kV, kDivide>(x, i, j, divide);
     } else {
-      remainder<T, kVectors, kRows - 1>(rows, k, a, row_stride, column_stride, b, ldb, c, ldc, accumulate);
+      remainder<T, kV, kDivide, kR - 1>(x, i, j, divide);
     }
   }
 }
 
-template <class T, int kVectors>
-void panel(Index m, Index k, const T* a, Index row_stride, Index column_stride, const T* b, Index ldb, T* c, Index ldc,
-           bool accumulate) {
-  constexpr Index lanes = MSS_VECTOR_BYTES / sizeof(T);
-  alignas(64) T packed[kDepth * kVectors * lanes];
-  if (m > 2 * MSS_ROWS && ldb != kVectors * lanes) {
-    for (Index p = 0; p < k; ++p) {
-      for (Index j = 0; j < kVectors * lanes; ++j) packed[p * kVectors * lanes + j] = b[p * ldb + j];
-    }
-    b = packed;
-    ldb = kVectors * lanes;
-  }
+template <class T, int kV, bool kDivide>
+void panel(const Product<T>& x, Index j, Divide<T> divide) {
   Index i = 0;
-  for (; i + MSS_ROWS <= m; i += MSS_ROWS) {
-    micro<T, MSS_ROWS, kVectors>(k, a + i * row_stride, row_stride, column_stride, b, ldb, c + i * ldc, ldc,
-                                 accumulate);
-  }
-  if (i < m) {
-    remainder<T, kVectors>(m - i, k, a + i * row_stride, row_stride, column_stride, b, ldb, c + i * ldc, ldc,
-                           accumulate);
-  }
+  for (; i + kRows <= x.m; i += kRows) micro<T, kRows, kV, kDivide>(x, i, j, divide);
+  if (i < x.m) remainder<T, kV, kDivide>(x, i, j, divide);
 }
 
 template <class T>
-void gemm(Index m, Index n, Index k, const T* a, Index row_stride, Index column_stride, const T* b, Index ldb, T* c,
-          Index ldc, bool accumulate) {
-  constexpr Index lanes = MSS_VECTOR_BYTES / sizeof(T);
-  if (k == 0 && !accumulate) {
-    for (Index i = 0; i < m; ++i) {
-      for (Index j = 0; j < n; ++j) c[i * ldc + j] = T(0);
-    }
-  }
-  for (Index p = 0; p < k; p += kDepth) {
-    const Index depth = k - p < kDepth ? k - p : kDepth;
-    const bool add = accumulate || p > 0;
-    Index j = 0;
-    for (; j + 2 * lanes <= n; j += 2 * lanes) {
-      panel<T, 2>(m, depth, a + p * column_stride, row_stride, column_stride, b + p * ldb + j, ldb, c + j, ldc, add);
-    }
-    for (; j + lanes <= n; j += lanes) {
-      panel<T, 1>(m, depth, a + p * column_stride, row_stride, column_stride, b + p * ldb + j, ldb, c + j, ldc, add);
-    }
-  }
+void gemm(const Product<T>& x) {
+  Index j = 0;
+  for (; j + kPanel<T> <= x.n; j += kPanel<T>) panel<T, 2, false>(x, j, {});
+  if (j < x.n) panel<T, 1, false>(x, j, {});
 }
 
 inline float power(float x, float y) { return ::powf(x, y); }
@@ -171,9 +196,28 @@ void ratio(const RatioArgs<T>& args, Index count, const T* v, T* q, T* den) {
   }
 }
 
+template <class T>
+void weights(const Product<T>& model, const RatioArgs<T>& args, Index columns, const T* v, Index ldv, T* den) {
+  Index j = 0;
+  if (args.kind == Ratio::kl && den == nullptr) {
+    const Divide<T> divide{v, ldv, args.scale, args.add, args.floor};
+    for (; j + kPanel<T> <= columns; j += kPanel<T>) panel<T, 2, true>(model, j, divide);
+    if (j == model.n) return;
+  }
+  Product<T> rest = model;
+  rest.n -= j;
+  rest.b += j / kPanel<T> * model.panel_stride;
+  rest.c += j;
+  gemm(rest);
+  for (Index i = 0; i < model.m; ++i) {
+    ratio(args, columns - j, v + i * ldv + j, model.c + i * model.ldc + j,
+          den == nullptr ? nullptr : den + i * model.ldc);
+  }
+}
+
 }  // namespace
 
-const Kernels<float> kKernelsFloat = {MSS_VECTOR_BYTES / sizeof(float), gemm<float>, ratio<float>};
-const Kernels<double> kKernelsDouble = {MSS_VECTOR_BYTES / sizeof(double), gemm<double>, ratio<double>};
+const Kernels<float> kKernelsFloat = {kLanes<float>, kPanel<float>, gemm<float>, weights<float>};
+const Kernels<double> kKernelsDouble = {kLanes<double>, kPanel<double>, gemm<double>, weights<double>};
 
 }  // namespace mss::methods::nmf::MSS_KERNEL_ISA

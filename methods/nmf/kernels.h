@@ -26,16 +26,31 @@ struct RatioArgs {
   T beta = 1;
 };
 
+/// C (m x n) = A (m x k) B (k x n). A's element (i, p) is a[i * row_stride + p * column_stride]. B is cut into panels
+/// of Kernels::panel columns: element (p, j) is b[j / panel * panel_stride + p * ldb + j % panel]. A packed B (ldb =
+/// panel) streams through the cache; a row-major one has panel_stride = panel. C is row-major with leading dimension
+/// ldc.
+template <class T>
+struct Product {
+  std::int64_t m, n, k;
+  const T* a;
+  std::int64_t row_stride, column_stride;
+  const T* b;
+  std::int64_t ldb, panel_stride;
+  T* c;
+  std::int64_t ldc;
+  bool accumulate = false;  ///< C += A B
+};
+
 template <class T>
 struct Kernels {
-  /// Elements per vector register: n of gemm() must be a multiple.
-  int lanes;
-  /// C (m x n) = A (m x k) B (k x n), added to C when `accumulate`. A's element (i, p) is a[i * row_stride + p *
-  /// column_stride]; B and C are row-major with leading dimensions ldb, ldc.
-  void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, const T* a, std::int64_t row_stride,
-               std::int64_t column_stride, const T* b, std::int64_t ldb, T* c, std::int64_t ldc, bool accumulate);
-  /// num overwrites q; den is written unless null.
-  void (*ratio)(const RatioArgs<T>& args, std::int64_t count, const T* v, T* q, T* den);
+  int lanes;  ///< elements per vector register: n of a product must be a multiple
+  int panel;  ///< columns of a panel
+  void (*gemm)(const Product<T>& product);
+  /// C becomes the product (a model q) and then num, den likewise (leading dimension ldc) unless null, in the first
+  /// `columns` columns. Rows of v are ldv apart. Divisions run beside the multiplications of the next block.
+  void (*weights)(const Product<T>& model, const RatioArgs<T>& args, std::int64_t columns, const T* v, std::int64_t ldv,
+                  T* den);
 };
 
 template <class T>

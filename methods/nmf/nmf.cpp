@@ -44,12 +44,29 @@ std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 
 Index round_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Rows that are a multiple of 4 KiB apart would all fall into the same few cache sets.
+/// The right factor of products, in the panels that the kernels read one after the other.
 template <class T>
-Index leading_dimension(Index n, Index lanes) {
-  const Index padded = round_up(std::max<Index>(n, 1), lanes);
-  return (padded * static_cast<Index>(sizeof(T))) % 4096 == 0 ? padded + lanes : padded;
-}
+class Panels {
+ public:
+  Panels() = default;
+  Panels(Index rows, Index columns) : rows_(rows), width_(kernels<T>().panel) {
+    data_.assign(sz(rows * round_up(columns, width_)), T(0));
+  }
+  Index stride() const { return rows_ * width_; }
+  Index width() const { return width_; }
+  T* at(Index row, Index column) { return data_.data() + offset(row, column); }
+  const T* at(Index row, Index column) const { return data_.data() + offset(row, column); }
+  void set_row(Index row, const T* values, Index columns) {
+    for (Index j = 0; j < columns; j += width_) {
+      std::copy_n(values + j, std::min(width_, columns - j), at(row, j));
+    }
+  }
+
+ private:
+  Index offset(Index row, Index column) const { return column / width_ * stride() + row * width_ + column % width_; }
+  Index rows_ = 0, width_ = 1;
+  std::vector<T> data_;
+};
 
 [[noreturn]] void bad(std::string what, std::string expected = {}, std::string found = {}) {
   throw Error({Code::invalid_argument, "nmf", std::move(what), std::move(expected), std::move(found), {}});
@@ -57,7 +74,9 @@ Index leading_dimension(Index n, Index lanes) {
 
 template <class T>
 void require_non_negative(const T* x, Index count, const char* name) {
-  for (Index i = 0; i < count; ++i) {
+  int fine = 1;  // a loop without branches first: the data is large
+  for (Index i = 0; i < count; ++i) fine &= (x[i] >= T(0)) & (x[i] <= std::numeric_limits<T>::max());
+  for (Index i = 0; i < count && fine == 0; ++i) {
     if (!(x[i] >= T(0)) || !std::isfinite(x[i])) {
       bad(fmt::format("{} has an entry that is negative or not finite", name), "finite values >= 0",
           fmt::format("{}", x[i]));
@@ -83,23 +102,27 @@ double beta_term(double v, double l, double beta, double floor) {
 }
 
 // The shifted copies of H that turn the convolution into one product: row t * R + r is H[r] moved right by t within its
-// segment.
+// segment. `line` has room for one row.
 template <class T>
-void stack_shifts(const T* h, Index components, Index frames, Index template_frames, Index segment, T* out, Index ld) {
+void stack_shifts(const T* h, Index components, Index frames, Index template_frames, Index segment, T* line,
+                  Panels<T>& out) {
   for (Index t = 0; t < template_frames; ++t) {
     for (Index r = 0; r < components; ++r) {
-      T* row = out + (t * components + r) * ld;
       const T* source = h + r * frames;
       for (Index begin = 0; begin < frames; begin += segment) {
         const Index end = std::min(begin + segment, frames);
         const Index first = std::min(begin + t, end);
-        std::fill(row + begin, row + first, T(0));
-        std::copy(source + begin, source + begin + (end - first), row + first);
+        std::fill(line + begin, line + first, T(0));
+        std::copy(source + begin, source + begin + (end - first), line + first);
       }
-      std::fill(row + frames, row + ld, T(0));
+      out.set_row(t * components + r, line, frames);
     }
   }
 }
+
+// Frames whose weights are computed before they are used: few enough to stay near beside a tile of V, many enough that
+// sums over frames seldom leave the registers.
+constexpr Index kBlockFrames = 256;
 
 template <class T>
 class Engine {
@@ -114,7 +137,6 @@ class Engine {
     columns_ = components_ * template_frames_;
     columns_padded_ = round_up(columns_, kernels_.lanes);
     frames_padded_ = round_up(frames_, kernels_.lanes);
-    ld_ = leading_dimension<T>(frames_, kernels_.lanes);
     clean_ = options.update == Update::clean;
     gamma_ = clean_ ? update_exponent(options.beta) : 1.0;
     ratio_.kind = ratio_kind(options.beta);
@@ -132,22 +154,27 @@ class Engine {
       }
       ratio_.scale = static_cast<T>(1.0 / (kEps + sum));
     }
-    const Index budget = 393216 / static_cast<Index>(sizeof(T));
-    tile_rows_ = std::clamp<Index>(budget / std::max<Index>(ld_, 1) / 12 * 12, 12, 96);
+    // A tile of V stays in the second-level cache from the update of W to that of H.
+    const Index budget = 196608 / static_cast<Index>(sizeof(T));
+    tile_rows_ = std::clamp<Index>(budget / std::max<Index>(frames_padded_, 1) / 12 * 12, 24, 96);
     tiles_ = (bins_ + tile_rows_ - 1) / tile_rows_;
     // Sums over tiles are kept per group of consecutive tiles and added in group order, so the groups follow from the
     // shape alone.
-    groups_ = std::clamp<Index>(std::min<Index>(tiles_, bins_ / (4 * std::max<Index>(columns_, 1))), 1, 16);
+    groups_ = std::clamp<Index>(std::min<Index>(tiles_, bins_ / (4 * std::max<Index>(columns_, 1))), 1, 8);
     threads_ = core::resolve_threads(options.threads);
     workers_ = static_cast<int>(std::min<Index>(threads_, groups_));
 
     w_.assign(sz(bins_ * columns_padded_), T(0));
-    shifted_.assign(sz(columns_ * ld_), T(0));
-    if (update_w_) shifted_transposed_.assign(sz(frames_ * columns_padded_), T(0));
+    shifted_ = Panels<T>(columns_, frames_);
+    if (update_w_) shifted_transposed_ = Panels<T>(frames_, columns_);
+    line_.assign(sz(frames_), T(0));
     if (update_h_) {
-      numerator_h_.assign(sz(groups_ * columns_ * ld_), T(0));
-      if (needs_den_) denominator_h_.assign(sz(groups_ * columns_ * ld_), T(0));
+      numerator_h_.assign(sz(groups_ * columns_ * frames_padded_), T(0));
+      if (needs_den_) denominator_h_.assign(sz(groups_ * columns_ * frames_padded_), T(0));
     }
+    // The clean form computes weights twice, a block at a time. One stale model serves both factors: it is kept. A
+    // vector more than the frames take, lest rows 4 KiB apart fall into the same few cache sets.
+    ld_ = (clean_ ? kBlockFrames : frames_padded_) + kernels_.lanes;
     scratch_.resize(sz(workers_));
     for (auto& s : scratch_) {
       s.numerator.assign(sz(tile_rows_ * ld_), T(0));
@@ -156,6 +183,8 @@ class Engine {
       if (needs_den_) s.w_denominator.assign(sz(tile_rows_ * columns_padded_), T(0));
     }
     row_sums_.assign(sz(columns_), 0.0);
+    w_denominator_.assign(sz(columns_), T(0));
+    scale_.assign(sz(columns_), T(1));
     column_sums_.assign(sz(columns_padded_), 0.0);
     template_sums_.assign(sz(components_), 0.0);
     template_norms_.assign(sz(components_), 0.0);
@@ -177,7 +206,7 @@ class Engine {
   }
 
   void stack() {
-    stack_shifts(factors_.h.data(), components_, frames_, template_frames_, segment_, shifted_.data(), ld_);
+    stack_shifts(factors_.h.data(), components_, frames_, template_frames_, segment_, line_.data(), shifted_);
   }
 
   void iterate() {
@@ -211,83 +240,141 @@ class Engine {
   };
 
   void step() {
-    if (!do_w_ && !do_h_) return;
-    stack();
-    if (do_w_) {
-      for (Index p = 0; p < columns_; ++p) {
-        double sum = 0;
-        const T* row = shifted_.data() + p * ld_;
-        for (Index m = 0; m < frames_; ++m) {
-          sum += static_cast<double>(row[m]);
-          shifted_transposed_[sz(m * columns_padded_ + p)] = row[m];
-        }
-        row_sums_[sz(p)] = sum;
-      }
-    }
     const bool norms = clean_ && options_.sparsity > 0;
-    if (norms && do_w_) measure_norms();
-    core::parallel_for_worker(groups_, workers_, [this](Index group, int worker) { pass(group, worker); });
+    if (do_w_ || do_h_) {
+      stack();
+      if (do_w_) transpose();
+      if (norms && do_w_) measure_norms();
+      core::parallel_for_worker(groups_, workers_, [this](Index group, int worker) { pass(group, worker); });
+    }
+    sum_columns();
     if (do_h_) {
-      sum_columns();
       if (norms) measure_norms();
       core::parallel_for(components_, static_cast<int>(std::min<Index>(threads_, components_)),
                          [this](Index r) { update_row(r); });
     }
   }
 
+  void transpose() {
+    std::fill(row_sums_.begin(), row_sums_.end(), 0.0);
+    for (Index begin = 0; begin < frames_; begin += shifted_.width()) {
+      const Index count = std::min(shifted_.width(), frames_ - begin);
+      for (Index p = 0; p < columns_; ++p) {
+        const T* row = shifted_.at(p, begin);
+        T* column = shifted_transposed_.at(begin, p);
+        double sum = 0;
+        for (Index m = 0; m < count; ++m) {
+          sum += static_cast<double>(row[m]);
+          column[m * shifted_transposed_.width()] = row[m];
+        }
+        row_sums_[sz(p)] += sum;
+      }
+    }
+    std::transform(row_sums_.begin(), row_sums_.end(), w_denominator_.begin(),
+                   [](double x) { return static_cast<T>(x); });
+  }
+
   Index tiles_begin(Index group) const { return tiles_ * group / groups_; }
 
-  void weights(Index row, Index rows, Scratch& s) const {
-    kernels_.gemm(rows, frames_padded_, columns_, w_.data() + row * columns_padded_, columns_padded_, 1,
-                  shifted_.data(), ld_, s.numerator.data(), ld_, false);
-    for (Index i = 0; i < rows; ++i) {
-      kernels_.ratio(ratio_, frames_, v_.data + (row + i) * v_.ld, s.numerator.data() + i * ld_,
-                     needs_den_ ? s.denominator.data() + i * ld_ : nullptr);
-    }
+  // Rows x frames of the model or its weights at hand: those of [begin, begin + count) start at this column of a
+  // scratch.
+  Index column(Index begin) const { return clean_ ? 0 : begin; }
+
+  Product<T> model(Index row, Index rows, Index begin, Index count, Scratch& s) const {
+    return {.m = rows,
+            .n = round_up(count, kernels_.lanes),
+            .k = columns_,
+            .a = w_.data() + row * columns_padded_,
+            .row_stride = columns_padded_,
+            .column_stride = 1,
+            .b = shifted_.at(0, begin),
+            .ldb = shifted_.width(),
+            .panel_stride = shifted_.stride(),
+            .c = s.numerator.data() + column(begin),
+            .ldc = ld_};
+  }
+
+  void weights(Index row, Index rows, Index begin, Index count, Scratch& s) const {
+    kernels_.weights(model(row, rows, begin, count, s), ratio_, count, v_.data + row * v_.ld + begin, v_.ld,
+                     needs_den_ ? s.denominator.data() + column(begin) : nullptr);
+  }
+
+  // sum (rows x columns) += weights (rows x frames) H'
+  void add_to_w(const T* weights, Index rows, Index begin, Index count, T* sum) const {
+    kernels_.gemm({.m = rows,
+                   .n = columns_padded_,
+                   .k = count,
+                   .a = weights + column(begin),
+                   .row_stride = ld_,
+                   .column_stride = 1,
+                   .b = shifted_transposed_.at(begin, 0),
+                   .ldb = shifted_transposed_.width(),
+                   .panel_stride = shifted_transposed_.stride(),
+                   .c = sum,
+                   .ldc = columns_padded_,
+                   .accumulate = begin > 0});
+  }
+
+  // sum (columns x frames) += W' weights, from 0 if `first`
+  void add_to_h(const T* weights, Index row, Index rows, Index begin, Index count, T* sum, bool first) const {
+    kernels_.gemm({.m = columns_,
+                   .n = round_up(count, kernels_.lanes),
+                   .k = rows,
+                   .a = w_.data() + row * columns_padded_,
+                   .row_stride = 1,
+                   .column_stride = columns_padded_,
+                   .b = weights + column(begin),
+                   .ldb = ld_,
+                   .panel_stride = kernels_.panel,
+                   .c = sum + begin,
+                   .ldc = frames_padded_,
+                   .accumulate = !first});
+  }
+
+  template <class F>
+  void for_blocks(F&& f) const {
+    for (Index begin = 0; begin < frames_; begin += kBlockFrames) f(begin, std::min(kBlockFrames, frames_ - begin));
   }
 
   void pass(Index group, int worker) {
     const core::FlushDenormals flush;
     Scratch& s = scratch_[sz(worker)];
-    bool first = true;
+    const Index size = group * columns_ * frames_padded_;
     for (Index tile = tiles_begin(group); tile < tiles_begin(group + 1); ++tile) {
       const Index row = tile * tile_rows_, rows = std::min(tile_rows_, bins_ - row);
-      weights(row, rows, s);
       if (do_w_) {
-        kernels_.gemm(rows, columns_padded_, frames_, s.numerator.data(), ld_, 1, shifted_transposed_.data(),
-                      columns_padded_, s.w_numerator.data(), columns_padded_, false);
-        if (needs_den_) {
-          kernels_.gemm(rows, columns_padded_, frames_, s.denominator.data(), ld_, 1, shifted_transposed_.data(),
-                        columns_padded_, s.w_denominator.data(), columns_padded_, false);
-        }
+        for_blocks([&](Index begin, Index count) {
+          weights(row, rows, begin, count, s);
+          add_to_w(s.numerator.data(), rows, begin, count, s.w_numerator.data());
+          if (needs_den_) add_to_w(s.denominator.data(), rows, begin, count, s.w_denominator.data());
+        });
         for (Index i = 0; i < rows; ++i) update_template_row(row + i, i, s);
-        if (clean_ && do_h_) weights(row, rows, s);
       }
       if (do_h_) {
-        T* numerator = numerator_h_.data() + group * columns_ * ld_;
-        kernels_.gemm(columns_, frames_padded_, rows, w_.data() + row * columns_padded_, 1, columns_padded_,
-                      s.numerator.data(), ld_, numerator, ld_, !first);
-        if (needs_den_) {
-          T* denominator = denominator_h_.data() + group * columns_ * ld_;
-          kernels_.gemm(columns_, frames_padded_, rows, w_.data() + row * columns_padded_, 1, columns_padded_,
-                        s.denominator.data(), ld_, denominator, ld_, !first);
-        }
+        const bool first = tile == tiles_begin(group);
+        for_blocks([&](Index begin, Index count) {
+          if (clean_ || !do_w_) weights(row, rows, begin, count, s);
+          add_to_h(s.numerator.data(), row, rows, begin, count, numerator_h_.data() + size, first);
+          if (needs_den_) {
+            add_to_h(s.denominator.data(), row, rows, begin, count, denominator_h_.data() + size, first);
+          }
+        });
       }
-      first = false;
     }
   }
 
   void update_template_row(Index k, Index i, Scratch& s) {
     T* w = w_.data() + k * columns_padded_;
     const T* n = s.w_numerator.data() + i * columns_padded_;
-    const T* d = needs_den_ ? s.w_denominator.data() + i * columns_padded_ : nullptr;
-    const auto denominator = [&](Index p) { return d != nullptr ? d[p] : static_cast<T>(row_sums_[sz(p)]); };
-    if (clean_) {
-      const T floor = static_cast<T>(options_.floor);
+    const T* d = needs_den_ ? s.w_denominator.data() + i * columns_padded_ : w_denominator_.data();
+    const T floor = static_cast<T>(options_.floor);
+    if (clean_ && options_.fixed_components == 0 && options_.sparsity == 0 && gamma_ == 1.0) {
+      for (Index p = 0; p < columns_; ++p) w[p] *= n[p] / std::max(d[p], floor);
+    } else if (clean_) {
       for (Index t = 0; t < template_frames_; ++t) {
         for (Index r = options_.fixed_components; r < components_; ++r) {
           const Index p = t * components_ + r;
-          T below = denominator(p);
+          T below = d[p];
           if (options_.sparsity > 0 && template_norms_[sz(r)] > 0) {
             // Curvature of the quadratic that bounds the norm from above at the present templates.
             const double curvature = options_.sparsity * row_sums_[sz(r)] / template_norms_[sz(r)];
@@ -313,11 +400,11 @@ class Engine {
             }
           }
           const Index p = t * components_ + r;
-          w[p] *= n[p] / (static_cast<T>(kEps) + denominator(p) + static_cast<T>(options_.decorrelation) * others);
+          w[p] *= n[p] / (static_cast<T>(kEps) + d[p] + static_cast<T>(options_.decorrelation) * others);
         }
       }
     } else {
-      for (Index p = 0; p < columns_; ++p) w[p] *= n[p] / (denominator(p) + static_cast<T>(kEps));
+      for (Index p = 0; p < columns_; ++p) w[p] *= n[p] / (d[p] + static_cast<T>(kEps));
     }
   }
 
@@ -350,13 +437,13 @@ class Engine {
     const bool mean_of_ratios = options_.update == Update::toolbox_nmfd;
     for (Index t = 0; t < template_frames_; ++t) {
       const Index p = t * components_ + r;
-      T* n0 = numerator_h_.data() + p * ld_;
-      T* d0 = needs_den_ ? denominator_h_.data() + p * ld_ : nullptr;
+      T* n0 = numerator_h_.data() + p * frames_padded_;
+      T* d0 = needs_den_ ? denominator_h_.data() + p * frames_padded_ : nullptr;
       for (Index g = 1; g < groups_; ++g) {
-        const T* n = n0 + g * columns_ * ld_;
+        const T* n = n0 + g * columns_ * frames_padded_;
         for (Index m = 0; m < frames_; ++m) n0[m] += n[m];
         if (d0 != nullptr) {
-          const T* d = d0 + g * columns_ * ld_;
+          const T* d = d0 + g * columns_ * frames_padded_;
           for (Index m = 0; m < frames_; ++m) d0[m] += d[m];
         }
       }
@@ -425,7 +512,6 @@ class Engine {
     const bool toolbox_always = options_.update == Update::toolbox_nmfd || options_.update == Update::toolbox_nmfconv;
     // With H held fixed the scale has nowhere else to go.
     if ((!update_w_ && !toolbox_always) || (clean_ && !update_h_)) return;
-    sum_columns();
     for (Index r = 0; r < components_; ++r) {
       double sum = 0;
       for (Index t = 0; t < template_frames_; ++t) sum += column_sums_[sz(t * components_ + r)];
@@ -436,18 +522,15 @@ class Engine {
       template_sums_ = template_norms_;
     }
     const Index from = clean_ ? options_.fixed_components : 0;
+    std::fill(scale_.begin(), scale_.end(), T(1));
+    for (Index p = 0; p < columns_; ++p) {
+      const Index r = p % components_;
+      const double sum = template_sums_[sz(r)] + (clean_ ? 0.0 : kEps);
+      if (r >= from && sum > 0) scale_[sz(p)] = static_cast<T>(1.0 / sum);
+    }
     for (Index k = 0; k < bins_; ++k) {
       T* w = w_.data() + k * columns_padded_;
-      for (Index t = 0; t < template_frames_; ++t) {
-        for (Index r = from; r < components_; ++r) {
-          const double sum = template_sums_[sz(r)];
-          if (!clean_) {
-            w[t * components_ + r] *= static_cast<T>(1.0 / (kEps + sum));
-          } else if (sum > 0) {
-            w[t * components_ + r] = static_cast<T>(static_cast<double>(w[t * components_ + r]) / sum);
-          }
-        }
-      }
+      for (Index p = 0; p < columns_; ++p) w[p] *= scale_[sz(p)];
     }
     if (!clean_) return;
     for (Index r = from; r < components_; ++r) {
@@ -464,34 +547,35 @@ class Engine {
     const double shifted_beta = beta - 1.0;
     for (Index tile = tiles_begin(group); tile < tiles_begin(group + 1); ++tile) {
       const Index row = tile * tile_rows_, rows = std::min(tile_rows_, bins_ - row);
-      kernels_.gemm(rows, frames_padded_, columns_, w_.data() + row * columns_padded_, columns_padded_, 1,
-                    shifted_.data(), ld_, s.numerator.data(), ld_, false);
       double sum = 0;
-      for (Index i = 0; i < rows; ++i) {
-        const T* v = v_.data + (row + i) * v_.ld;
-        const T* q = s.numerator.data() + i * ld_;
-        for (Index m = 0; m < frames_; ++m) {
-          const double x = static_cast<double>(v[m]) * scale;
-          const double l = static_cast<double>(q[m]);
-          switch (options_.update) {
-            case Update::clean:
-              sum += beta_term(x, l, beta, options_.floor);
-              break;
-            case Update::toolbox_nmf:
-              sum += beta_term(x, l + kEps, beta, 0.0);
-              break;
-            case Update::toolbox_nmfd:
-              sum += x * std::log(1.0 + x / (l + kEps + kEps)) - x + (l + kEps);
-              break;
-            case Update::toolbox_nmfconv: {
-              const double model = l + kEps, b = shifted_beta;
-              sum += x * (std::pow(x, b) - std::pow(model, b)) / (kEps + b) -
-                     (std::pow(x, b + 1) - std::pow(model, b + 1)) / (kEps + b + 1);
-              break;
+      for_blocks([&](Index begin, Index count) {
+        kernels_.gemm(model(row, rows, begin, count, s));
+        for (Index i = 0; i < rows; ++i) {
+          const T* v = v_.data + (row + i) * v_.ld + begin;
+          const T* q = s.numerator.data() + i * ld_ + column(begin);
+          for (Index m = 0; m < count; ++m) {
+            const double x = static_cast<double>(v[m]) * scale;
+            const double l = static_cast<double>(q[m]);
+            switch (options_.update) {
+              case Update::clean:
+                sum += beta_term(x, l, beta, options_.floor);
+                break;
+              case Update::toolbox_nmf:
+                sum += beta_term(x, l + kEps, beta, 0.0);
+                break;
+              case Update::toolbox_nmfd:
+                sum += x * std::log(1.0 + x / (l + kEps + kEps)) - x + (l + kEps);
+                break;
+              case Update::toolbox_nmfconv: {
+                const double model = l + kEps, b = shifted_beta;
+                sum += x * (std::pow(x, b) - std::pow(model, b)) / (kEps + b) -
+                       (std::pow(x, b + 1) - std::pow(model, b + 1)) / (kEps + b + 1);
+                break;
+              }
             }
           }
         }
-      }
+      });
       tile_costs_[sz(tile)] = sum;
     }
   }
@@ -507,7 +591,8 @@ class Engine {
   int threads_ = 1, workers_ = 1;
   bool clean_ = true, needs_den_ = false, update_w_ = true, update_h_ = true, do_w_ = true, do_h_ = true;
   double gamma_ = 1.0;
-  std::vector<T> w_, shifted_, shifted_transposed_, numerator_h_, denominator_h_, h_numerator_, h_denominator_;
+  Panels<T> shifted_, shifted_transposed_;
+  std::vector<T> w_, line_, w_denominator_, scale_, numerator_h_, denominator_h_, h_numerator_, h_denominator_;
   std::vector<Scratch> scratch_;
   std::vector<double> row_sums_, column_sums_, template_sums_, template_norms_, tile_costs_;
 };
@@ -606,17 +691,16 @@ FixedTemplates<T>::FixedTemplates(std::vector<T> w, std::int64_t bins, int compo
     : w_(std::move(w)), bins_(bins), components_(components) {
   if (bins < 1 || components < 1 || w_.size() != sz(bins * components)) bad("templates have a wrong number of entries");
   require_non_negative(w_.data(), static_cast<Index>(w_.size()), "W");
-  const Index lanes = kernels<T>().lanes;
-  padded_bins_ = round_up(bins, lanes);
-  padded_components_ = static_cast<int>(round_up(components, lanes));
-  panel_.assign(sz(bins * padded_components_), T(0));
-  transposed_.assign(sz(components * padded_bins_), T(0));
+  const Index width = kernels<T>().panel;
+  padded_components_ = static_cast<int>(round_up(components, kernels<T>().lanes));
+  panels_.assign(sz(bins * round_up(components, width)), T(0));
+  transposed_.assign(sz(components * round_up(bins, width)), T(0));
   std::vector<double> sums(sz(components), 0.0), squares(sz(components), 0.0);
   for (Index k = 0; k < bins; ++k) {
     for (Index r = 0; r < components; ++r) {
       const T x = w_[sz(k * components + r)];
-      panel_[sz(k * padded_components_ + r)] = x;
-      transposed_[sz(r * padded_bins_ + k)] = x;
+      panels_[sz((r / width * bins + k) * width + r % width)] = x;
+      transposed_[sz((k / width * components + r) * width + k % width)] = x;
       sums[sz(r)] += static_cast<double>(x);
       squares[sz(r)] += static_cast<double>(x) * static_cast<double>(x);
     }
@@ -637,6 +721,7 @@ void FixedTemplates<T>::activations(const T* v, std::int64_t frames, std::int64_
   require_non_negative(h, frames * components_, "H");
   const Kernels<T>& k = kernels<T>();
   constexpr Index kTileFrames = 96, kBlockBins = 256;
+  const Index ld_q = kBlockBins + k.lanes;
   RatioArgs<T> ratio;
   ratio.kind = ratio_kind(options.beta);
   ratio.beta = static_cast<T>(options.beta);
@@ -652,7 +737,7 @@ void FixedTemplates<T>::activations(const T* v, std::int64_t frames, std::int64_
   };
   std::vector<Scratch> scratch(sz(workers));
   for (auto& s : scratch) {
-    s.q.resize(sz(kTileFrames * kBlockBins));
+    s.q.resize(sz(kTileFrames * ld_q));
     s.n.resize(sz(kTileFrames * padded_components_));
     if (needs_den) {
       s.den.resize(s.q.size());
@@ -668,18 +753,35 @@ void FixedTemplates<T>::activations(const T* v, std::int64_t frames, std::int64_
       options.stop.check();
       for (Index bin = 0; bin < bins_; bin += kBlockBins) {
         const Index count = std::min(kBlockBins, bins_ - bin);
-        k.gemm(rows, round_up(count, k.lanes), components_, h_tile, components_, 1, transposed_.data() + bin,
-               padded_bins_, s.q.data(), kBlockBins, false);
-        for (Index i = 0; i < rows; ++i) {
-          k.ratio(ratio, count, v + (first + i) * ld + bin, s.q.data() + i * kBlockBins,
-                  needs_den ? s.den.data() + i * kBlockBins : nullptr);
-        }
-        const T* w = panel_.data() + bin * padded_components_;
-        k.gemm(rows, padded_components_, count, s.q.data(), kBlockBins, 1, w, padded_components_, s.n.data(),
-               padded_components_, bin > 0);
+        const Product<T> model = {.m = rows,
+                                  .n = round_up(count, k.lanes),
+                                  .k = components_,
+                                  .a = h_tile,
+                                  .row_stride = components_,
+                                  .column_stride = 1,
+                                  .b = transposed_.data() + bin * components_,
+                                  .ldb = k.panel,
+                                  .panel_stride = Index{components_} * k.panel,
+                                  .c = s.q.data(),
+                                  .ldc = ld_q};
+        k.weights(model, ratio, count, v + first * ld + bin, ld, needs_den ? s.den.data() : nullptr);
+        Product<T> sums = {.m = rows,
+                           .n = padded_components_,
+                           .k = count,
+                           .a = s.q.data(),
+                           .row_stride = ld_q,
+                           .column_stride = 1,
+                           .b = panels_.data() + bin * k.panel,
+                           .ldb = k.panel,
+                           .panel_stride = bins_ * k.panel,
+                           .c = s.n.data(),
+                           .ldc = padded_components_,
+                           .accumulate = bin > 0};
+        k.gemm(sums);
         if (needs_den) {
-          k.gemm(rows, padded_components_, count, s.den.data(), kBlockBins, 1, w, padded_components_, s.d.data(),
-                 padded_components_, bin > 0);
+          sums.a = s.den.data();
+          sums.c = s.d.data();
+          k.gemm(sums);
         }
       }
       for (Index i = 0; i < rows; ++i) {
@@ -701,10 +803,11 @@ std::vector<T> model(const Factors<T>& f, std::int64_t segment_frames, int first
   if (first < 0 || first + count > f.components) bad("range of components outside the factors");
   const Kernels<T>& k = kernels<T>();
   const Index columns = Index{count} * f.template_frames;
-  const Index ld = leading_dimension<T>(f.frames, k.lanes), padded = round_up(f.frames, k.lanes);
+  const Index padded = round_up(f.frames, k.lanes), ld = padded + k.lanes;
   const Index segment = segment_frames > 0 ? segment_frames : std::max<Index>(f.frames, 1);
-  std::vector<T> shifted(sz(columns * ld));
-  stack_shifts(f.h.data() + first * f.frames, count, f.frames, f.template_frames, segment, shifted.data(), ld);
+  Panels<T> shifted(columns, f.frames);
+  std::vector<T> line(sz(f.frames));
+  stack_shifts(f.h.data() + first * f.frames, count, f.frames, f.template_frames, segment, line.data(), shifted);
   std::vector<T> out(sz(f.bins * f.frames));
   constexpr Index kRows = 48;
   const Index tiles = (f.bins + kRows - 1) / kRows;
@@ -717,7 +820,17 @@ std::vector<T> model(const Factors<T>& f, std::int64_t segment_frames, int first
         for (int r = 0; r < count; ++r) w[sz(i * columns + t * count + r)] = f.w_at(row + i, t, first + r);
       }
     }
-    k.gemm(rows, padded, columns, w.data(), columns, 1, shifted.data(), ld, q.data(), ld, false);
+    k.gemm({.m = rows,
+            .n = padded,
+            .k = columns,
+            .a = w.data(),
+            .row_stride = columns,
+            .column_stride = 1,
+            .b = shifted.at(0, 0),
+            .ldb = shifted.width(),
+            .panel_stride = shifted.stride(),
+            .c = q.data(),
+            .ldc = ld});
     for (Index i = 0; i < rows; ++i) std::copy_n(q.begin() + i * ld, f.frames, out.begin() + (row + i) * f.frames);
   });
   return out;

@@ -24,7 +24,7 @@
 // updates, templates are rescaled at the end of every iteration and H is not. toolbox_nmf knows beta 0, 1, 2 and T = 1;
 // toolbox_nmfd is KL; toolbox_nmfconv takes our beta (its own is smaller by 1) with `sparsity` and `decorrelation`.
 //
-// Speed: one pass over V per iteration in tiles of rows (stale order), two products more in the clean order; with fixed
+// Speed: one pass over V per iteration in tiles of rows (stale order), one product more in the clean order; with fixed
 // templates and T = 1 the tiles are frames and all iterations run while the tile is in cache (fit_activations). No
 // memory is taken inside iterations.
 //
@@ -123,9 +123,9 @@ class FixedTemplates {
   void activations(const T* v, std::int64_t frames, std::int64_t ld, T* h, const FitOptions<T>& options) const;
 
  private:
-  std::vector<T> w_, panel_, transposed_;
+  std::vector<T> w_, panels_, transposed_;
   std::vector<T> column_sums_, norms_;
-  std::int64_t bins_ = 0, padded_bins_ = 0;
+  std::int64_t bins_ = 0;
   int components_ = 0, padded_components_ = 0;
 };
 

@@ -68,11 +68,7 @@ class Products {
           for (Index row = begin; row < end; row += kRows) {
             const Index rows = std::min(kRows, end - row);
             if (quotient) {
-              kernels_.gemm(rows, padded_frames_, components_, w_row(row), padded_components_, 1, h_.data(),
-                            padded_frames_, x, padded_frames_, false);
-              for (Index i = 0; i < rows; ++i) {
-                kernels_.ratio(args, v_.columns, v_.data + (row + i) * v_.ld, x + i * padded_frames_, nullptr);
-              }
+              kernels_.weights(model(row, rows, x), args, v_.columns, v_.data + row * v_.ld, v_.ld, nullptr);
             } else {
               for (Index i = 0; i < rows; ++i) {
                 std::copy_n(v_.data + (row + i) * v_.ld, v_.columns, x + i * padded_frames_);
@@ -80,12 +76,31 @@ class Products {
               }
             }
             if (want_left) {
-              kernels_.gemm(rows, padded_components_, v_.columns, x, padded_frames_, 1, h_transposed_.data(),
-                            padded_components_, left_.data() + row * padded_components_, padded_components_, false);
+              kernels_.gemm({.m = rows,
+                             .n = padded_components_,
+                             .k = v_.columns,
+                             .a = x,
+                             .row_stride = padded_frames_,
+                             .column_stride = 1,
+                             .b = h_transposed_.data(),
+                             .ldb = padded_components_,
+                             .panel_stride = kernels_.panel,
+                             .c = left_.data() + row * padded_components_,
+                             .ldc = padded_components_});
             }
             if (want_right) {
-              kernels_.gemm(components_, padded_frames_, rows, w_row(row), 1, padded_components_, x, padded_frames_,
-                            right, padded_frames_, row > begin);
+              kernels_.gemm({.m = components_,
+                             .n = padded_frames_,
+                             .k = rows,
+                             .a = w_row(row),
+                             .row_stride = 1,
+                             .column_stride = padded_components_,
+                             .b = x,
+                             .ldb = padded_frames_,
+                             .panel_stride = kernels_.panel,
+                             .c = right,
+                             .ldc = padded_frames_,
+                             .accumulate = row > begin});
             }
           }
         });
@@ -107,8 +122,7 @@ class Products {
                                 double sum = 0;
                                 for (Index row = begin; row < end; row += kRows) {
                                   const Index rows = std::min(kRows, end - row);
-                                  kernels_.gemm(rows, padded_frames_, components_, w_row(row), padded_components_, 1,
-                                                h_.data(), padded_frames_, x, padded_frames_, false);
+                                  kernels_.gemm(model(row, rows, x));
                                   sum += divergence<T>({v_.data + row * v_.ld, rows, v_.columns, v_.ld},
                                                        {x, rows, v_.columns, padded_frames_}, beta, floor);
                                 }
@@ -120,6 +134,21 @@ class Products {
   }
 
  private:
+  // W H, without the floor, in rows [row, row + rows).
+  Product<T> model(Index row, Index rows, T* out) {
+    return {.m = rows,
+            .n = padded_frames_,
+            .k = components_,
+            .a = w_row(row),
+            .row_stride = padded_components_,
+            .column_stride = 1,
+            .b = h_.data(),
+            .ldb = padded_frames_,
+            .panel_stride = kernels_.panel,
+            .c = out,
+            .ldc = padded_frames_};
+  }
+
   static constexpr Index kRows = 48;
   const Kernels<T>& kernels_;
   MatrixView<T> v_;
