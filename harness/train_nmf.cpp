@@ -177,10 +177,8 @@ NmfTrained train_nmf(const NmfTraining& training) {
   options.progress = [&](std::int64_t done, std::int64_t, const std::string& target) { progress.update(done, target); };
   const auto loads = static_cast<std::int64_t>(tracks.size());
   const std::int64_t steps =
-      training.classifier
-          ? loads * options.members
-          : static_cast<std::int64_t>(targets.size()) * (loads + std::int64_t{options.iterations} * options.members) +
-                (options.cues ? loads : 0);
+      training.classifier ? loads * options.members
+                          : methods::nmf::training_steps(loads, static_cast<std::int64_t>(targets.size()), options);
   methods::nmf::Dictionary dictionary;
   methods::nmf::Classifier classifier;
   {

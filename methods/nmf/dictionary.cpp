@@ -17,6 +17,7 @@ namespace {
 constexpr std::string_view kFormat = "mssbench-nmf-dictionary";
 constexpr std::string_view kKind = "NMF dictionary";
 constexpr std::string_view kPrefix = "templates.";
+constexpr std::string_view kCalibration = "calibration.weights";
 const std::set<std::string, std::less<>> kReserved = {"format",   "version",     "targets", "rate_hz",
                                                       "fft_size", "hop_samples", "beta",    "members"};
 
@@ -55,28 +56,24 @@ DictionaryPart read_part(const Content& file, const std::string& target, int mem
   return part;
 }
 
-void read_cues(const Content& file, Dictionary& d) {
-  const auto table = [&](const std::string& name) {
-    const checkpoints::Tensor tensor = file.read(name);
-    const auto& shape = tensor.shape;
-    if (shape.size() != 3 || shape[0] != d.target_count() || shape[1] < 1 || shape[1] > 1024 ||
-        shape[2] != kCueLevels || (d.cues.bands > 0 && shape[1] != d.cues.bands)) {
-      file.unfit(fmt::format("tensor '{}' has a wrong shape", name),
-                 fmt::format("[{}, bands, {}], bands equal in all", d.target_count(), kCueLevels),
-                 fmt::format("[{}]", fmt::join(shape, ", ")));
-    }
-    d.cues.bands = static_cast<int>(shape[1]);
-    std::vector<float> values = tensor.to_float();
-    for (const float x : values) {
-      // Ratios of chances beyond e^30 are no statistics; they would overflow in the masks.
-      if (!(std::abs(x) <= 30.0F)) {
-        file.unfit(fmt::format("tensor '{}' has an entry that is not finite or too large", name));
-      }
-    }
-    return values;
-  };
-  d.cues.percussive = table("cues.percussive");
-  if (file.has("cues.side")) d.cues.side = table("cues.side");
+void read_calibration(const Content& file, Dictionary& d) {
+  const checkpoints::Tensor tensor = file.read(std::string(kCalibration));
+  const auto& shape = tensor.shape;
+  Calibration& c = d.calibration;
+  c.targets = d.target_count();
+  if (shape.size() != 3 || shape[0] < 1 || shape[0] > 64 || shape[1] != c.targets || shape[2] != c.size() ||
+      d.template_frames != 1) {
+    file.unfit(fmt::format("tensor '{}' has a wrong shape", kCalibration),
+               fmt::format("[bands, {}, {}] beside templates of one frame", c.targets, c.size()),
+               fmt::format("[{}], {} frames", fmt::join(shape, ", "), d.template_frames));
+  }
+  c.bands = static_cast<int>(shape[0]);
+  c.weights = tensor.to_float();
+  for (const float x : c.weights) {
+    // Far beyond what learning can reach; larger ones could overflow in the masks.
+    if (!(std::abs(x) <= 1e4F))
+      file.unfit(fmt::format("tensor '{}' has an entry that is not finite or too large", kCalibration));
+  }
 }
 
 Dictionary read_content(const Content& file, std::string label, std::string sha256) {
@@ -95,7 +92,7 @@ Dictionary read_content(const Content& file, std::string label, std::string sha2
   for (int m = 0; m < d.members; ++m) {
     for (const auto& target : targets) d.parts.push_back(read_part(file, target, m, d));
   }
-  if (file.has("cues.percussive")) read_cues(file, d);
+  if (file.has(std::string(kCalibration))) read_calibration(file, d);
   d.label = std::move(label);
   d.sha256 = std::move(sha256);
   return d;
@@ -178,14 +175,13 @@ void write_dictionary(const std::filesystem::path& path, const Dictionary& d) {
     if (!inserted.second)
       throw Error(Code::invalid_argument, path.string(), "target '" + part.target + "' occurs twice");
   }
-  const std::vector<std::int64_t> cue_shape = {d.target_count(), d.cues.bands, kCueLevels};
-  if (!d.cues.percussive.empty())
-    tensors.emplace("cues.percussive", checkpoints::Tensor::from(d.cues.percussive, cue_shape));
-  if (!d.cues.side.empty()) tensors.emplace("cues.side", checkpoints::Tensor::from(d.cues.side, cue_shape));
+  if (const Calibration& c = d.calibration; !c.empty()) {
+    tensors.emplace(kCalibration, checkpoints::Tensor::from(c.weights, {std::int64_t{c.bands}, c.targets, c.size()}));
+  }
   checkpoints::Metadata metadata = d.provenance;
   metadata["format"] = std::string(kFormat);
-  // Readers of version 1 know neither members nor cues, and would separate without them.
-  metadata["version"] = d.members > 1 || !d.cues.empty() ? "2" : "1";
+  // Readers of version 1 know neither members nor calibrations, and would separate without them.
+  metadata["version"] = d.members > 1 || !d.calibration.empty() ? "2" : "1";
   if (d.members > 1) metadata["members"] = fmt::format("{}", d.members);
   metadata["targets"] = core::dump_json(targets);
   metadata["rate_hz"] = fmt::format("{}", d.rate_hz);

@@ -1,11 +1,11 @@
 // Learned dictionaries: per target a set of non-negative templates, with the STFT that they belong to.
 //
 // File (safetensors): one tensor "templates.TARGET" per target, F32, shape [K bins, T template frames, R components]
-// ("templates.MEMBER.TARGET" with members counted from 1 where the metadata say members > 1); where cues were learned
-// "cues.percussive" and, from stereo, "cues.side", F32, shape [targets, bands, 16] (cues.h); and metadata
-//   format = mssbench-nmf-dictionary, version = 1 (2 with members or cues), targets = JSON array of names in order,
-//   rate_hz, fft_size, hop_samples, beta, and whatever provenance the trainer adds (data set, tracks, seed, iterations,
-//   program version).
+// ("templates.MEMBER.TARGET" with members counted from 1 where the metadata say members > 1); where a
+// calibration was learned "calibration.weights", F32, shape [bands, targets, targets + 5] (calibration.h); and metadata
+//   format = mssbench-nmf-dictionary, version = 1 (2 with members or calibration), targets = JSON array of names in
+//   order, rate_hz, fft_size, hop_samples, beta, and whatever provenance the trainer adds (data set, tracks, seed,
+//   iterations, program version).
 // A dictionary's label is its file name without extension; its hash is the SHA-256 of the file. Specs name it
 // LABEL#HASH8, never by a path.
 #pragma once
@@ -18,7 +18,7 @@
 
 #include "audio/stft.h"
 #include "checkpoints/safetensors.h"
-#include "methods/nmf/cues.h"
+#include "methods/nmf/calibration.h"
 
 namespace mss::methods::nmf {
 
@@ -37,7 +37,7 @@ struct Dictionary {
   /// Members of an ensemble: fitted one by one, their masks are averaged. `parts` holds member after member, each with
   /// all targets in order.
   int members = 1;
-  CueTables cues;
+  Calibration calibration;
   checkpoints::Metadata provenance;
 
   std::string label;   ///< set by read_dictionary
@@ -48,7 +48,7 @@ struct Dictionary {
   int target_count() const noexcept { return static_cast<int>(parts.size()) / members; }
   /// All templates beside each other in order of the parts: [k][t][r].
   std::vector<float> stacked() const;
-  /// The dictionary that member m is by itself (no provenance, no cues).
+  /// The dictionary that member m is by itself (no provenance, no calibration).
   Dictionary member(int m) const;
   std::string name() const;  ///< "LABEL#HASH8"
 };

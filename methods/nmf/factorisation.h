@@ -35,7 +35,7 @@ struct Factorisation {
   int target_of(int component) const noexcept;
 };
 
-/// Masks of all parts for frame n of channel c, before any cues (cues.h): out[p * K + k]. They sum to 1 (toolbox: to
+/// Masks of all parts for frame n of channel c, before any calibration: out[p * K + k]. They sum to 1 (toolbox: to
 /// nearly 1). Thread-safe.
 void part_masks(const Factorisation& factors, int c, std::int64_t n, std::vector<float>& out);
 

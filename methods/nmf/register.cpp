@@ -63,7 +63,7 @@ core::ParamTable params(const Defaults& d) {
        .default_value = d.alpha,
        .unit = "",
        .range = "(0,10]",
-       .help = "Exponent of the Wiener masks; unset: 1 blind, 2 supervised.",
+       .help = "Exponent of the Wiener masks; unset: 1 blind or calibrated, 2 supervised.",
        .source = "Liutkus & Badeau 2015"},
       {.name = "sparsity",
        .type = ParamType::real,
@@ -177,19 +177,12 @@ core::ParamTable params(const Defaults& d) {
        .range = "",
        .help = "Target that the free components belong to.",
        .source = ""},
-      {.name = "percussive",
-       .type = ParamType::real,
+      {.name = "calibrate",
+       .type = ParamType::boolean,
        .default_value = "",
        .unit = "",
-       .range = "[0,4]",
-       .help = "Weight of the dictionary's percussive cue in the masks; unset: 1 where it has one; 0 leaves it out.",
-       .source = "FitzGerald 2010"},
-      {.name = "side",
-       .type = ParamType::real,
-       .default_value = "",
-       .unit = "",
-       .range = "[0,4]",
-       .help = "Weight of the dictionary's stereo cue in the masks; unset: 0.5 where it has one; 0 leaves it out.",
+       .range = "",
+       .help = "Use the dictionary's calibration of the masks; unset: where it has one.",
        .source = ""},
       {.name = "protocol",
        .type = ParamType::choice,
@@ -278,17 +271,12 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     options["hop"] = o.stft.hop_samples;
     if (dictionary->members > 1 && o.free_components > 0)
       conflict(spec, "free components complete a dictionary without members");
-    if (o.mono && !dictionary->cues.side.empty() && params.is_given("side"))
-      conflict(spec, "the side cue needs two channels", "leave 'side' or 'mono' out");
-    const auto weight = [&](const char* name, const std::vector<float>& table, double otherwise) {
-      if (params.is_given(name) && table.empty() && params.real(name) > 0)
-        conflict(spec, fmt::format("the dictionary has no cue for '{}'", name), "learn one with --cues");
-      const double value = table.empty() ? 0.0 : params.is_set(name) ? params.real(name) : otherwise;
-      options[name] = value;
-      return value;
-    };
-    o.percussive_weight = weight("percussive", dictionary->cues.percussive, 1.0);
-    o.side_weight = weight("side", dictionary->cues.side, 0.5);
+    if (params.is_given("calibrate") && params.boolean("calibrate") && dictionary->calibration.empty())
+      conflict(spec, "the dictionary has no calibration", "learn one with --calibrate");
+    o.calibrate = !dictionary->calibration.empty() && (!params.is_set("calibrate") || params.boolean("calibrate"));
+    if (o.calibrate && o.free_components > 0)
+      conflict(spec, "the calibration knows no free components", "say calibrate=false");
+    options["calibrate"] = o.calibrate;
     if (o.free_components > 0 && std::ranges::find(info.targets, o.free_target) == info.targets.end()) {
       throw Error({Code::config,
                    to_string(spec),
@@ -299,8 +287,8 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     }
   } else if (o.free_components > 0 || params.is_given("free_target")) {
     conflict(spec, "free components complete a dictionary", "give dict=FILE");
-  } else if (params.is_given("percussive") || params.is_given("side")) {
-    conflict(spec, "cues are part of a dictionary", "give dict=FILE");
+  } else if (params.is_given("calibrate")) {
+    conflict(spec, "a calibration is part of a dictionary", "give dict=FILE");
   }
   if (params.is_set("start")) {
     if (o.dictionary != nullptr || o.protocol != Protocol::none) {
@@ -405,7 +393,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
   info.is_random = o.dictionary != nullptr ? o.free_components > 0 : o.start == nullptr || !o.uniform_h;
   info.offers_magnitudes = !o.mono;
   info.streams = o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono &&
-                 o.continuity == 0 && o.dictionary->members == 1 && o.percussive_weight == 0 && o.side_weight == 0;
+                 o.continuity == 0 && o.dictionary->members == 1 && !o.calibrate;
   if (o.dictionary == nullptr && o.start == nullptr && o.classifier == nullptr && !references) {
     if (o.components == 0) o.components = 16;
     info.targets = component_names(o.components);
@@ -419,8 +407,7 @@ void add(Registry& registry, const char* name, const char* summary, const Defaul
   entry.family = "classic";
   entry.summary = summary;
   entry.params = params(defaults);
-  if (entry.name == "nmf")
-    entry.presets = {{"cc0", {{"alpha", "0.8"}, {"dict", "cc0"}}}, {"cc0-p2", {{"classifier", "cc0-p2"}}}};
+  if (entry.name == "nmf") entry.presets = {{"cc0", {{"dict", "cc0"}}}, {"cc0-p2", {{"classifier", "cc0-p2"}}}};
   if (entry.name == "nmfd") entry.presets = {{"cc0-p2", {{"classifier", "cc0-nmfd-p2"}}}};
   entry.make = make;
   registry.add(std::move(entry));

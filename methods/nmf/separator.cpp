@@ -163,10 +163,9 @@ class NmfSeparator final : public Separator, public Factoriser {
       dictionary_first_ = first_components(d);
       if (info_.streams) fixed_ = std::make_unique<FixedTemplates<float>>(d.stacked(), d.stft.bins(), d.components());
     }
-    if (options_.percussive_weight > 0 || options_.side_weight > 0) {
+    if (options_.calibrate) {
       const Dictionary& d = *options_.dictionary;
-      cues_ = std::make_unique<CueFilter>(d.cues, d.target_count(), options_.percussive_weight, options_.side_weight,
-                                          d.stft, d.rate_hz);
+      calibrator_ = std::make_unique<Calibrator>(d.calibration, d.stft, d.rate_hz);
     }
   }
 
@@ -179,6 +178,7 @@ class NmfSeparator final : public Separator, public Factoriser {
 
   double alpha() const {
     if (options_.alpha > 0) return options_.alpha;
+    if (options_.calibrate) return 1.0;  // what it was learned with
     return options_.dictionary != nullptr || options_.protocol == Protocol::p5 ? 2.0 : 1.0;
   }
 
@@ -256,8 +256,8 @@ class NmfSeparator final : public Separator, public Factoriser {
     bool toolbox;       ///< eps on every part and on their sum, as the toolbox has it
     float model_scale;  ///< from the model's level to the STFT's
     int members = 1;    ///< of an ensemble
-    const CueFilter* cues = nullptr;
-    const CueLevels* levels = nullptr;
+    const Calibrator* calibrator = nullptr;
+    const Cues* cues = nullptr;
   };
 
   template <class Activation>
@@ -268,7 +268,7 @@ class NmfSeparator final : public Separator, public Factoriser {
     const int parts = mixer.parts.parts();
     scratch.resize(sz(bins * parts));
     mixer.parts.frame(activation, scratch.data());
-    if (magnitudes != nullptr && mixer.cues == nullptr) {
+    if (magnitudes != nullptr && mixer.calibrator == nullptr) {
       const float scale = mixer.model_scale / static_cast<float>(mixer.members);
       for (int p = 0; p < parts; ++p) {
         if (mixer.target[sz(p)] < 0) continue;
@@ -285,11 +285,11 @@ class NmfSeparator final : public Separator, public Factoriser {
       float* sum = mask.data() + mixer.target[sz(p)] * bins;
       for (Index k = 0; k < bins; ++k) sum[k] += scratch[sz(p * bins + k)];
     }
-    if (mixer.cues != nullptr) mixer.cues->apply(*mixer.levels, frame, mask.data());
+    if (mixer.calibrator != nullptr) mixer.calibrator->apply(*mixer.cues, frame, mask.data());
     for (int s = 0; s < count; ++s) {
       const float* gain = mask.data() + s * bins;
       if (magnitudes != nullptr) {
-        // With cues the estimate of a magnitude is what the mask lets through.
+        // Calibrated, the estimate of a magnitude is what the mask lets through.
         float* out = (*magnitudes)[sz(s)].data() + (c * block_frames + n) * bins;
         for (Index k = 0; k < bins; ++k)
           out[k] = gain[k] * std::sqrt(x[k].real() * x[k].real() + x[k].imag() * x[k].imag());
@@ -403,11 +403,11 @@ class NmfSeparator final : public Separator, public Factoriser {
       };
     }
     Mixer mixer{parts, target, alpha(), toolbox(), static_cast<float>(1.0 / fitted.scale), members()};
-    CueLevels levels;
-    if (cues_ != nullptr) {
-      levels = cue_levels(input, options_.stft, context.threads, context.stop);
-      mixer.cues = cues_.get();
-      mixer.levels = &levels;
+    Cues cues;
+    if (calibrator_ != nullptr) {
+      cues = cues_of(input, options_.stft, context.threads, context.stop);
+      mixer.calibrator = calibrator_.get();
+      mixer.cues = &cues;
     }
     stream_masks(mixer, fitted.factors, input, stem_count, writer, context);
   }
@@ -571,7 +571,7 @@ class NmfSeparator final : public Separator, public Factoriser {
   SeparatorOptions options_;
   std::vector<int> dictionary_first_;
   std::unique_ptr<FixedTemplates<float>> fixed_;
-  std::unique_ptr<CueFilter> cues_;
+  std::unique_ptr<Calibrator> calibrator_;
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ struct SeparatorOptions {
   int template_frames = 1;
   int iterations = 100;
   double beta = 1.0;
-  double alpha = 0.0;  ///< 0 = 1 blind, 2 supervised
+  double alpha = 0.0;  ///< 0 = 1 blind or calibrated, 2 supervised
   double sparsity = 0.0;
   double continuity = 0.0;
   Update update = Update::clean;
@@ -32,11 +32,11 @@ struct SeparatorOptions {
   bool hals = false;        ///< Euclidean by HALS
   bool window_bug = false;  ///< the toolbox's louder second, fourth … component
   std::shared_ptr<const Dictionary> dictionary;
-  std::shared_ptr<const Dictionary> start;        ///< P1: templates to start from
-  std::shared_ptr<const Classifier> classifier;   ///< P2: whose components are
-  int free_components = 0;                        ///< semi-supervised: components learned from the mixture
-  std::string free_target;                        ///< whose they are
-  double percussive_weight = 0, side_weight = 0;  ///< of the dictionary's cues
+  std::shared_ptr<const Dictionary> start;       ///< P1: templates to start from
+  std::shared_ptr<const Classifier> classifier;  ///< P2: whose components are
+  int free_components = 0;                       ///< semi-supervised: components learned from the mixture
+  std::string free_target;                       ///< whose they are
+  bool calibrate = false;                        ///< the dictionary's calibration
 };
 
 std::unique_ptr<Separator> make_separator(SeparatorOptions options, SeparatorInfo info);

@@ -22,6 +22,11 @@ namespace {
 using Index = std::int64_t;
 constexpr std::uint32_t kDrawStream = 0x6e6d6644, kStartStream = 0x6e6d6653, kMemberStream = 0x6e6d664d;
 constexpr Index kBlockSamples = 1 << 16, kUnitFrames = 64;
+// Of calibrations. Masks are fitted as often as separation does by itself.
+constexpr std::size_t kGroups = 4, kExcerpts = 48, kTrackExcerpts = 6;
+constexpr Index kExcerptSeconds = 20;
+constexpr double kExcerptScore = 1.8;
+constexpr int kCalibrationIterations = 100;
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 
@@ -48,6 +53,7 @@ void for_each_frame(const audio::AudioBuffer& x, const audio::StftSpec& spec, co
 struct Frames {
   std::vector<float> values;
   Index count = 0;
+  std::vector<Index> first;  ///< of every track
 };
 
 class Trainer {
@@ -55,8 +61,9 @@ class Trainer {
   Trainer(const std::vector<TrainTrack>& tracks, const TrainOptions& options, Index targets)
       : tracks_(tracks),
         options_(options),
-        total_(targets * (static_cast<Index>(tracks.size()) + Index{options.iterations} * options.members) +
-               (options.cues ? static_cast<Index>(tracks.size()) : 0)) {
+        groups_(options.calibrate ? static_cast<int>(std::min<std::size_t>(kGroups, tracks.size())) : 0),
+        without_group_(sz(groups_)),
+        total_(training_steps(static_cast<Index>(tracks.size()), targets, options)) {
     spec_.fft_size = options.stft.fft_size;
     spec_.hop_samples = options.stft.hop_samples;
     unit_ = options.template_frames > 1 ? std::max<Index>(kUnitFrames, options.template_frames) : 1;
@@ -64,18 +71,80 @@ class Trainer {
 
   const audio::StftSpec& spec() const { return spec_; }
 
-  /// One part per member.
+  /// One part per member from all tracks and, for the calibration, from all but each group of them.
   std::vector<DictionaryPart> learn(const std::string& target, Index& frames_used) {
     const Frames frames = collect(target);
     frames_used = frames.count;
+    require_audible(target, frames, "silent in every training track", "choose targets that the tracks have");
+    std::vector<DictionaryPart> members = fit_members(target, frames);
+    for (int g = 0; g < groups_; ++g) {
+      Frames others;
+      for (std::size_t i = 0; i < tracks_.size(); ++i) {
+        if (group_of(i) == g) continue;
+        const Index begin = frames.first[i], end = i + 1 < tracks_.size() ? frames.first[i + 1] : frames.count;
+        others.values.insert(others.values.end(), frames.values.begin() + begin * spec_.bins(),
+                             frames.values.begin() + end * spec_.bins());
+        others.count += end - begin;
+      }
+      require_audible(target, others, "sounds in too few tracks for a calibration", "learn from more tracks");
+      for (auto& part : fit_members(target, others)) without_group_[sz(g)].push_back(std::move(part));
+    }
+    return members;
+  }
+
+  Calibration learn_calibration(const std::vector<std::string>& targets) {
+    CalibrationTrainer trainer(static_cast<int>(targets.size()), options_.calibration_bands, spec_, options_.rate_hz);
+    const std::size_t stride = (tracks_.size() + kExcerpts - 1) / kExcerpts;
+    const std::size_t most = std::clamp<std::size_t>(kExcerpts / tracks_.size(), 1, kTrackExcerpts);
+    std::vector<Dictionary> dictionaries;
+    for (int g = 0; g < groups_; ++g) dictionaries.push_back(without_group(g, targets.size()));
+    for (std::size_t i = 0; i < tracks_.size(); ++i) {
+      if (i % stride == 0) {
+        for (const auto& stems : excerpts(tracks_[i], targets, most)) {
+          trainer.add(dictionaries[sz(group_of(i))], stems, kCalibrationIterations, options_.threads, options_.stop);
+        }
+      }
+      step("calibration");
+    }
+    if (trainer.empty()) {
+      throw Error({Code::dataset,
+                   "calibration",
+                   "no excerpt of the training tracks has two targets sounding",
+                   "mixtures to learn from",
+                   fmt::format("{} tracks without", tracks_.size()),
+                   {}});
+    }
+    return trainer.fit(options_.threads, options_.stop, [&] { step("calibration"); });
+  }
+
+ private:
+  void step(const std::string& target) {
+    ++done_;
+    if (options_.progress) options_.progress(done_, total_, target);
+  }
+
+  audio::AudioBuffer load(const TrainTrack& track, const std::string& target) const {
+    try {
+      audio::AudioBuffer x = track.load(target);
+      if (x.empty() || x.rate_hz() == options_.rate_hz) return x;
+      audio::ViewSource source(x.view());
+      return audio::read_all(*audio::resample(source, options_.rate_hz));
+    } catch (const Error& e) {
+      throw e.with_context("track '" + track.name + "'");
+    }
+  }
+
+  int group_of(std::size_t track) const { return static_cast<int>(track % sz(groups_)); }
+
+  static void require_audible(const std::string& target, const Frames& frames, const char* what, const char* hint) {
+    if (std::ranges::any_of(frames.values, [](float x) { return x > 0; })) return;
+    throw Error({Code::dataset, "target '" + target + "'", what, "at least one audible frame", "none", hint});
+  }
+
+  std::vector<DictionaryPart> fit_members(const std::string& target, const Frames& frames) {
     const Index bins = spec_.bins();
     double sum = 0;
     for (const float x : frames.values) sum += static_cast<double>(x);
-    if (!(sum > 0)) {
-      throw Error({Code::dataset, "target '" + target + "'", "silent in every training track",
-                   "at least one audible frame", fmt::format("{} tracks without", tracks_.size()),
-                   "choose targets that the tracks have"});
-    }
     const auto scale =
         static_cast<float>(std::ldexp(1.0, -std::ilogb(sum / static_cast<double>(frames.values.size()))));
     std::vector<float> v(frames.values.size());
@@ -99,53 +168,77 @@ class Trainer {
     return members;
   }
 
-  CueTables learn_cues(const std::vector<std::string>& targets) {
-    CueCounts counts(static_cast<int>(targets.size()), options_.cue_bands, spec_, options_.rate_hz);
-    for (const TrainTrack& track : tracks_) {
-      audio::AudioBuffer mixture;
-      for (const std::string& target : targets) {
-        const audio::AudioBuffer stem = load(track, target);
+  /// The parts were learned target by target; a dictionary has them member by member.
+  Dictionary without_group(int g, std::size_t targets) const {
+    Dictionary d;
+    d.rate_hz = options_.rate_hz;
+    d.stft = spec_;
+    d.beta = options_.beta;
+    d.members = options_.members;
+    for (int m = 0; m < options_.members; ++m) {
+      for (std::size_t j = 0; j < targets; ++j)
+        d.parts.push_back(without_group_[sz(g)][j * sz(options_.members) + sz(m)]);
+    }
+    return d;
+  }
+
+  /// Stems of the windows in which most targets sound, best first.
+  std::vector<std::vector<audio::AudioBuffer>> excerpts(const TrainTrack& track,
+                                                        const std::vector<std::string>& targets,
+                                                        std::size_t most) const {
+    const Index second = options_.rate_hz, length = kExcerptSeconds * second;
+    Index samples = 0, seconds = 0;
+    int channels = 0;
+    std::vector<std::vector<bool>> sounds(targets.size());
+    for (std::size_t j = 0; j < targets.size(); ++j) {
+      const audio::AudioBuffer stem = load(track, targets[j]);
+      if (stem.empty() || audio::is_silent(stem.view())) continue;
+      if (channels == 0) {
+        samples = stem.samples();
+        channels = stem.channels();
+        seconds = std::max<Index>(1, samples / second);
+      } else if (samples != stem.samples() || channels != stem.channels()) {
+        throw Error({Code::dataset,
+                     "track '" + track.name + "'",
+                     "stem '" + targets[j] + "' has another shape than others",
+                     fmt::format("{} channels, {} samples", channels, samples),
+                     fmt::format("{} channels, {} samples", stem.channels(), stem.samples()),
+                     {}});
+      }
+      std::vector<double> energy;
+      for (Index i = 0; i < seconds; ++i)
+        energy.push_back(audio::energy(stem.view().slice(i * second, std::min(second, samples - i * second))));
+      const double threshold = 1e-3 * *std::ranges::max_element(energy);
+      for (const double e : energy) sounds[j].push_back(e > threshold);
+    }
+    const Index window = std::min<Index>(kExcerptSeconds, seconds);
+    std::vector<double> score(sz(std::max<Index>(0, seconds - window + 1)), 0.0);
+    for (Index begin = 0; begin < static_cast<Index>(score.size()) && channels > 0; ++begin) {
+      for (const auto& stem : sounds) {
         if (stem.empty()) continue;
-        if (mixture.empty()) {
-          mixture = audio::AudioBuffer(stem.view());
-        } else if (audio::same_shape(mixture, stem)) {
-          audio::add_to(mixture.span(), stem.view());
-        } else {
-          throw Error({Code::dataset,
-                       "track '" + track.name + "'",
-                       "stem '" + target + "' has another shape than others",
-                       fmt::format("{} channels, {} samples", mixture.channels(), mixture.samples()),
-                       fmt::format("{} channels, {} samples", stem.channels(), stem.samples()),
-                       {}});
-        }
+        const auto active = std::count(stem.begin() + begin, stem.begin() + begin + window, true);
+        score[sz(begin)] += std::sqrt(static_cast<double>(active) / static_cast<double>(window));
       }
-      if (!mixture.empty() && !audio::is_silent(mixture.view())) {
-        const CueLevels levels = cue_levels(mixture.view(), spec_, options_.threads, options_.stop);
-        for (std::size_t j = 0; j < targets.size(); ++j) {
-          const audio::AudioBuffer stem = load(track, targets[j]);
-          if (!stem.empty()) counts.add(levels, static_cast<int>(j), stem.view(), options_.stop);
-        }
+    }
+    std::vector<Index> begins;
+    while (begins.size() < most && !score.empty()) {
+      const auto best = std::ranges::max_element(score);
+      if (!(*best >= kExcerptScore)) break;
+      const Index at = best - score.begin();
+      begins.push_back(at);
+      for (Index i = std::max<Index>(0, at - window + 1); i < std::min<Index>(seconds - window + 1, at + window); ++i)
+        score[sz(i)] = 0;
+    }
+    std::vector<std::vector<audio::AudioBuffer>> out(begins.size(), std::vector<audio::AudioBuffer>(targets.size()));
+    for (std::size_t j = 0; j < targets.size() && !begins.empty(); ++j) {
+      if (sounds[j].empty()) continue;
+      const audio::AudioBuffer stem = load(track, targets[j]);
+      for (std::size_t e = 0; e < begins.size(); ++e) {
+        const Index begin = begins[e] * second;
+        out[e][j] = audio::AudioBuffer(stem.view().slice(begin, std::min(length, samples - begin)));
       }
-      step("cues");
     }
-    return counts.tables();
-  }
-
- private:
-  void step(const std::string& target) {
-    ++done_;
-    if (options_.progress) options_.progress(done_, total_, target);
-  }
-
-  audio::AudioBuffer load(const TrainTrack& track, const std::string& target) const {
-    try {
-      audio::AudioBuffer x = track.load(target);
-      if (x.empty() || x.rate_hz() == options_.rate_hz) return x;
-      audio::ViewSource source(x.view());
-      return audio::read_all(*audio::resample(source, options_.rate_hz));
-    } catch (const Error& e) {
-      throw e.with_context("track '" + track.name + "'");
-    }
+    return out;
   }
 
   Frames collect(const std::string& target) {
@@ -157,6 +250,7 @@ class Trainer {
     const std::uint64_t seed = options_.seed ^ core::fnv1a64(target);
     Frames out;
     for (std::size_t i = 0; i < tracks_.size(); ++i) {
+      out.first.push_back(out.count);
       const audio::AudioBuffer x = load(tracks_[i], target);
       if (!x.empty() && !audio::is_silent(x.view())) {
         const Index frames = audio::Stft<float>(spec_).frames(x.samples());
@@ -251,10 +345,18 @@ class Trainer {
   const std::vector<TrainTrack>& tracks_;
   const TrainOptions& options_;
   audio::StftSpec spec_;
+  int groups_;
+  std::vector<std::vector<DictionaryPart>> without_group_;  ///< per group, target by target, its members
   Index unit_ = 1, done_ = 0, total_ = 0;
 };
 
 }  // namespace
+
+Index training_steps(Index tracks, Index targets, const TrainOptions& options) {
+  const Index fits = 1 + (options.calibrate ? std::min<Index>(kGroups, tracks) : 0);
+  return targets * (tracks + Index{options.iterations} * options.members * fits) +
+         (options.calibrate ? tracks + CalibrationTrainer::kSteps : 0);
+}
 
 Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::vector<std::string>& targets,
                             const TrainOptions& options) {
@@ -262,10 +364,12 @@ Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::ve
   if (tracks.empty()) bad("no tracks");
   if (targets.empty()) bad("no targets");
   if (options.components < 1 || options.template_frames < 1 || options.iterations < 0 || options.max_frames < 1 ||
-      options.members < 1 || options.members > 64 || options.cue_bands < 1 || options.cue_bands > 1024 ||
+      options.members < 1 || options.members > 64 || options.calibration_bands < 1 || options.calibration_bands > 64 ||
       options.rate_hz < 1 || !(options.silence_db > 0) || !(options.sparsity >= 0) || !std::isfinite(options.beta)) {
     bad("parameters out of range");
   }
+  if (options.calibrate && options.template_frames != 1) bad("a calibration needs templates of one frame");
+  if (options.calibrate && tracks.size() < 2) bad("a calibration needs two tracks or more");
   Trainer trainer(tracks, options, static_cast<Index>(targets.size()));
   Dictionary d;
   d.rate_hz = options.rate_hz;
@@ -283,7 +387,7 @@ Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::ve
   for (int m = 0; m < options.members; ++m) {
     for (auto& parts : learned) d.parts.push_back(std::move(parts[sz(m)]));
   }
-  if (options.cues) d.cues = trainer.learn_cues(targets);
+  if (options.calibrate) d.calibration = trainer.learn_calibration(targets);
   core::Value names = core::Value::array();
   for (const auto& track : tracks) names.push_back(core::Value(track.name));
   d.provenance["tracks"] = core::dump_json(names);
@@ -291,7 +395,7 @@ Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::ve
   d.provenance["seed"] = fmt::format("{}", options.seed);
   d.provenance["iterations"] = fmt::format("{}", options.iterations);
   d.provenance["components"] = fmt::format("{}", options.components);
-  d.provenance["cues"] = options.cues ? "true" : "false";
+  d.provenance["calibrated"] = options.calibrate ? "true" : "false";
   d.provenance["sparsity"] = core::format_real(options.sparsity);
   d.provenance["silence_db"] = core::format_real(options.silence_db);
   d.provenance["program"] = "mssbench " + core::version();

@@ -11,8 +11,12 @@
 // An ensemble has `members` sets of templates that differ in their start values; separation fits one after another and
 // averages their masks, which takes out much of the luck of a single start.
 //
-// Cues (cues.h) are counted on the sum of each track's stems; for that the track's stems are loaded two times more and
-// its mixture, one stem and the mixture's magnitudes are in memory.
+// A calibration (calibration.h) learns how far the masks are to be trusted on songs that the templates do not know. The
+// tracks are dealt into up to four groups; for each group templates are learned from the others, just for this. Its
+// examples are excerpts of 20 s, at most 6 of a track and 48 in all (of more tracks, 48 spread evenly): windows in
+// which most targets sound, that is, with the largest sums over targets of sqrt(share of its seconds that are less than
+// 30 dB below the target's loudest), as long as the sum is 1.8 at least; they do not overlap. Stems are loaded two
+// times more; one stem, a track's excerpts and the examples (about 10 MB each) are in memory.
 //
 // Start values: templates are drawn frames (random numbers where T > 1), lifted off zero by a thousandth of their mean.
 // The result is a function of (tracks, options), the same bits for any number of threads. Components that die are left
@@ -39,11 +43,11 @@ struct TrainTrack {
 
 struct TrainOptions {
   int rate_hz = 44100;
-  audio::StftSpec stft;  ///< fft_size and hop_samples count; the rest is the dictionary's fixed form
-  int components = 50;   ///< per target and member
-  int members = 1;       ///< sets of templates with start values of their own
-  bool cues = false;     ///< learn the percussive and, from stereo, the side cue
-  int cue_bands = 8;
+  audio::StftSpec stft;    ///< fft_size and hop_samples count; the rest is the dictionary's fixed form
+  int components = 50;     ///< per target and member
+  int members = 1;         ///< sets of templates with start values of their own
+  bool calibrate = false;  ///< learn a calibration too; needs template_frames = 1 and two tracks
+  int calibration_bands = 6;
   int template_frames = 1;
   int iterations = 200;
   double beta = 1.0;
@@ -57,10 +61,14 @@ struct TrainOptions {
   std::function<void(std::int64_t done, std::int64_t total, const std::string& target)> progress;
 };
 
-/// Provenance gets seed, iterations, components and members asked for, whether there are cues, number of tracks and of
+/// Calls of `progress` that train_dictionary makes.
+std::int64_t training_steps(std::int64_t tracks, std::int64_t targets, const TrainOptions& options);
+
+/// Provenance gets seed, iterations, components and members asked for, whether calibrated, number of tracks and of
 /// frames per target, the track names and the program's version. Throws Error(invalid_argument) for no tracks, no
-/// targets or parameters out of range, Error(dataset) for a target that is silent in all tracks and, with cues, for
-/// stems of one track that differ in shape, and what the loaders throw, with the track's name before it.
+/// targets or parameters out of range, Error(dataset) for a target that is silent in all tracks and, with calibration,
+/// for stems of one track that differ in shape, for a target that sounds in the tracks of one group only and where no
+/// excerpt is found, and what the loaders throw, with the track's name before it.
 Dictionary train_dictionary(const std::vector<TrainTrack>& tracks, const std::vector<std::string>& targets,
                             const TrainOptions& options);
 

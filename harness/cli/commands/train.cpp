@@ -53,7 +53,7 @@ NmfTraining make_training(Invocation& invocation) {
   }
   options.components = static_cast<int>(settings.integer("components"));
   options.members = static_cast<int>(settings.integer("members"));
-  options.cues = settings.flag("cues");
+  options.calibrate = settings.flag("calibrate");
   options.template_frames = static_cast<int>(settings.integer("frames"));
   options.iterations = static_cast<int>(settings.integer("iterations"));
   options.beta = settings.real("beta");
@@ -163,11 +163,11 @@ std::vector<Option> train_options() {
       {.param = number("members", ParamType::integer, "1", "", "[1,64]",
                        "Sets of templates that differ in their start values; separation averages their masks."),
        .placeholder = "N"},
-      {.param = {.name = "cues",
+      {.param = {.name = "calibrate",
                  .type = ParamType::boolean,
                  .default_value = "false",
-                 .help = "Learn too how percussive and how far from the centre each target's sounds are, for masks "
-                         "that heed it; loads every stem twice more."}},
+                 .help = "Learn too, on songs left out in turn, how far masks are to be trusted, and what clicks and "
+                         "stereo say; takes up to five times as long and loads every stem twice more."}},
       {.param = number("frames", ParamType::integer, "1", "frames", "[1,64]", "Length of a template; 1 is plain NMF."),
        .placeholder = "N"},
       {.param = number("iterations", ParamType::integer, "200", "", "[0,100000]", "Multiplicative updates."),
@@ -209,7 +209,7 @@ Command train_command() {
           "and revision. It is written at the end and whole.\n\n"
           "nmf-classifier: learns to tell, from spectrum and activation, which target a component of a blind "
           "factorisation belongs to, for nmf:classifier=FILE (protocol P2). --components are those of a "
-          "factorisation, --members the factorisations per track; --sparsity, --silence-db, --max-frames and --cues "
+          "factorisation, --members the factorisations per track; --sparsity, --silence-db, --max-frames and --calibrate "
           "have no part in it.\n\n"
           "Equal training gives equal bytes on one instruction set. Do not measure a dictionary on tracks that it "
           "was learned from.",
