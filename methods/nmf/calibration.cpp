@@ -19,7 +19,7 @@ using Index = std::int64_t;
 using Spectrum = audio::Spectrogram<float>;
 
 constexpr float kFloor = 1e-6F;
-constexpr double kDelta = 1e-3, kAudible = 1e-4, kPenalty = 1e-2, kBiasPenalty = 1e-3, kRate = 0.05, kOwn = 0.8;
+constexpr double kDelta = 1e-3, kAudible = 1e-4, kPenalty = 1e-3, kBiasPenalty = 1e-4, kRate = 0.05, kOwn = 0.8;
 constexpr double kAllBinsHz = 1700;
 constexpr Index kFrameStep = 5, kBinStep = 10;
 

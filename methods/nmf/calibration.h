@@ -16,7 +16,7 @@
 // X the mixture's and Y_j the stems' spectra, sums over channels, frames and bins of a unit u,
 //   e_ju = sum |Y_j - mask_j X|^2,   r_ju = sum |Y_j|^2,   x_u = sum |X|^2,   delta = 1e-3,
 //   loss = mean over excerpts of mean_j of mean_u log( (e_ju + delta x_u) / (r_ju + delta x_u) )
-//        + 0.01 ( |a|^2 + |b|^2 ) (biases 0.001),   w_bj = a_j + b_bj, a_j starts at 0.8 for its own log mask,
+//        + 0.001 ( |a|^2 + |b|^2 ) (constants 0.0001),   w_bj = a_j + b_bj, a_j starts at 0.8 for its own log mask,
 // means over the (j, u) with r_ju > 1e-4 x_u: the logarithm of the error, as SDR in frames of one second has it.
 // 60 steps of Adam (Kingma & Ba 2015) over all examples, rate 0.05 falling to 0. Every fifth frame counts, and above
 // 1.7 kHz every tenth bin with tenfold weight.

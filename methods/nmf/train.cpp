@@ -182,6 +182,30 @@ class Trainer {
     return d;
   }
 
+  /// First seconds of the windows in which most targets sound, best first; `sounds` is empty for silent stems.
+  static std::vector<Index> busy_windows(const std::vector<std::vector<bool>>& sounds, Index seconds,
+                                         std::size_t most) {
+    const Index window = std::min<Index>(kExcerptSeconds, seconds), places = seconds > 0 ? seconds - window + 1 : 0;
+    std::vector<double> score(sz(places), 0.0);
+    for (Index begin = 0; begin < places; ++begin) {
+      for (const auto& stem : sounds) {
+        if (stem.empty()) continue;
+        const auto active = std::count(stem.begin() + begin, stem.begin() + begin + window, true);
+        score[sz(begin)] += std::sqrt(static_cast<double>(active) / static_cast<double>(window));
+      }
+    }
+    std::vector<Index> begins;
+    while (begins.size() < most && places > 0) {
+      const auto best = std::ranges::max_element(score);
+      if (!(*best >= kExcerptScore)) break;
+      const Index at = best - score.begin();
+      begins.push_back(at);
+      std::fill(score.begin() + std::max<Index>(0, at - window + 1), score.begin() + std::min(places, at + window),
+                0.0);
+    }
+    return begins;
+  }
+
   /// Stems of the windows in which most targets sound, best first.
   std::vector<std::vector<audio::AudioBuffer>> excerpts(const TrainTrack& track,
                                                         const std::vector<std::string>& targets,
@@ -211,24 +235,7 @@ class Trainer {
       const double threshold = 1e-3 * *std::ranges::max_element(energy);
       for (const double e : energy) sounds[j].push_back(e > threshold);
     }
-    const Index window = std::min<Index>(kExcerptSeconds, seconds);
-    std::vector<double> score(sz(std::max<Index>(0, seconds - window + 1)), 0.0);
-    for (Index begin = 0; begin < static_cast<Index>(score.size()) && channels > 0; ++begin) {
-      for (const auto& stem : sounds) {
-        if (stem.empty()) continue;
-        const auto active = std::count(stem.begin() + begin, stem.begin() + begin + window, true);
-        score[sz(begin)] += std::sqrt(static_cast<double>(active) / static_cast<double>(window));
-      }
-    }
-    std::vector<Index> begins;
-    while (begins.size() < most && !score.empty()) {
-      const auto best = std::ranges::max_element(score);
-      if (!(*best >= kExcerptScore)) break;
-      const Index at = best - score.begin();
-      begins.push_back(at);
-      for (Index i = std::max<Index>(0, at - window + 1); i < std::min<Index>(seconds - window + 1, at + window); ++i)
-        score[sz(i)] = 0;
-    }
+    const std::vector<Index> begins = busy_windows(sounds, seconds, most);
     std::vector<std::vector<audio::AudioBuffer>> out(begins.size(), std::vector<audio::AudioBuffer>(targets.size()));
     for (std::size_t j = 0; j < targets.size() && !begins.empty(); ++j) {
       if (sounds[j].empty()) continue;
