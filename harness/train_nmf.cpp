@@ -163,9 +163,12 @@ NmfTrained train_nmf(const NmfTraining& training) {
         {track_label(track), [&, label = track_label(track)](const std::string& target) {
            audio::AudioBuffer stem = load_stem(dataset, track, target);
            if (stem.empty() || audio::is_silent(stem)) {
-             result.without[target].push_back(label);
-             core::log(training.log, core::LogLevel::info,
-                       fmt::format("{}: {} {}, left out", label, target, stem.empty() ? "is missing" : "is silent"));
+             std::vector<std::string>& without = result.without[target];
+             if (std::ranges::find(without, label) == without.end()) {  // stems are loaded more than once
+               without.push_back(label);
+               core::log(training.log, core::LogLevel::info,
+                         fmt::format("{}: {} {}, left out", label, target, stem.empty() ? "is missing" : "is silent"));
+             }
              return audio::AudioBuffer();
            }
            return stem;
