@@ -13,7 +13,19 @@
 #include "methods/nmf/nmf.h"
 
 namespace mss::methods::nmf {
+
+// The examples of one second. Point i has phi[i * (size - 1) …], cross and own power of its stems at [i * targets …].
+struct CalibrationUnit {
+  int excerpt = 0;
+  std::vector<std::int32_t> bin;
+  std::vector<float> phi, cross, own, mixture, weight;
+  std::vector<double> reference;  ///< r_j
+  double total = 0;               ///< x
+};
+
 namespace {
+
+using Unit = CalibrationUnit;
 
 using Index = std::int64_t;
 using Spectrum = audio::Spectrogram<float>;
@@ -138,16 +150,73 @@ std::vector<float> dictionary_masks(const Dictionary& d, const Spectrum& x, cons
   return masks;
 }
 
-}  // namespace
+/// How much the logarithm of unit u counts for target j, [u * targets + j]: 1 / (excerpts, audible targets of the
+/// excerpt, its units where j is audible), 0 where j is not.
+std::vector<double> shares(const std::vector<Unit>& units, int excerpts, int targets) {
+  const auto audible = [](const Unit& u, int j) { return u.reference[sz(j)] > kAudible * u.total; };
+  std::vector<double> counts(sz(Index{excerpts} * targets), 0.0), sounding(sz(excerpts), 0.0);
+  for (const Unit& u : units) {
+    for (int j = 0; j < targets; ++j) counts[sz(Index{u.excerpt} * targets + j)] += audible(u, j) ? 1 : 0;
+  }
+  double used = 0;
+  for (int e = 0; e < excerpts; ++e) {
+    for (int j = 0; j < targets; ++j) sounding[sz(e)] += counts[sz(Index{e} * targets + j)] > 0 ? 1 : 0;
+    used += sounding[sz(e)] > 0 ? 1 : 0;
+  }
+  std::vector<double> share(units.size() * sz(targets), 0.0);
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    for (int j = 0; j < targets; ++j) {
+      if (!audible(units[u], j)) continue;
+      const auto e = sz(units[u].excerpt);
+      share[u * sz(targets) + sz(j)] = 1 / (used * sounding[e] * counts[e * sz(targets) + sz(j)]);
+    }
+  }
+  return share;
+}
 
-// The examples of one second. Point i has phi[i * (size - 1) …], cross and own power of its stems at [i * targets …].
-struct CalibrationTrainer::Unit {
-  int excerpt = 0;
-  std::vector<std::int32_t> bin;
-  std::vector<float> phi, cross, own, mixture, weight;
-  std::vector<double> reference;  ///< r_j
-  double total = 0;               ///< x
-};
+/// Gradient of one unit's part of the loss with respect to the bands' weights. `weights` are those of the bins.
+void add_gradient(const Unit& unit, int targets, const double* share, const std::vector<float>& weights,
+                  const std::vector<Place>& place, std::vector<double>& gradient) {
+  const int size = targets + 5;
+  const Index block = Index{targets} * size, points = static_cast<Index>(unit.bin.size());
+  std::vector<float> masks(sz(points * targets));
+  std::vector<double> error(sz(targets), 0.0), slope(sz(targets), 0.0), toward(sz(targets));
+  for (Index i = 0; i < points; ++i) {
+    float* mask = masks.data() + i * targets;
+    softmax_of(weights.data() + unit.bin[sz(i)] * block, unit.phi.data() + i * (size - 1), targets, size, mask);
+    for (int j = 0; j < targets; ++j) {
+      const auto at = sz(i * targets + j);
+      error[sz(j)] += static_cast<double>(
+          unit.weight[sz(i)] * (unit.own[at] - 2 * mask[j] * unit.cross[at] + mask[j] * mask[j] * unit.mixture[sz(i)]));
+    }
+  }
+  for (int j = 0; j < targets; ++j) {
+    if (share[j] > 0) slope[sz(j)] = 2 * share[j] / (std::max(error[sz(j)], 0.0) + kDelta * unit.total);
+  }
+  for (Index i = 0; i < points; ++i) {
+    const float* mask = masks.data() + i * targets;
+    double common = 0;
+    for (int j = 0; j < targets; ++j) {
+      const float excess = mask[j] * unit.mixture[sz(i)] - unit.cross[sz(i * targets + j)];
+      toward[sz(j)] = slope[sz(j)] * static_cast<double>(unit.weight[sz(i)] * excess);
+      common += static_cast<double>(mask[j]) * toward[sz(j)];
+    }
+    const Place& where = place[sz(unit.bin[sz(i)])];
+    const float* phi = unit.phi.data() + i * (size - 1);
+    const auto add = [&](int band, int j, double z) {
+      double* to = gradient.data() + band * block + j * size;
+      for (int f = 0; f < size - 1; ++f) to[f] += z * static_cast<double>(phi[f]);
+      to[size - 1] += z;
+    };
+    for (int j = 0; j < targets; ++j) {
+      const double z = static_cast<double>(mask[j]) * (toward[sz(j)] - common);
+      add(where.band, j, z * static_cast<double>(1 - where.share));
+      if (where.share > 0) add(where.band + 1, j, z * static_cast<double>(where.share));
+    }
+  }
+}
+
+}  // namespace
 
 Calibrator::Calibrator(const Calibration& calibration, const audio::StftSpec& stft, int rate_hz)
     : weights_(weights_of_bins(calibration.weights, places(stft, rate_hz, calibration.bands),
@@ -235,95 +304,35 @@ Calibration CalibrationTrainer::fit(int threads, const core::StopToken& stop, co
   out.targets = targets_;
   out.bands = bands_;
   const int size = out.size();
-  const Index block = Index{targets_} * size, total = block * (bands_ + 1);
+  const Index block = Index{targets_} * size;
   const std::vector<Place> place = places(stft_, rate_hz_, bands_);
-
-  // How much one unit's logarithm counts for one target: 1 / (excerpts, audible targets there, its audible units).
-  std::vector<double> counts(sz(Index{excerpts_} * targets_), 0.0), share(units_.size() * sz(targets_), 0.0);
-  const auto audible = [&](const Unit& u, int j) { return u.reference[sz(j)] > kAudible * u.total; };
-  for (const Unit& u : units_) {
-    for (int j = 0; j < targets_; ++j) counts[sz(Index{u.excerpt} * targets_ + j)] += audible(u, j) ? 1 : 0;
-  }
-  double excerpts = 0;
-  std::vector<double> targets(sz(excerpts_), 0.0);
-  for (int e = 0; e < excerpts_; ++e) {
-    for (int j = 0; j < targets_; ++j) targets[sz(e)] += counts[sz(Index{e} * targets_ + j)] > 0 ? 1 : 0;
-    excerpts += targets[sz(e)] > 0 ? 1 : 0;
-  }
-  for (std::size_t u = 0; u < units_.size(); ++u) {
-    for (int j = 0; j < targets_; ++j) {
-      if (!audible(units_[u], j)) continue;
-      const auto e = sz(units_[u].excerpt);
-      share[u * sz(targets_) + sz(j)] = 1 / (excerpts * targets[e] * counts[e * sz(targets_) + sz(j)]);
-    }
-  }
+  const std::vector<double> share = shares(units_, excerpts_, targets_);
 
   // Parameters: a (shared by all bands; its constants stay 0), then b of every band.
-  std::vector<double> value(sz(total), 0.0), gradient(sz(total)), mean(sz(total), 0.0), square(sz(total), 0.0);
+  std::vector<double> value(sz(block * (bands_ + 1)), 0.0), gradient(value), mean(value), square(value);
   for (int j = 0; j < targets_; ++j) value[sz(Index{j} * size + j)] = kOwn;
   const std::vector<double> start = value;
+  const auto sum_up = [&] {
+    out.weights.assign(sz(block * bands_), 0.0F);
+    for (Index i = 0; i < block * bands_; ++i)
+      out.weights[sz(i)] = static_cast<float>(value[sz(i % block)] + value[sz(block + i)]);
+  };
   std::vector<std::vector<double>> partial(units_.size());
   for (int t = 0; t < kSteps; ++t) {
     stop.check();
-    out.weights.assign(sz(block * bands_), 0.0F);
-    for (Index b = 0; b < bands_; ++b) {
-      for (Index i = 0; i < block; ++i)
-        out.weights[sz(b * block + i)] = static_cast<float>(value[sz(i)] + value[sz((b + 1) * block + i)]);
-    }
+    sum_up();
     const std::vector<float> weights = weights_of_bins(out.weights, place, block);
     core::parallel_for(static_cast<Index>(units_.size()), threads, [&](Index u) {
-      const Unit& unit = units_[sz(u)];
-      const auto points = static_cast<Index>(unit.bin.size());
-      std::vector<float> masks(sz(points * targets_));
-      std::vector<double> error(sz(targets_), 0.0), slope(sz(targets_), 0.0);
-      for (Index i = 0; i < points; ++i) {
-        float* mask = masks.data() + i * targets_;
-        softmax_of(weights.data() + unit.bin[sz(i)] * block, unit.phi.data() + i * (size - 1), targets_, size, mask);
-        for (int j = 0; j < targets_; ++j) {
-          const auto at = sz(i * targets_ + j);
-          error[sz(j)] += static_cast<double>(unit.weight[sz(i)] * (unit.own[at] - 2 * mask[j] * unit.cross[at] +
-                                                                    mask[j] * mask[j] * unit.mixture[sz(i)]));
-        }
-      }
-      for (int j = 0; j < targets_; ++j) {
-        const double s = share[sz(u * targets_ + j)];
-        if (s > 0) slope[sz(j)] = 2 * s / (std::max(error[sz(j)], 0.0) + kDelta * unit.total);
-      }
-      std::vector<double>& sum = partial[sz(u)];
-      sum.assign(sz(block * bands_), 0.0);
-      std::vector<double> toward(sz(targets_));
-      for (Index i = 0; i < points; ++i) {
-        const float* mask = masks.data() + i * targets_;
-        double common = 0;
-        for (int j = 0; j < targets_; ++j) {
-          toward[sz(j)] = slope[sz(j)] * static_cast<double>(unit.weight[sz(i)] * (mask[j] * unit.mixture[sz(i)] -
-                                                                                   unit.cross[sz(i * targets_ + j)]));
-          common += static_cast<double>(mask[j]) * toward[sz(j)];
-        }
-        const Place& where = place[sz(unit.bin[sz(i)])];
-        const float* phi = unit.phi.data() + i * (size - 1);
-        for (int j = 0; j < targets_; ++j) {
-          const double z = static_cast<double>(mask[j]) * (toward[sz(j)] - common);
-          const double low = z * static_cast<double>(1 - where.share), high = z * static_cast<double>(where.share);
-          double* a = sum.data() + where.band * block + j * size;
-          for (int f = 0; f < size - 1; ++f) a[f] += low * static_cast<double>(phi[f]);
-          a[size - 1] += low;
-          if (!(where.share > 0)) continue;
-          double* b = a + block;
-          for (int f = 0; f < size - 1; ++f) b[f] += high * static_cast<double>(phi[f]);
-          b[size - 1] += high;
-        }
-      }
+      partial[sz(u)].assign(sz(block * bands_), 0.0);
+      add_gradient(units_[sz(u)], targets_, share.data() + u * targets_, weights, place, partial[sz(u)]);
     });
     std::ranges::fill(gradient, 0.0);
-    for (const auto& sum : partial) {
-      for (std::size_t i = 0; i < sum.size(); ++i) gradient[sz(block) + i] += sum[i];
+    for (const auto& unit : partial) {
+      for (std::size_t i = 0; i < unit.size(); ++i) gradient[sz(block) + i] += unit[i];
     }
-    for (Index b = 0; b < bands_; ++b) {
-      for (Index i = 0; i < block; ++i) {
-        // The bands' constants are biases of their own, a has none.
-        if (i % size != size - 1) gradient[sz(i)] += gradient[sz((b + 1) * block + i)];
-      }
+    for (Index i = 0; i < block * bands_; ++i) {
+      // The bands' constants are biases of their own, a has none.
+      if (i % size != size - 1) gradient[sz(i % block)] += gradient[sz(block + i)];
     }
     const double rate = kRate * (1 - static_cast<double>(t) / kSteps);
     for (std::size_t i = 0; i < value.size(); ++i) {
@@ -336,10 +345,7 @@ Calibration CalibrationTrainer::fit(int threads, const core::StopToken& stop, co
     }
     if (step) step();
   }
-  for (Index b = 0; b < bands_; ++b) {
-    for (Index i = 0; i < block; ++i)
-      out.weights[sz(b * block + i)] = static_cast<float>(value[sz(i)] + value[sz((b + 1) * block + i)]);
-  }
+  sum_up();
   return out;
 }
 

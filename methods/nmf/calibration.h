@@ -59,6 +59,8 @@ class Calibrator {
   int targets_, size_;
 };
 
+struct CalibrationUnit;
+
 class CalibrationTrainer {
  public:
   CalibrationTrainer(int targets, int bands, const audio::StftSpec& stft, int rate_hz);
@@ -72,8 +74,7 @@ class CalibrationTrainer {
   Calibration fit(int threads, const core::StopToken& stop, const std::function<void()>& step) const;
 
  private:
-  struct Unit;
-  std::vector<Unit> units_;
+  std::vector<CalibrationUnit> units_;
   audio::StftSpec stft_;
   int targets_, bands_, rate_hz_, excerpts_ = 0;
 };
