@@ -77,6 +77,33 @@ ErrorParts error_parts(F&& f) {
 
 }  // namespace
 
+TEST_CASE("a calibrated dictionary loads stems again and says once which are missing", "[harness]") {
+  const TempDir folder;
+  const fs::path root = write_songs(folder / "songs");
+  std::vector<std::string> messages;
+  NmfTraining training = training_of(root, folder / "songs.safetensors");
+  training.selection.subset = "";
+  training.targets = {"vocals", "bass"};
+  training.options.calibrate = true;
+  training.log = [&](core::LogLevel, std::string_view text) { messages.emplace_back(text); };
+  const NmfTrained result = train_nmf(training);
+  CHECK(result.without.at("vocals") == std::vector<std::string>{"train/B", "train/C"});
+  CHECK(messages.size() == 2);
+  const methods::nmf::Dictionary d = methods::nmf::read_dictionary(result.file);
+  CHECK(d.provenance.at("calibrated") == "true");
+  CHECK(d.provenance.at("without") == R"({"vocals":["train/B","train/C"]})");
+  CHECK(d.calibration.bands == 6);
+  CHECK(d.calibration.weights.size() == 6U * 2 * 7);
+
+  // Vocals of one song cannot be judged by templates of others.
+  training.selection.subset = "train";
+  training.out = folder / "none.safetensors";
+  const ErrorParts parts = error_parts([&] { train_nmf(training); });
+  CHECK(parts.code == Code::dataset);
+  CHECK(parts.where == "target 'vocals'");
+  CHECK_FALSE(fs::exists(training.out));
+}
+
 TEST_CASE("a dictionary is learned from the stems of the selected tracks", "[harness]") {
   const TempDir folder;
   const fs::path root = write_songs(folder / "songs");
