@@ -1,13 +1,10 @@
 #include "checkpoints/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -390,17 +387,6 @@ Layout plan(const Tensors& tensors, const Metadata& metadata) {
   return out;
 }
 
-void write_all(int descriptor, const std::filesystem::path& path, const void* data, std::size_t bytes) {
-  const auto* from = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t n = ::write(descriptor, from, bytes);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw Error(Code::io, path.string(), std::string("cannot write: ") + std::strerror(errno));
-    from += n;
-    bytes -= static_cast<std::size_t>(n);
-  }
-}
-
 }  // namespace
 
 std::string serialize_safetensors(const Tensors& tensors, const Metadata& metadata) {
@@ -416,20 +402,10 @@ std::string serialize_safetensors(const Tensors& tensors, const Metadata& metada
 void write_safetensors(const std::filesystem::path& path, const Tensors& tensors, const Metadata& metadata) {
   // Tensor by tensor: models of half a gigabyte are not copied once more.
   const Layout layout = plan(tensors, metadata);
-  core::AtomicFile file(path);
-  const int descriptor = ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) throw Error(Code::io, path.string(), std::string("cannot create: ") + std::strerror(errno));
-  try {
-    write_all(descriptor, path, layout.head.data(), layout.head.size());
-    for (const auto* item : layout.order)
-      write_all(descriptor, path, item->second.bytes.data(), item->second.bytes.size());
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  if (::close(descriptor) != 0)
-    throw Error(Code::io, path.string(), std::string("cannot write: ") + std::strerror(errno));
-  file.commit();
+  std::vector<std::string_view> pieces = {layout.head};
+  for (const auto* item : layout.order)
+    pieces.emplace_back(reinterpret_cast<const char*>(item->second.bytes.data()), item->second.bytes.size());
+  core::write_file_atomic(path, pieces);
 }
 
 }  // namespace mss::checkpoints

@@ -60,21 +60,24 @@ std::string read_text_file(const fs::path& path) {
 }
 
 void write_file_atomic(const fs::path& path, std::string_view content) {
+  write_file_atomic(path, std::span<const std::string_view>(&content, 1));
+}
+
+void write_file_atomic(const fs::path& path, std::span<const std::string_view> pieces) {
   AtomicFile file(path);
   const int fd = ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) fail(path, "cannot create", errno);
-  const char* p = content.data();
-  std::size_t left = content.size();
-  while (left > 0) {
-    const ssize_t n = ::write(fd, p, left);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      const int error = errno;
-      ::close(fd);
-      fail(path, "cannot write", error);
+  for (std::string_view left : pieces) {
+    while (!left.empty()) {
+      const ssize_t n = ::write(fd, left.data(), left.size());
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        const int error = errno;
+        ::close(fd);
+        fail(path, "cannot write", error);
+      }
+      left.remove_prefix(static_cast<std::size_t>(n));
     }
-    p += n;
-    left -= static_cast<std::size_t>(n);
   }
   if (::close(fd) != 0) fail(path, "cannot write", errno);
   file.commit();

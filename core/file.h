@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ std::string read_text_file(const fs::path& path);
 /// Writes to a temporary name in the same folder, flushes to disk, renames. On any failure the temporary file is
 /// removed, an existing `path` is untouched and Error(io) names path and reason (disk full, no permission).
 void write_file_atomic(const fs::path& path, std::string_view content);
+/// The same from pieces, one behind the other, without a copy of the whole.
+void write_file_atomic(const fs::path& path, std::span<const std::string_view> pieces);
 
 /// Temporary name beside `path` for writers that fill the file themselves; commit() renames, the destructor removes
 /// what was not committed.
