@@ -242,13 +242,34 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
                : protocol == "P5" ? Protocol::p5
                                   : Protocol::none;
 
+  // A learned file decides some parameters; they cannot be given beside it.
+  const auto decides = [&](const char* file, std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      if (params.is_given(name))
+        conflict(spec, fmt::format("the {} decides '{}'", file, name), fmt::format("leave '{}' out", name));
+    }
+  };
+  // What the object says of itself once `o` has what the file decides.
+  const auto describe = [&](const char* key, const auto& file, std::vector<std::string> targets) {
+    info.targets = std::move(targets);
+    info.rate_hz = file.rate_hz;
+    info.weights_label = file.name();
+    info.weights_sha256 = file.sha256;
+    name_file(spec, key, file.name());
+    core::Value& options = info.resolved_options;
+    options[key] = file.name();
+    options["components"] = o.components;
+    options["frames"] = o.template_frames;
+    options["iterations"] = o.iterations;
+    options["beta"] = o.beta;
+    options["fft"] = o.stft.fft_size;
+    options["hop"] = o.stft.hop_samples;
+  };
+
   if (params.is_set("dict")) {
     if (o.protocol != Protocol::none)
       conflict(spec, "dict makes the separation supervised (P0), so it takes no protocol");
-    for (const char* name : {"components", "frames", "beta", "fft", "hop", "stft"}) {
-      if (params.is_given(name))
-        conflict(spec, fmt::format("the dictionary decides '{}'", name), fmt::format("leave '{}' out", name));
-    }
+    decides("dictionary", {"components", "frames", "beta", "fft", "hop", "stft"});
     if (toolbox) conflict(spec, "a dictionary needs update=clean");
     const auto dictionary = std::make_shared<const Dictionary>(find_dictionary(params.text("dict")));
     o.protocol = Protocol::p0;
@@ -257,18 +278,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     o.beta = dictionary->beta;
     o.stft = dictionary->stft;
     o.components = dictionary->components();
-    info.targets = dictionary->targets();
-    info.rate_hz = dictionary->rate_hz;
-    info.weights_label = dictionary->name();
-    info.weights_sha256 = dictionary->sha256;
-    name_file(spec, "dict", dictionary->name());
-    core::Value& options = info.resolved_options;
-    options["dict"] = dictionary->name();
-    options["components"] = o.components;
-    options["frames"] = o.template_frames;
-    options["beta"] = o.beta;
-    options["fft"] = o.stft.fft_size;
-    options["hop"] = o.stft.hop_samples;
+    describe("dict", *dictionary, dictionary->targets());
     if (dictionary->members > 1 && o.free_components > 0)
       conflict(spec, "free components complete a dictionary without members");
     if (params.is_given("calibrate") && params.boolean("calibrate") && dictionary->calibration.empty())
@@ -276,7 +286,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     o.calibrate = !dictionary->calibration.empty() && (!params.is_set("calibrate") || params.boolean("calibrate"));
     if (o.calibrate && o.free_components > 0)
       conflict(spec, "the calibration knows no free components", "say calibrate=false");
-    options["calibrate"] = o.calibrate;
+    info.resolved_options["calibrate"] = o.calibrate;
     if (o.free_components > 0 && std::ranges::find(info.targets, o.free_target) == info.targets.end()) {
       throw Error({Code::config,
                    to_string(spec),
@@ -294,11 +304,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     if (o.dictionary != nullptr || o.protocol != Protocol::none) {
       conflict(spec, "start makes the separation template-informed (P1), so it takes neither dict nor protocol");
     }
-    for (const char* name : {"components", "fft", "hop"}) {
-      if (params.is_given(name)) {
-        conflict(spec, fmt::format("the start dictionary decides '{}'", name), fmt::format("leave '{}' out", name));
-      }
-    }
+    decides("start dictionary", {"components", "fft", "hop"});
     const auto start = std::make_shared<const Dictionary>(find_dictionary(params.text("start")));
     if (start->members > 1) conflict(spec, "the start dictionary has members", "learn one with --members 1");
     if (start->template_frames != 1 && start->template_frames != o.template_frames) {
@@ -311,24 +317,12 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     o.stft = start->stft;
     o.stft.framing = framing;
     o.components = start->components();
-    info.targets = start->targets();
-    info.rate_hz = start->rate_hz;
-    info.weights_label = start->name();
-    info.weights_sha256 = start->sha256;
-    name_file(spec, "start", start->name());
-    core::Value& options = info.resolved_options;
-    options["start"] = start->name();
-    options["components"] = o.components;
-    options["fft"] = o.stft.fft_size;
-    options["hop"] = o.stft.hop_samples;
+    describe("start", *start, start->targets());
   }
   if (params.is_set("classifier")) {
     if (o.dictionary != nullptr || o.start != nullptr || o.protocol != Protocol::none)
       conflict(spec, "a classifier tells blind components apart (P2), so it takes neither dict, start nor protocol");
-    for (const char* name : {"components", "frames", "iterations", "beta", "fft", "hop", "stft"}) {
-      if (params.is_given(name))
-        conflict(spec, fmt::format("the classifier decides '{}'", name), fmt::format("leave '{}' out", name));
-    }
+    decides("classifier", {"components", "frames", "iterations", "beta", "fft", "hop", "stft"});
     if (toolbox) conflict(spec, "a classifier needs update=clean");
     const auto classifier = std::make_shared<const Classifier>(find_classifier(params.text("classifier")));
     o.protocol = Protocol::p2;
@@ -338,19 +332,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
     o.template_frames = classifier->template_frames;
     o.iterations = classifier->iterations;
     o.beta = classifier->beta;
-    info.targets = classifier->targets;
-    info.rate_hz = classifier->rate_hz;
-    info.weights_label = classifier->name();
-    info.weights_sha256 = classifier->sha256;
-    name_file(spec, "classifier", classifier->name());
-    core::Value& options = info.resolved_options;
-    options["classifier"] = classifier->name();
-    options["components"] = o.components;
-    options["frames"] = o.template_frames;
-    options["iterations"] = o.iterations;
-    options["beta"] = o.beta;
-    options["fft"] = o.stft.fft_size;
-    options["hop"] = o.stft.hop_samples;
+    describe("classifier", *classifier, classifier->targets);
   }
   o.tensor = params.text("stereo") == "ntf";
   o.hals = params.text("solver") == "hals";
