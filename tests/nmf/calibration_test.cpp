@@ -6,14 +6,14 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "methods/nmf/factorisation.h"
-#include "methods/nmf/register.h"
 #include "methods/nmf/train.h"
-#include "methods/registry.h"
+#include "tests/nmf/registry.h"
 #include "tests/support/catch.h"
 #include "tests/support/paths.h"
 
 using namespace mss;
 using namespace mss::methods::nmf;
+using mss::tests::nmf::registry;
 
 namespace {
 
@@ -73,15 +73,6 @@ TrainOptions small() {
   o.calibrate = true;
   o.calibration_bands = 2;
   return o;
-}
-
-const methods::Registry& registry() {
-  static const methods::Registry filled = [] {
-    methods::Registry r;
-    add_methods(r);
-    return r;
-  }();
-  return filled;
 }
 
 double error_db(audio::AudioView estimate, audio::AudioView truth) {

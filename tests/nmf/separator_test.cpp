@@ -5,23 +5,14 @@
 #include "core/rng.h"
 #include "methods/nmf/dictionary.h"
 #include "methods/nmf/mask.h"
-#include "methods/nmf/register.h"
-#include "methods/registry.h"
 #include "tests/nmf/golden.h"
+#include "tests/nmf/registry.h"
 
 using namespace mss;
 using namespace mss::methods::nmf;
+using mss::tests::nmf::registry;
 
 namespace {
-
-const methods::Registry& registry() {
-  static const methods::Registry filled = [] {
-    methods::Registry r;
-    add_methods(r);
-    return r;
-  }();
-  return filled;
-}
 
 /// Tones, decaying clicks and noise with different panning: three stems of `channels` channels.
 std::vector<audio::AudioBuffer> stems_of(int channels, std::int64_t samples, int rate_hz = 8000) {
