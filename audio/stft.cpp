@@ -675,4 +675,20 @@ AudioBuffer StreamingIstft::finish(std::int64_t total_samples) {
   return s.take(total_samples);
 }
 
+void for_each_block(AudioView x, const StftSpec& spec, const core::StopToken& stop,
+                    const std::function<void(const Spectrogram<float>& frames, std::int64_t first)>& use) {
+  constexpr std::int64_t kBlockSamples = 32768;
+  StreamingStft stft(spec, x.channels());
+  std::int64_t first = 0;
+  const auto take = [&](const Spectrogram<float>& frames) {
+    use(frames, first);
+    first += frames.frames();
+  };
+  for (std::int64_t begin = 0; begin < x.samples(); begin += kBlockSamples) {
+    stop.check();
+    take(stft.push(x.slice(begin, std::min(kBlockSamples, x.samples() - begin))));
+  }
+  take(stft.finish());
+}
+
 }  // namespace mss::audio

@@ -29,6 +29,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,6 +37,7 @@
 
 #include "audio/buffer.h"
 #include "audio/stream.h"
+#include "core/stop.h"
 
 namespace mss::audio {
 
@@ -134,6 +136,11 @@ class StreamingStft {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The frames of a whole signal, a few dozen at a time and in order: use(frames, index of the first). Equal to
+/// forward() bit for bit. `stop` is checked before every block: Error(cancelled).
+void for_each_block(AudioView x, const StftSpec& spec, const core::StopToken& stop,
+                    const std::function<void(const Spectrogram<float>& frames, std::int64_t first)>& use);
 
 /// Inverse over a stream: push frames in order, get finished samples; finish(total) gives the rest so that all outputs
 /// together have `total_samples`; the frames pushed must be frames(total_samples). Equals Stft<float>::inverse bit for

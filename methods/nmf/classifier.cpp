@@ -9,8 +9,6 @@
 #include <set>
 #include <utility>
 
-#include "audio/resample.h"
-#include "audio/stream.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/text.h"
@@ -83,11 +81,6 @@ std::vector<double> fit_logistic(const std::vector<Example>& examples, int targe
     }
   }
   return w;
-}
-
-audio::AudioBuffer at_rate(audio::AudioBuffer x, int rate_hz) {
-  if (x.empty() || x.rate_hz() == rate_hz) return x;
-  return audio::resample(x.view(), rate_hz);
 }
 
 }  // namespace
@@ -198,23 +191,14 @@ Classifier train_classifier(const std::vector<TrainTrack>& tracks, const std::ve
     std::vector<audio::AudioBuffer> stems;
     audio::AudioBuffer mixture;
     for (const std::string& target : targets) {
-      try {
-        stems.push_back(at_rate(track.load(target), options.rate_hz));
-      } catch (const Error& e) {
-        throw e.with_context("track '" + track.name + "'");
-      }
-      if (stems.back().empty()) continue;
+      stems.push_back(load_stem(track, target, options.rate_hz));
+      const audio::AudioBuffer& stem = stems.back();
+      if (stem.empty()) continue;
       if (mixture.empty()) {
-        mixture = audio::AudioBuffer(stems.back().view());
-      } else if (audio::same_shape(mixture, stems.back())) {
-        audio::add_to(mixture.span(), stems.back().view());
+        mixture = audio::AudioBuffer(stem.view());
       } else {
-        throw Error({Code::dataset,
-                     "track '" + track.name + "'",
-                     "stem '" + target + "' has another shape than others",
-                     {},
-                     {},
-                     {}});
+        check_shape(track, target, stem, mixture.channels(), mixture.samples());
+        audio::add_to(mixture.span(), stem.view());
       }
     }
     if (mixture.empty() || audio::is_silent(mixture.view())) continue;

@@ -15,29 +15,12 @@ using Index = std::int64_t;
 using Spectrum = audio::Spectrogram<float>;
 
 constexpr int kMedianFrames = 17, kMedianBins = 31;
-constexpr Index kBlockSamples = 1 << 16;
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 
 float power_of(std::complex<float> z) { return z.real() * z.real() + z.imag() * z.imag(); }
 
 std::uint8_t level_of(float cue) { return static_cast<std::uint8_t>(std::clamp(std::lround(cue * 255.0F), 0L, 255L)); }
-
-/// use(block, its first frame) for all frames in order.
-template <class Use>
-void for_each_block(audio::AudioView x, const audio::StftSpec& spec, const core::StopToken& stop, const Use& use) {
-  audio::StreamingStft stft(spec, x.channels());
-  Index first = 0;
-  const auto take = [&](const Spectrum& block) {
-    use(block, first);
-    first += block.frames();
-  };
-  for (Index begin = 0; begin < x.samples(); begin += kBlockSamples) {
-    stop.check();
-    take(stft.push(x.slice(begin, std::min(kBlockSamples, x.samples() - begin))));
-  }
-  take(stft.finish());
-}
 
 /// Levels of sqrt(D / (M + D)) from frame-major D and M, means of three frames with the edges repeated.
 std::vector<std::uint8_t> side_levels(const std::vector<float>& centre, const std::vector<float>& side, Index frames,
@@ -66,7 +49,7 @@ Cues cues_of(audio::AudioView mixture, const audio::StftSpec& spec, int threads,
   const bool stereo = mixture.channels() == 2;
   std::vector<float> mean(sz(out.frames * bins)), centre(stereo ? mean.size() : 0), side(centre.size());
   const float share = 1.0F / static_cast<float>(mixture.channels());
-  for_each_block(mixture, spec, stop, [&](const Spectrum& x, Index first) {
+  audio::for_each_block(mixture, spec, stop, [&](const Spectrum& x, Index first) {
     core::parallel_for(x.frames(), threads, [&](Index n) {
       for (Index k = 0; k < bins; ++k) {
         float sum = 0;

@@ -24,7 +24,6 @@ using Spectrum = audio::Spectrogram<float>;
 constexpr std::uint32_t kTemplateStream = 0x6e6d6657;    // "nmfW"
 constexpr std::uint32_t kActivationStream = 0x6e6d6648;  // "nmfH"
 constexpr std::uint32_t kPanningStream = 0x6e6d6651;     // "nmfQ"
-constexpr Index kBlockSamples = 32768;
 
 std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 
@@ -109,9 +108,8 @@ Magnitudes magnitudes_of(audio::AudioView x, const audio::StftSpec& spec, int th
   out.channels = x.channels();
   out.frames = audio::Stft<float>(spec).frames(x.samples());
   out.values.resize(sz(out.bins * out.frames * out.channels));
-  audio::StreamingStft stft(spec, x.channels());
-  Index first = 0;
-  const auto take = [&](const Spectrum& block) {
+  Index done = 0;
+  audio::for_each_block(x, spec, stop, [&](const Spectrum& block, Index first) {
     const Index columns = out.frames * out.channels;
     core::parallel_for(out.channels, threads, [&](Index c) {
       for (Index n = 0; n < block.frames(); ++n) {
@@ -121,14 +119,9 @@ Magnitudes magnitudes_of(audio::AudioView x, const audio::StftSpec& spec, int th
           column[k * columns] = std::sqrt(z[k].real() * z[k].real() + z[k].imag() * z[k].imag());
       }
     });
-    first += block.frames();
-  };
-  for (Index begin = 0; begin < x.samples(); begin += kBlockSamples) {
-    stop.check();
-    take(stft.push(x.slice(begin, std::min(kBlockSamples, x.samples() - begin))));
-  }
-  take(stft.finish());
-  MSS_ASSERT(first == out.frames);
+    done += block.frames();
+  });
+  MSS_ASSERT(done == out.frames);
   return out;
 }
 

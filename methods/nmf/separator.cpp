@@ -440,25 +440,17 @@ class NmfSeparator final : public Separator, public Factoriser {
   void stream_masks(const Mixer& mixer, const Factors<float>& factors, audio::AudioView input, int stem_count,
                     StemWriter& writer, const Context& context) const {
     const Index frames = factors.frames / input.channels();
-    audio::StreamingStft forward(options_.stft, input.channels());
-    Index done = 0;
-    const auto process = [&](const Spectrum& x) {
+    audio::for_each_block(input, options_.stft, context.stop, [&](const Spectrum& x, Index first) {
       mix_block(
           mixer,
           [&](int c, Index n) {
-            const Index at = done + n;
+            const Index at = first + n;
             return [&factors, frames, c, at](int r, int t) {
               return t <= at ? factors.h_at(r, c * frames + at - t) : 0.0F;
             };
           },
-          x, done, stem_count, writer, context.threads);
-      done += x.frames();
-    };
-    for (Index begin = 0; begin < input.samples(); begin += kBlockSamples) {
-      context.stop.check();
-      process(forward.push(input.slice(begin, std::min(kBlockSamples, input.samples() - begin))));
-    }
-    process(forward.finish());
+          x, first, stem_count, writer, context.threads);
+    });
     writer.finish(input.samples());
   }
 

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "audio/resample.h"
-#include "audio/stream.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -21,7 +20,7 @@ namespace {
 
 using Index = std::int64_t;
 constexpr std::uint32_t kDrawStream = 0x6e6d6644, kStartStream = 0x6e6d6653, kMemberStream = 0x6e6d664d;
-constexpr Index kBlockSamples = 1 << 16, kUnitFrames = 64;
+constexpr Index kUnitFrames = 64;
 // Of calibrations. Masks are fitted as often as separation does by itself.
 constexpr std::size_t kGroups = 4, kExcerpts = 48, kTrackExcerpts = 6;
 constexpr Index kExcerptSeconds = 20;
@@ -34,19 +33,11 @@ std::size_t sz(Index n) { return static_cast<std::size_t>(n); }
 template <class Use>
 void for_each_frame(const audio::AudioBuffer& x, const audio::StftSpec& spec, const core::StopToken& stop,
                     const Use& use) {
-  audio::StreamingStft stft(spec, x.channels());
-  Index first = 0;
-  const auto take = [&](const audio::Spectrogram<float>& block) {
+  audio::for_each_block(x.view(), spec, stop, [&](const audio::Spectrogram<float>& block, Index first) {
     for (int c = 0; c < x.channels(); ++c) {
       for (Index n = 0; n < block.frames(); ++n) use(c, first + n, block.at(c, n));
     }
-    first += block.frames();
-  };
-  for (Index begin = 0; begin < x.samples(); begin += kBlockSamples) {
-    stop.check();
-    take(stft.push(x.view().slice(begin, std::min(kBlockSamples, x.samples() - begin))));
-  }
-  take(stft.finish());
+  });
 }
 
 /// Magnitude spectra of one target, frame after frame.
@@ -124,14 +115,7 @@ class Trainer {
   }
 
   audio::AudioBuffer load(const TrainTrack& track, const std::string& target) const {
-    try {
-      audio::AudioBuffer x = track.load(target);
-      if (x.empty() || x.rate_hz() == options_.rate_hz) return x;
-      audio::ViewSource source(x.view());
-      return audio::read_all(*audio::resample(source, options_.rate_hz));
-    } catch (const Error& e) {
-      throw e.with_context("track '" + track.name + "'");
-    }
+    return load_stem(track, target, options_.rate_hz);
   }
 
   int group_of(std::size_t track) const { return static_cast<int>(track % sz(groups_)); }
@@ -221,14 +205,8 @@ class Trainer {
         samples = stem.samples();
         channels = stem.channels();
         seconds = std::max<Index>(1, samples / second);
-      } else if (samples != stem.samples() || channels != stem.channels()) {
-        throw Error({Code::dataset,
-                     "track '" + track.name + "'",
-                     "stem '" + targets[j] + "' has another shape than others",
-                     fmt::format("{} channels, {} samples", channels, samples),
-                     fmt::format("{} channels, {} samples", stem.channels(), stem.samples()),
-                     {}});
       }
+      check_shape(track, targets[j], stem, channels, samples);
       std::vector<double> energy;
       for (Index i = 0; i < seconds; ++i)
         energy.push_back(audio::energy(stem.view().slice(i * second, std::min(second, samples - i * second))));
@@ -358,6 +336,26 @@ class Trainer {
 };
 
 }  // namespace
+
+audio::AudioBuffer load_stem(const TrainTrack& track, const std::string& target, int rate_hz) {
+  try {
+    audio::AudioBuffer x = track.load(target);
+    return x.empty() || x.rate_hz() == rate_hz ? std::move(x) : audio::resample(x.view(), rate_hz);
+  } catch (const Error& e) {
+    throw e.with_context("track '" + track.name + "'");
+  }
+}
+
+void check_shape(const TrainTrack& track, const std::string& target, const audio::AudioBuffer& stem, int channels,
+                 Index samples) {
+  if (stem.channels() == channels && stem.samples() == samples) return;
+  throw Error({Code::dataset,
+               "track '" + track.name + "'",
+               "stem '" + target + "' has another shape than others",
+               fmt::format("{} channels, {} samples", channels, samples),
+               fmt::format("{} channels, {} samples", stem.channels(), stem.samples()),
+               {}});
+}
 
 Index training_steps(Index tracks, Index targets, const TrainOptions& options) {
   const Index fits = 1 + (options.calibrate ? std::min<Index>(kGroups, tracks) : 0);

@@ -61,6 +61,12 @@ struct TrainOptions {
   std::function<void(std::int64_t done, std::int64_t total, const std::string& target)> progress;
 };
 
+/// The stem at this rate, empty where the track has none; the loader's errors with the track's name before them.
+audio::AudioBuffer load_stem(const TrainTrack& track, const std::string& target, int rate_hz);
+/// Throws Error(dataset) naming track and stem unless the stem has the shape of the track's others.
+void check_shape(const TrainTrack& track, const std::string& target, const audio::AudioBuffer& stem, int channels,
+                 std::int64_t samples);
+
 /// Calls of `progress` that train_dictionary makes.
 std::int64_t training_steps(std::int64_t tracks, std::int64_t targets, const TrainOptions& options);
 

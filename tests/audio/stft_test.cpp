@@ -324,6 +324,29 @@ TEST_CASE("streams give the bits of the whole signal", "[audio]") {
   }
 }
 
+TEST_CASE("blocks cover a signal's frames in order and heed a stop", "[audio]") {
+  const StftSpec spec{1024, 256, 0, WindowKind::hann, Framing::centered_reflect, Scaling::none};
+  for (const std::int64_t samples : {0, 700, 32768, 100000}) {
+    INFO(samples);
+    const AudioBuffer x = noise(2, samples, 44100);
+    const Spectrogram<float> whole = Stft<float>(spec).forward(x);
+    std::int64_t next = 0;
+    for_each_block(x, spec, {}, [&](const Spectrogram<float>& frames, std::int64_t first) {
+      REQUIRE(first == next);
+      REQUIRE(first + frames.frames() <= whole.frames());
+      for (int c = 0; c < 2; ++c) {
+        for (std::int64_t n = 0; n < frames.frames(); ++n)
+          CHECK(std::equal(frames.at(c, n), frames.at(c, n) + frames.bins(), whole.at(c, first + n)));
+      }
+      next += frames.frames();
+    });
+    CHECK(next == whole.frames());
+  }
+  core::StopSource stop;
+  const auto request = [&](const Spectrogram<float>&, std::int64_t) { stop.request_stop(); };
+  CHECK_THROWS_AS(for_each_block(noise(1, 100000, 44100), spec, stop.token(), request), Error);
+}
+
 TEST_CASE("an inverse after a change of the spectrum is the least-squares signal", "[audio]") {
   // The projection: analysing the inverse and inverting again changes nothing.
   const StftSpec spec{256, 64, 0, WindowKind::hann, Framing::scipy, Scaling::none};
