@@ -24,7 +24,7 @@ if(NOT MSSBENCH_LIBAV STREQUAL "OFF")
   set(MSSBENCH_HAVE_LIBAV ${libav_FOUND})
 endif()
 
-# Nothing of LibTorch is needed by the program itself; it loads the network methods as a module (harness/networks).
+# Nothing of LibTorch is needed by the program itself; it loads the network methods as a module (module).
 if(NOT MSSBENCH_TORCH MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "MSSBENCH_TORCH is AUTO, ON or OFF, not '${MSSBENCH_TORCH}'")
 endif()

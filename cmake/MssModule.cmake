@@ -1,4 +1,4 @@
-# mss_add_module(NAME path FLOOR n SOURCES … [HEADERS …] [DEPS …] [PRIVATE_DEPS …] [KERNELS …])
+# mss_add_module(NAME path SOURCES … [HEADERS …] [DEPS …] [PRIVATE_DEPS …] [KERNELS …])
 #
 # One folder = one target = one namespace = one CTest label. `path` is the folder from the top ("methods/nmf"); the target
 # is mss_methods_nmf with the alias mss::methods_nmf. DEPS are modules (paths) or imported targets that the public headers
@@ -46,8 +46,36 @@ function(mss_module_target path out)
   endif()
 endfunction()
 
+# MSSBENCH_MODULES and MSSBENCH_FLOOR_<path>: the table of cmake/floors.txt.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/floors.txt")
+file(STRINGS "${PROJECT_SOURCE_DIR}/cmake/floors.txt" floor_lines REGEX "^[^#]")
+set(MSSBENCH_MODULES "")
+foreach(line IN LISTS floor_lines)
+  if(NOT line MATCHES "^([a-z/]+) +([0-9]+)$")
+    message(FATAL_ERROR "cmake/floors.txt: '${line}' is not a folder and its floor")
+  endif()
+  list(APPEND MSSBENCH_MODULES "${CMAKE_MATCH_1}")
+  set("MSSBENCH_FLOOR_${CMAKE_MATCH_1}" "${CMAKE_MATCH_2}")
+endforeach()
+
+# Stops at a module that floors.txt does not list, or that links a module which is not on a lower floor.
+function(mss_check_floors module)
+  if(NOT module IN_LIST MSSBENCH_MODULES)
+    message(FATAL_ERROR "${module} is not in cmake/floors.txt")
+  endif()
+  foreach(dep IN LISTS ARGN)
+    if(NOT dep IN_LIST MSSBENCH_MODULES OR dep STREQUAL module OR (dep STREQUAL "methods" AND module MATCHES "^methods/"))
+      continue()
+    endif()
+    if(NOT MSSBENCH_FLOOR_${dep} LESS MSSBENCH_FLOOR_${module})
+      message(FATAL_ERROR "${module} (floor ${MSSBENCH_FLOOR_${module}}) links ${dep} (floor ${MSSBENCH_FLOOR_${dep}})")
+    endif()
+  endforeach()
+endfunction()
+
 function(mss_add_module)
-  cmake_parse_arguments(M "" "NAME;FLOOR" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS;KERNELS" ${ARGN})
+  cmake_parse_arguments(M "" "NAME" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS;KERNELS" ${ARGN})
+  mss_check_floors(${M_NAME} ${M_DEPS} ${M_PRIVATE_DEPS})
   string(REPLACE "/" "_" flat "${M_NAME}")
   set(target mss_${flat})
   add_library(${target} STATIC ${M_SOURCES})

@@ -1,12 +1,13 @@
 # Targets on LibTorch. One file that includes its headers takes the compiler half a minute, so there are few of them:
 # every target here is compiled as one unity source, and all of it ends in one loadable module and one test program.
 #
-# mss_add_torch_module(NAME path FLOOR n [TARGET name] SOURCES … [DEPS …] [PRIVATE_DEPS …]): like mss_add_module, but a
+# mss_add_torch_module(NAME path [TARGET name] SOURCES … [DEPS …] [PRIVATE_DEPS …]): like mss_add_module, but a
 #   static library that nothing outside the build tree uses: neither installed nor exported. TARGET is the target's name
 #   where the folder has a LibTorch-free target too (mss_methods_openunmix_torch).
 # mss_add_torch_tests(LABEL label SOURCES … [DEPS …]): like mss_add_tests, for the program mss_torch_tests.
 function(mss_add_torch_module)
-  cmake_parse_arguments(M "" "NAME;FLOOR;TARGET" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(M "" "NAME;TARGET" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  mss_check_floors(${M_NAME} ${M_DEPS} ${M_PRIVATE_DEPS})
   string(REPLACE "/" "_" flat "${M_NAME}")
   set(target mss_${flat})
   if(M_TARGET)

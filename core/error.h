@@ -3,7 +3,7 @@
 // Every failure that a caller can cause or meet (bad input, a missing file, a full disk) is an Error with a
 // machine-readable code, the place it concerns (a file, a track, a spec string), what was expected, what was found,
 // and, where one exists, a hint what to do. Libraries throw it and never print or exit; the program maps codes to
-// exit statuses (harness/cli/exit_code.h). Our own bugs are MSS_ASSERT failures, which throw Code::internal.
+// exit statuses (cli/exit_code.h). Our own bugs are MSS_ASSERT failures, which throw Code::internal.
 //
 // Thread-safety: values, no shared state.
 #pragma once

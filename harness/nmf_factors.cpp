@@ -4,16 +4,16 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/spec.h"
 #include "methods/nmf/register.h"
 #include "methods/registry.h"
-#include "methods/spec.h"
 
 namespace mss::harness {
 
 std::optional<NmfFactors> nmf_factors(const methods::SeparatorInfo& info, const FactorsRequest& request) {
   if (info.method != "nmf" && info.method != "nmfd" && info.method != "nmfd-toolbox") return std::nullopt;
   // From the text that was given: what the separator says names a dictionary by label and hash, not where it is.
-  methods::Spec spec = methods::parse_spec(request.spec);
+  core::Spec spec = core::parse_spec(request.spec);
   spec.filters.clear();
   methods::Registry registry;
   methods::nmf::add_methods(registry);

@@ -12,9 +12,9 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "harness/nmf_factors.h"
-#include "harness/store.h"
 #include "methods/nmf/separator.h"
 #include "plots/figure.h"
+#include "records/store.h"
 
 namespace mss::harness {
 namespace {
@@ -385,7 +385,7 @@ class Album {
     for (std::size_t s = 0; s < stems.size(); ++s) {
       request_.stop.check();
       const std::string& name = request_.stems[s].name;
-      if (!is_component(name)) save("target-" + path_component(name) + ".png", target_figure(name, stems[s]));
+      if (!is_component(name)) save("target-" + records::path_component(name) + ".png", target_figure(name, stems[s]));
     }
     for (int r = 0; factors_ && r < factors_->factors.components; ++r) {
       request_.stop.check();

@@ -20,11 +20,11 @@
 #include "core/hash.h"
 #include "core/measure.h"
 #include "core/parallel.h"
+#include "core/spec.h"
 #include "core/text.h"
-#include "harness/store.h"
 #include "methods/networks.h"
 #include "methods/nmf/register.h"
-#include "methods/spec.h"
+#include "records/store.h"
 
 namespace mss::harness {
 namespace {
@@ -44,7 +44,7 @@ struct Method {
 
 struct Item {
   std::size_t method = 0;
-  ItemKey key;
+  records::ItemKey key;
 };
 
 /// One track with what is missing on it.
@@ -70,8 +70,8 @@ const core::ParamTable* table_of(const methods::Registry& registry, const std::s
 /// Applies `change(part is the method, value)` to every value of a file parameter.
 template <class F>
 std::string map_files(std::string_view text, const methods::Registry& registry, F change) {
-  methods::Spec spec = methods::parse_spec(text);
-  const auto visit = [&](methods::SpecPart& part, bool filter) {
+  core::Spec spec = core::parse_spec(text);
+  const auto visit = [&](core::SpecPart& part, bool filter) {
     const core::ParamTable* table = table_of(registry, part.name, filter);
     if (table == nullptr) return;
     for (auto& [name, value] : part.arguments) {
@@ -81,8 +81,8 @@ std::string map_files(std::string_view text, const methods::Registry& registry, 
     }
   };
   visit(spec.method, false);
-  for (methods::SpecPart& part : spec.filters) visit(part, true);
-  return methods::to_string(spec);
+  for (core::SpecPart& part : spec.filters) visit(part, true);
+  return core::to_string(spec);
 }
 
 std::vector<Method> make_methods(const Plan& plan, const methods::Registry& registry, const core::LogFn& log) {
@@ -304,7 +304,7 @@ class Runner {
   RunResult run() {
     const std::vector<datasets::Track> tracks = dataset_.select(selection(plan_));
     check_names(tracks);
-    RunStore store(plan_.out, options_.shard);
+    records::RunStore store(plan_.out, options_.shard);
     store_ = &store;
     for (const std::string& warning :
          store.open_plan(identity_value(plan_, dataset_), plan_value(plan_, tracks, methods_), options_.command)) {
@@ -340,9 +340,9 @@ class Runner {
 
   /// Fills the list of work: this shard's tracks with what is missing on them.
   void collect(const std::vector<datasets::Track>& tracks) {
-    std::vector<ShardTrack> weights;
+    std::vector<records::ShardTrack> weights;
     for (const datasets::Track& track : tracks) weights.push_back({track.subset, track.name, track.seconds()});
-    const std::vector<int> shard = assign_shards(weights, options_.shard.count);
+    const std::vector<int> shard = records::assign_shards(weights, options_.shard.count);
     std::vector<methods::SeparatorInfo> infos;
     for (const Method& method : methods_) infos.push_back(method.separator->info());
     for (std::size_t t = 0; t < tracks.size(); ++t) {
@@ -371,8 +371,9 @@ class Runner {
     const auto targets = separator.targets_for(separator.info().needs_references ? track.stems : dataset_.stems());
     return std::all_of(targets.begin(), targets.end(), [&](const std::string& target) {
       std::error_code ignored;
-      return fs::exists(estimate_path(plan_.out, item.key.spec, item.key.seed, item.key.subset, item.key.track, target),
-                        ignored);
+      return fs::exists(
+          records::estimate_path(plan_.out, item.key.spec, item.key.seed, item.key.subset, item.key.track, target),
+          ignored);
     });
   }
 
@@ -450,7 +451,7 @@ class Runner {
         const std::lock_guard lock(mutex_);
         if (stopping()) return;
       }
-      std::vector<Record> records;
+      std::vector<records::Record> records;
       std::optional<Error> failure;
       const std::string started = core::utc_timestamp();
       const core::Stopwatch watch;
@@ -465,7 +466,7 @@ class Runner {
         if (failure->code() == Code::cancelled && options_.stop.stop_requested()) return;
       }
       if (failure) {
-        Record record = make_error_record(record_key(item, "", ""), *failure);
+        records::Record record = records::make_error_record(record_key(item, "", ""), *failure);
         add_method_facts(record.body, item);
         Value measured = Value::object();
         measured["wall_s"] = watch.elapsed().wall_s;
@@ -496,7 +497,7 @@ class Runner {
     progress_.update(steps, name);
   }
 
-  RecordKey record_key(const Item& item, std::string scenario, std::string target) const {
+  records::RecordKey record_key(const Item& item, std::string scenario, std::string target) const {
     return {dataset_.name(),     item.key.subset, item.key.track,   item.key.spec,
             std::move(scenario), item.key.seed,   std::move(target)};
   }
@@ -531,8 +532,8 @@ class Runner {
     std::exception_ptr cause;
   };
 
-  std::vector<Record> separate_and_score(LoadedTrack& loaded, const Work& work, const Item& item,
-                                         const std::string& started) {
+  std::vector<records::Record> separate_and_score(LoadedTrack& loaded, const Work& work, const Item& item,
+                                                  const std::string& started) {
     const datasets::TrackAudio& audio = loaded.audio();
     const methods::Separator& separator = *methods_[item.method].separator;
     methods::Options options;
@@ -564,10 +565,11 @@ class Runner {
     const std::vector<eval::Scores> scores = loaded.score(stems, unscored);
     const core::Cost scoring_cost = scoring.elapsed();
 
-    std::vector<Record> records;
+    std::vector<records::Record> records;
     for (const eval::Scores& problem : scores) {
       for (const eval::TargetScores& target : problem.targets) {
-        Record record = make_record(record_key(item, problem.scenario, target.target), problem, target);
+        records::Record record =
+            records::make_record(record_key(item, problem.scenario, target.target), problem, target);
         Value& body = record.body;
         add_method_facts(body, item);
         Value list = Value::array();
@@ -592,12 +594,12 @@ class Runner {
   }
 
   void save(const methods::StemSet& stems, const Item& item) const {
-    const ItemKey& key = item.key;
-    const fs::path folder = estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, "");
+    const records::ItemKey& key = item.key;
+    const fs::path folder = records::estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, "");
     core::make_directories(folder);
-    remove_leftovers(folder, "");  // of a run that was killed
+    records::remove_leftovers(folder, "");  // of a run that was killed
     for (std::size_t i = 0; i < stems.names.size(); ++i) {
-      audio::write_file(estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, stems.names[i]),
+      audio::write_file(records::estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, stems.names[i]),
                         stems.audio[i]);
     }
   }
@@ -608,7 +610,7 @@ class Runner {
   std::vector<Method> methods_;
   datasets::Dataset dataset_;
   std::string host_, processor_;
-  RunStore* store_ = nullptr;
+  records::RunStore* store_ = nullptr;
 
   std::vector<Work> pending_;
   int workers_ = 1, threads_each_ = 1;
@@ -651,7 +653,7 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
 }
 
 std::string run_spec(std::string_view spec, const methods::Registry& registry) {
-  return registry.canonical(methods::to_string(methods::nmf::run_spec(methods::parse_spec(spec))));
+  return registry.canonical(core::to_string(methods::nmf::run_spec(core::parse_spec(spec))));
 }
 
 std::string recorded_spec(const methods::SeparatorInfo& info, const methods::Registry& registry) {

@@ -27,14 +27,14 @@
 #include "core/stop.h"
 #include "datasets/dataset.h"
 #include "harness/plan.h"
-#include "harness/record.h"
-#include "harness/shard.h"
 #include "methods/registry.h"
+#include "records/record.h"
+#include "records/shard.h"
 
 namespace mss::harness {
 
 struct RunOptions {
-  Shard shard;          ///< count > 1: this part only, into its own records file
+  records::Shard shard;  ///< count > 1: this part only, into its own records file
   std::string command;  ///< the command line as typed, for records and reports
   core::StopToken stop;
   core::Progress* progress = nullptr;  ///< one task, one step per (track, method, seed)

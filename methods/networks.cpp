@@ -145,7 +145,7 @@ const NetworkModule& network_module() {
   return module;
 }
 
-std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const SpecPart& spec) {
+std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const core::SpecPart& spec) {
   const NetworkModule& module = network_module();
   if (!module.problem.empty()) throw module_error(module, name);
   // A failed load is tried again by the next call; a good one is kept.

@@ -4,7 +4,7 @@
 //
 // Program's side: network_module() tells whether a usable module is there (it reads the file's header, it loads
 // nothing); make_network() loads it and makes a method. Module's side: NetworkTable, filled by the families'
-// add_networks() in harness/networks/module.cpp.
+// add_networks() in module/module.cpp.
 //
 // The module is compiled against the same headers and links its own copies of the libraries. What crosses the border
 // are objects of these headers and mss::Error. Both sides therefore carry a stamp (a hash of the headers, version,
@@ -27,8 +27,8 @@
 #include <vector>
 
 #include "core/params.h"
+#include "core/spec.h"
 #include "methods/separator.h"
-#include "methods/spec.h"
 
 namespace mss::methods {
 
@@ -49,9 +49,9 @@ std::string_view network_stamp() noexcept;
 
 /// Makes network method `name`. The first call loads the module. Throws Error(unsupported) naming the file, the stamps
 /// or the loader's words if there is no usable module, and Error(unsupported) if it does not know `name`.
-std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const SpecPart& spec);
+std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const core::SpecPart& spec);
 
-using MakeNetwork = std::function<std::unique_ptr<Separator>(const core::Params& params, const SpecPart& spec)>;
+using MakeNetwork = std::function<std::unique_ptr<Separator>(const core::Params& params, const core::SpecPart& spec)>;
 
 /// What a module offers.
 struct NetworkTable {

@@ -27,7 +27,7 @@ std::vector<std::string> names_of(const std::vector<Entry>& entries) {
 /// One part resolved: its parameters and its canonical form.
 struct Resolved {
   core::Params params;
-  SpecPart part;
+  core::SpecPart part;
 };
 
 /// A preset is another set of defaults, so that a canonical spec prints what differs from the preset.
@@ -42,14 +42,14 @@ core::ParamTable with_defaults(core::ParamTable table, const core::ParamText& va
   return table;
 }
 
-Resolved resolve(const core::ParamTable& table, const SpecPart& part) {
+Resolved resolve(const core::ParamTable& table, const core::SpecPart& part) {
   Resolved out;
   out.params = core::Params::resolve(table, part.arguments, part.name);
-  out.part = SpecPart{.name = part.name, .preset = part.preset, .arguments = out.params.non_default()};
+  out.part = core::SpecPart{.name = part.name, .preset = part.preset, .arguments = out.params.non_default()};
   return out;
 }
 
-Resolved resolve_method(const MethodEntry& entry, const SpecPart& part) {
+Resolved resolve_method(const MethodEntry& entry, const core::SpecPart& part) {
   if (part.preset.empty()) return resolve(entry.params, part);
   std::vector<std::string> known;
   for (const auto& [name, values] : entry.presets) {
@@ -64,7 +64,7 @@ Resolved resolve_method(const MethodEntry& entry, const SpecPart& part) {
                .hint = core::did_you_mean(part.preset, known)});
 }
 
-const MethodEntry& find_method(const Registry& registry, const SpecPart& part) {
+const MethodEntry& find_method(const Registry& registry, const core::SpecPart& part) {
   if (const MethodEntry* entry = find(registry.methods(), part.name)) {
     if (entry->unavailable.empty()) return *entry;
     throw Error({.code = Code::unsupported,
@@ -89,7 +89,7 @@ const MethodEntry& find_method(const Registry& registry, const SpecPart& part) {
 
 /// Writes out a preset that stands for a chain: its values become arguments where none is given, its filters come
 /// first.
-Spec expand_preset(const Registry& registry, Spec spec) {
+core::Spec expand_preset(const Registry& registry, core::Spec spec) {
   const MethodEntry* entry = find(registry.methods(), spec.method.name);
   if (entry == nullptr || spec.method.preset.empty()) return spec;
   const auto named = [&spec](const auto& pair) { return pair.first == spec.method.preset; };
@@ -100,13 +100,13 @@ Spec expand_preset(const Registry& registry, Spec spec) {
     const auto same = [&key = key](const auto& argument) { return argument.first == key; };
     if (std::ranges::none_of(spec.method.arguments, same)) spec.method.arguments.emplace_back(key, value);
   }
-  const Spec filters = parse_spec(entry->name + "|" + chain->second);
+  const core::Spec filters = core::parse_spec(entry->name + "|" + chain->second);
   spec.filters.insert(spec.filters.begin(), filters.filters.begin(), filters.filters.end());
   spec.method.preset.clear();
   return spec;
 }
 
-const FilterEntry& find_filter(const Registry& registry, const SpecPart& part) {
+const FilterEntry& find_filter(const Registry& registry, const core::SpecPart& part) {
   const FilterEntry* entry = find(registry.filters(), part.name);
   if (entry == nullptr) {
     std::string hint = core::did_you_mean(part.name, names_of(registry.filters()));
@@ -140,15 +140,15 @@ void Registry::add(MethodEntry entry) {
   }
   // Names that a spec string cannot hold, or defaults outside their own range, should fail here and not at a user's
   // desk.
-  to_string(SpecPart{.name = entry.name, .preset = {}, .arguments = {}});
+  to_string(core::SpecPart{.name = entry.name, .preset = {}, .arguments = {}});
   core::Params::resolve(entry.params, {}, entry.name);
   for (const auto& [name, values] : entry.presets) {
-    to_string(SpecPart{.name = entry.name, .preset = name, .arguments = values});
+    to_string(core::SpecPart{.name = entry.name, .preset = name, .arguments = values});
     core::Params::resolve(with_defaults(entry.params, values, entry.name), {}, entry.name);
   }
   for (const auto& [name, filters] : entry.preset_filters) {
     MSS_ASSERT(std::ranges::any_of(entry.presets, [&name = name](const auto& preset) { return preset.first == name; }));
-    parse_spec(entry.name + "|" + filters);
+    core::parse_spec(entry.name + "|" + filters);
   }
   MSS_ASSERT(entry.unavailable.empty() == static_cast<bool>(entry.make));
   methods_.push_back(std::move(entry));
@@ -158,21 +158,21 @@ void Registry::add(FilterEntry entry) {
   if (find(filters_, entry.name) != nullptr) {
     throw Error(Code::internal, entry.name, "a second post-filter of this name was registered");
   }
-  to_string(SpecPart{.name = entry.name, .preset = {}, .arguments = {}});
+  to_string(core::SpecPart{.name = entry.name, .preset = {}, .arguments = {}});
   core::Params::resolve(entry.params, {}, entry.name);
   MSS_ASSERT(static_cast<bool>(entry.make));
   filters_.push_back(std::move(entry));
 }
 
-std::unique_ptr<Separator> Registry::make(std::string_view spec) const { return make(parse_spec(spec)); }
+std::unique_ptr<Separator> Registry::make(std::string_view spec) const { return make(core::parse_spec(spec)); }
 
-std::unique_ptr<Separator> Registry::make(const Spec& given) const {
-  const Spec spec = expand_preset(*this, given);
+std::unique_ptr<Separator> Registry::make(const core::Spec& given) const {
+  const core::Spec spec = expand_preset(*this, given);
   const MethodEntry& entry = find_method(*this, spec.method);
   const Resolved method = resolve_method(entry, spec.method);
   // The filters are resolved before the method is built: a typing error there should not wait for weights to load.
   std::vector<std::unique_ptr<PostFilter>> filters;
-  for (const SpecPart& part : spec.filters) {
+  for (const core::SpecPart& part : spec.filters) {
     const FilterEntry& filter = find_filter(*this, part);
     const Resolved resolved = resolve(filter.params, part);
     filters.push_back(filter.make(resolved.params, resolved.part));
@@ -184,9 +184,9 @@ std::unique_ptr<Separator> Registry::make(const Spec& given) const {
 }
 
 std::string Registry::canonical(std::string_view text) const {
-  Spec spec = expand_preset(*this, parse_spec(text));
+  core::Spec spec = expand_preset(*this, core::parse_spec(text));
   spec.method = resolve_method(find_method(*this, spec.method), spec.method).part;
-  for (SpecPart& part : spec.filters) part = resolve(find_filter(*this, part).params, part).part;
+  for (core::SpecPart& part : spec.filters) part = resolve(find_filter(*this, part).params, part).part;
   return to_string(spec);
 }
 

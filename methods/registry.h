@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/params.h"
+#include "core/spec.h"
 #include "methods/separator.h"
-#include "methods/spec.h"
 
 namespace mss::methods {
 
@@ -28,14 +28,14 @@ struct MethodEntry {
   core::ParamText example;
   std::string unavailable;  ///< reason; empty = available
   /// `params` are resolved, `spec` is the canonical part. Null for unavailable methods.
-  std::function<std::unique_ptr<Separator>(const core::Params& params, const SpecPart& spec)> make;
+  std::function<std::unique_ptr<Separator>(const core::Params& params, const core::SpecPart& spec)> make;
 };
 
 struct FilterEntry {
   std::string name;
   std::string summary;
   core::ParamTable params;
-  std::function<std::unique_ptr<PostFilter>(const core::Params& params, const SpecPart& spec)> make;
+  std::function<std::unique_ptr<PostFilter>(const core::Params& params, const core::SpecPart& spec)> make;
 };
 
 class Registry {
@@ -49,7 +49,7 @@ class Registry {
   /// differ from the defaults, in table order. Throws Error(config) with the nearest name, Error(unsupported) for
   /// unavailable methods.
   std::unique_ptr<Separator> make(std::string_view spec) const;
-  std::unique_ptr<Separator> make(const Spec& spec) const;
+  std::unique_ptr<Separator> make(const core::Spec& spec) const;
   /// The canonical spec string without building the method (no weights are read).
   std::string canonical(std::string_view spec) const;
 

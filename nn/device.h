@@ -1,5 +1,5 @@
 // Where networks run, as text: "auto" (the first CUDA device if this build and machine have one, else the processor),
-// "cpu", "cuda" (= "cuda:0"), "cuda:N". LibTorch-free; nn/runtime_torch.h turns a choice into a device.
+// "cpu", "cuda" (= "cuda:0"), "cuda:N". LibTorch-free; nn/torch/runtime_torch.h turns a choice into a device.
 //
 // Thread-safety: values and pure functions; device_from_environment() reads the environment.
 #pragma once

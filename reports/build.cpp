@@ -14,8 +14,8 @@
 namespace mss::reports {
 namespace {
 
-using harness::Record;
-using harness::RecordKey;
+using records::Record;
+using records::RecordKey;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
@@ -72,8 +72,8 @@ std::vector<const Record*> distinct(const std::vector<Record>& records) {
     const auto [found, is_new] = by_key.emplace(record.key, &record);
     if (!record.failed()) scored.insert(item_of(record.key));
     if (is_new || record.failed()) continue;
-    if (harness::to_json_line(*found->second, false) != harness::to_json_line(record, false)) {
-      throw Error({Code::config, harness::to_string(record.key), "two different records of one key", "", "",
+    if (records::to_json_line(*found->second, false) != records::to_json_line(record, false)) {
+      throw Error({Code::config, records::to_string(record.key), "two different records of one key", "", "",
                    "they come from different programs, data or settings: report them apart"});
     }
   }

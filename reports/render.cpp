@@ -604,10 +604,10 @@ Value to_json(const Report& report) {
   };
   const auto cell_value = [](const Cell& cell) {
     Value out = Value::object();
-    out["median"] = harness::number_to_value(cell.median);
-    out["mean"] = harness::number_to_value(cell.mean);
-    out["spread_low"] = harness::number_to_value(cell.spread_low);
-    out["spread_high"] = harness::number_to_value(cell.spread_high);
+    out["median"] = records::number_to_value(cell.median);
+    out["mean"] = records::number_to_value(cell.mean);
+    out["spread_low"] = records::number_to_value(cell.spread_low);
+    out["spread_high"] = records::number_to_value(cell.spread_high);
     out["tracks"] = cell.tracks;
     out["frames"] = cell.frames;
     out["dropped_frames"] = cell.dropped_frames;
@@ -644,7 +644,7 @@ Value to_json(const Report& report) {
       entry["tracks"] = row.tracks;
       entry["failed_tracks"] = row.failed_tracks;
       entry["below_floor"] = row.below_floor;
-      entry["realtime_factor"] = harness::number_to_value(row.realtime_factor);
+      entry["realtime_factor"] = records::number_to_value(row.realtime_factor);
       Value metrics = Value::object();
       for (std::size_t m = 0; m < section.metrics.size(); ++m) {
         Value targets = Value::object();
@@ -669,9 +669,9 @@ Value to_json(const Report& report) {
 
 Report write_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out,
                     const ReportOptions& options) {
-  std::vector<harness::Record> records;
+  std::vector<records::Record> records;
   for (const std::filesystem::path& run : runs) {
-    std::vector<harness::Record> more = harness::read_records(run);
+    std::vector<records::Record> more = records::read_records(run);
     records.insert(records.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   Report report = build_report(records, options);

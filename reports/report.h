@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "core/value.h"
-#include "harness/record.h"
+#include "records/record.h"
 
 namespace mss::reports {
 
@@ -79,7 +79,7 @@ struct ReportOptions {
 /// Records that occur twice must be equal outside `measured`; an error is dropped where its item has scores too.
 /// Throws Error(config) for no records, two different records of one key, or a metric that no record holds (with the
 /// nearest).
-Report build_report(const std::vector<harness::Record>& records, const ReportOptions& options = {});
+Report build_report(const std::vector<records::Record>& records, const ReportOptions& options = {});
 
 /// GitHub-flavoured Markdown. Unless metrics were chosen, SDR, ISR, SIR, SAR, SI-SDR and uSDR of those there are.
 std::string to_markdown(const Report& report);

@@ -66,12 +66,13 @@ void keep_low_bins(std::vector<float>& mask, int bins, int fft_size, int rate_hz
 /// A method that needs the whole mixture; derived classes return one buffer per target.
 class WholeFile : public Separator {
  protected:
-  WholeFile(const core::Params& params, const SpecPart& spec, std::vector<std::string> targets)
+  WholeFile(const core::Params& params, const core::SpecPart& spec, std::vector<std::string> targets)
       : Separator(make_info(params, spec, std::move(targets))) {}
   virtual std::vector<AudioBuffer> stems(const AudioBuffer& mixture, Context& context) const = 0;
 
  private:
-  static SeparatorInfo make_info(const core::Params& params, const SpecPart& spec, std::vector<std::string> targets) {
+  static SeparatorInfo make_info(const core::Params& params, const core::SpecPart& spec,
+                                 std::vector<std::string> targets) {
     SeparatorInfo info;
     info.spec = to_string(spec);
     info.method = spec.name;
@@ -145,7 +146,7 @@ HpssParts hpss_parts(const AudioBuffer& mixture, const audio::StftSpec& spec, co
 
 class Hpss final : public WholeFile {
  public:
-  Hpss(const core::Params& params, const SpecPart& spec)
+  Hpss(const core::Params& params, const core::SpecPart& spec)
       : WholeFile(params, spec,
                   params.boolean("residual") ? std::vector<std::string>{"drums", "harmonic", "residual"}
                                              : std::vector<std::string>{"drums", "harmonic"}),
@@ -198,7 +199,7 @@ class Hpss final : public WholeFile {
 /// Vocals = mixture minus a background that a mask per channel yields.
 class Background : public WholeFile {
  protected:
-  Background(const core::Params& params, const SpecPart& spec, audio::WindowKind window)
+  Background(const core::Params& params, const core::SpecPart& spec, audio::WindowKind window)
       : WholeFile(params, spec, {"vocals", "accompaniment"}),
         stft_(stft_spec(params, window, audio::Framing::scipy)),
         low_hz_(params.real("low")) {
@@ -245,7 +246,7 @@ class Repet final : public Background {
     };
     return table;
   }
-  Repet(const core::Params& params, const SpecPart& spec)
+  Repet(const core::Params& params, const core::SpecPart& spec)
       : Background(params, spec, audio::WindowKind::hamming),
         low_(params.real("min-period")),
         high_(params.real("max-period")) {}
@@ -289,7 +290,7 @@ class RepetSim final : public Background {
     };
     return table;
   }
-  RepetSim(const core::Params& params, const SpecPart& spec)
+  RepetSim(const core::Params& params, const core::SpecPart& spec)
       : Background(params, spec, audio::WindowKind::hamming), distance_s_(params.real("distance")) {
     options_.threshold = params.real("threshold");
     options_.max_neighbours = static_cast<int>(params.integer("neighbours"));
@@ -324,7 +325,7 @@ class Dft2 final : public Background {
     };
     return table;
   }
-  Dft2(const core::Params& params, const SpecPart& spec)
+  Dft2(const core::Params& params, const core::SpecPart& spec)
       : Background(params, spec, audio::WindowKind::sqrt_hann),
         options_{static_cast<int>(params.integer("neighbourhood")), params.boolean("original")} {
     dft2_mask({0.0f}, 1, 1, options_);
@@ -356,7 +357,7 @@ class Rpca final : public Background {
     };
     return table;
   }
-  Rpca(const core::Params& params, const SpecPart& spec) : Background(params, spec, audio::WindowKind::hann) {
+  Rpca(const core::Params& params, const core::SpecPart& spec) : Background(params, spec, audio::WindowKind::hann) {
     options_.max_iterations = static_cast<int>(params.integer("iterations"));
     options_.tolerance = params.real("tolerance");
     options_.lambda_scale = params.real("lambda");
@@ -392,7 +393,7 @@ class Classic4 final : public WholeFile {
     };
     return table;
   }
-  Classic4(const core::Params& params, const SpecPart& spec, std::unique_ptr<Separator> vocals)
+  Classic4(const core::Params& params, const core::SpecPart& spec, std::unique_ptr<Separator> vocals)
       : WholeFile(params, spec, {"vocals", "drums", "bass", "other"}),
         vocals_(std::move(vocals)),
         low_hz_(params.real("bass-low")),
@@ -445,7 +446,7 @@ void add(Registry& registry, const char* name, const char* summary, const core::
   entry.family = "classic";
   entry.summary = summary;
   entry.params = table;
-  entry.make = [](const core::Params& params, const SpecPart& spec) -> std::unique_ptr<Separator> {
+  entry.make = [](const core::Params& params, const core::SpecPart& spec) -> std::unique_ptr<Separator> {
     return std::make_unique<M>(params, spec);
   };
   registry.add(std::move(entry));
@@ -468,8 +469,8 @@ void add_methods(Registry& registry) {
   cascade.family = "classic";
   cascade.summary = "Cascade of REPET-SIM, HPSS and a low-pass that fills all four stems.";
   cascade.params = Classic4::table();
-  cascade.make = [](const core::Params& params, const SpecPart& spec) -> std::unique_ptr<Separator> {
-    const SpecPart vocals{"repet-sim", "", {}};
+  cascade.make = [](const core::Params& params, const core::SpecPart& spec) -> std::unique_ptr<Separator> {
+    const core::SpecPart vocals{"repet-sim", "", {}};
     return std::make_unique<Classic4>(
         params, spec, std::make_unique<RepetSim>(core::Params::resolve(RepetSim::table(), {}, "repet-sim"), vocals));
   };

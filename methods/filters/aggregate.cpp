@@ -122,7 +122,7 @@ class Aggregate final : public PostFilter {
   core::Value options_;
 };
 
-std::unique_ptr<PostFilter> make(const core::Params& params, const SpecPart& part) {
+std::unique_ptr<PostFilter> make(const core::Params& params, const core::SpecPart& part) {
   const std::string where = to_string(part);
   return std::make_unique<Aggregate>(parse_aggregate(params.text("stems"), where), where, params.resolved());
 }

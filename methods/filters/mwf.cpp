@@ -357,7 +357,7 @@ core::ParamTable stft_params() {
            .source = kSisec}};
 }
 
-std::unique_ptr<Separator> make(const core::Params& values, const SpecPart& spec, bool sisec) {
+std::unique_ptr<Separator> make(const core::Params& values, const core::SpecPart& spec, bool sisec) {
   Rule rule;
   rule.wrong_trace = sisec;
   rule.energy = !sisec && values.text("covariance") == "energy";
@@ -420,7 +420,7 @@ void add_methods(methods::Registry& registry) {
                  .help = "Added to the determinants of 1x1 and 2x2 inverses; the published code has 2^-52.",
                  .source = kSisec}};
   for (core::Param& param : stft_params()) mwf.params.push_back(std::move(param));
-  mwf.make = [](const core::Params& values, const SpecPart& spec) { return make(values, spec, false); };
+  mwf.make = [](const core::Params& values, const core::SpecPart& spec) { return make(values, spec, false); };
   registry.add(std::move(mwf));
 
   MethodEntry sisec;
@@ -428,7 +428,7 @@ void add_methods(methods::Registry& registry) {
   sisec.family = "oracle";
   sisec.summary = "Oracle: SiSEC 2018's multichannel Wiener filter with the published script's axis error.";
   sisec.params = stft_params();
-  sisec.make = [](const core::Params& values, const SpecPart& spec) { return make(values, spec, true); };
+  sisec.make = [](const core::Params& values, const core::SpecPart& spec) { return make(values, spec, true); };
   registry.add(std::move(sisec));
 }
 

@@ -351,7 +351,7 @@ class WienerFilter final : public PostFilter {
   core::Value options_;
 };
 
-[[noreturn]] void contradiction(const SpecPart& spec, std::string what, std::string expected) {
+[[noreturn]] void contradiction(const core::SpecPart& spec, std::string what, std::string expected) {
   throw Error({.code = Code::config,
                .where = to_string(spec),
                .what = std::move(what),
@@ -442,7 +442,7 @@ core::ParamTable params() {
   };
 }
 
-std::unique_ptr<PostFilter> make(const core::Params& values, const SpecPart& spec) {
+std::unique_ptr<PostFilter> make(const core::Params& values, const core::SpecPart& spec) {
   Rule rule;
   wiener::Settings& settings = rule.settings;
   const std::string& mode = values.text("mode");

@@ -46,7 +46,7 @@ void add(Registry& registry, Kind kind, const char* name, const char* summary) {
   entry.name = name;
   entry.family = "floor";
   entry.summary = summary;
-  entry.make = [kind](const core::Params& params, const SpecPart& spec) -> std::unique_ptr<Separator> {
+  entry.make = [kind](const core::Params& params, const core::SpecPart& spec) -> std::unique_ptr<Separator> {
     SeparatorInfo info;
     info.spec = to_string(spec);
     info.method = spec.name;

@@ -195,12 +195,12 @@ core::ParamTable params(const Defaults& d) {
   };
 }
 
-[[noreturn]] void conflict(const SpecPart& spec, std::string what, std::string hint = {}) {
+[[noreturn]] void conflict(const core::SpecPart& spec, std::string what, std::string hint = {}) {
   throw Error({Code::config, to_string(spec), std::move(what), {}, {}, std::move(hint)});
 }
 
 /// The recorded spec says which file `key` is, also where a preset chose it; arguments stay in the table's order.
-void name_file(SpecPart& spec, const std::string& key, const std::string& name) {
+void name_file(core::SpecPart& spec, const std::string& key, const std::string& name) {
   const auto given = std::ranges::find_if(spec.arguments, [&](const auto& argument) { return argument.first == key; });
   if (given != spec.arguments.end()) {
     given->second = name;
@@ -215,10 +215,10 @@ void name_file(SpecPart& spec, const std::string& key, const std::string& name) 
   spec.arguments.emplace(behind, key, name);
 }
 
-std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part) {
+std::unique_ptr<Separator> make(const core::Params& params, const core::SpecPart& part) {
   SeparatorOptions o;
   SeparatorInfo info;
-  SpecPart spec = part;
+  core::SpecPart spec = part;
   info.method = part.name;
   info.resolved_options = params.resolved();
   if (params.is_set("components")) o.components = static_cast<int>(params.integer("components"));
@@ -409,7 +409,7 @@ void add_methods(Registry& registry) {
       {"4", "30", "8", "1", "toolbox", "ones", "toolbox", "true"});
 }
 
-Spec run_spec(Spec spec) {
+core::Spec run_spec(core::Spec spec) {
   const std::string& name = spec.method.name;
   if (name != "nmf" && name != "nmfd" && name != "nmfd-toolbox") return spec;
   if (!spec.method.preset.empty()) return spec;  // presets bring a dictionary

@@ -28,8 +28,8 @@
 // start values are drawn from Context::seed; the supervised methods start from ones and need none.
 #pragma once
 
+#include "core/spec.h"
 #include "methods/registry.h"
-#include "methods/spec.h"
 
 namespace mss::methods::nmf {
 
@@ -37,6 +37,6 @@ void add_methods(methods::Registry& registry);
 
 /// The spec under which a run lists `spec`: nmf without dict and protocol gets protocol=P4, nmfd and nmfd-toolbox
 /// protocol=P3; any other spec is returned as it is.
-Spec run_spec(Spec spec);
+core::Spec run_spec(core::Spec spec);
 
 }  // namespace mss::methods::nmf

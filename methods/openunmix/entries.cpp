@@ -113,13 +113,13 @@ core::ParamTable params(const Family& of) {
   return table;
 }
 
-[[noreturn]] void refuse(const SpecPart& part, std::string what, std::string expected, std::string found,
+[[noreturn]] void refuse(const core::SpecPart& part, std::string what, std::string expected, std::string found,
                          std::string hint = {}) {
   throw Error({Code::config, to_string(part), std::move(what), std::move(expected), std::move(found), std::move(hint)});
 }
 
 /// Names joined by '+'.
-std::vector<std::string> names_of(const std::string& text, const SpecPart& part) {
+std::vector<std::string> names_of(const std::string& text, const core::SpecPart& part) {
   std::vector<std::string> names;
   if (text.empty()) return names;
   for (const std::string& name : core::split(text, '+')) {
@@ -158,7 +158,7 @@ void require_model(const Weights& weights, const std::string& model, const Famil
                fmt::format("{}", fmt::join(differ, "; ")), "model=auto takes any"});
 }
 
-std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part) {
+std::unique_ptr<Separator> make(const core::Params& params, const core::SpecPart& part) {
   if (params.text("engine") == "libtorch") return make_network(part.name, params, part);
   Request request;
   const Weights weights = resolve_weights(params, part, request);
@@ -168,12 +168,12 @@ std::unique_ptr<Separator> make(const core::Params& params, const SpecPart& part
   return make_separator(weights, std::move(options), std::move(request.info));
 }
 
-[[noreturn]] void refuse_flags(const Spec& spec, std::string what, std::string hint) {
+[[noreturn]] void refuse_flags(const core::Spec& spec, std::string what, std::string hint) {
   throw Error({Code::config, to_string(spec), std::move(what), {}, {}, std::move(hint)});
 }
 
 /// {"a": ["x", "y"], "b": ["b"]} as "a(x+y)+b"; the filter knows the residual as `residual`.
-std::string aggregate_text(const std::string& json, const std::string& residual, const Spec& spec) {
+std::string aggregate_text(const std::string& json, const std::string& residual, const core::Spec& spec) {
   const auto bad = [&](const std::string& found) {
     throw Error({Code::config, to_string(spec), "--aggregate", R"({"NAME": ["STEM", "STEM"], …})", found, {}});
   };
@@ -203,7 +203,7 @@ bool is_family(std::string_view method) {
   return std::ranges::any_of(kFamily, [method](const Family& f) { return f.name == method; });
 }
 
-Weights resolve_weights(const core::Params& params, const SpecPart& part, Request& request) {
+Weights resolve_weights(const core::Params& params, const core::SpecPart& part, Request& request) {
   const Family& of = family(part.name);
   const bool random = params.is_set("random");
   if (params.is_set("weights") == random) {
@@ -236,7 +236,7 @@ Weights resolve_weights(const core::Params& params, const SpecPart& part, Reques
     if (model != "auto") require_model(weights, model, of);
   }
 
-  SpecPart spec = part;
+  core::SpecPart spec = part;
   for (auto& [key, value] : spec.arguments) {
     if (key == "weights") value = weights.name();
   }
@@ -267,7 +267,7 @@ void add_methods(Registry& registry) {
   }
 }
 
-Spec fold_flags(Spec spec, const Flags& flags) {
+core::Spec fold_flags(core::Spec spec, const Flags& flags) {
   if (!flags.any()) return spec;
   if (!is_family(spec.method.name)) {
     refuse_flags(spec, "--niter, --residual, --aggregate and --wiener-win-len are Open-Unmix's",
@@ -290,7 +290,7 @@ Spec fold_flags(Spec spec, const Flags& flags) {
     refuse_flags(spec, "--niter begins at 0 and --wiener-win-len at 1", "wiener:window=0 is the whole track");
   }
   if (niter > 0 || flags.residual) {
-    SpecPart wiener{.name = "wiener", .preset = {}, .arguments = {}};
+    core::SpecPart wiener{.name = "wiener", .preset = {}, .arguments = {}};
     wiener.arguments = {{"iters", std::to_string(niter)}, {"mode", "openunmix"}};
     if (flags.residual) wiener.arguments.emplace_back("residual", "true");
     if (flags.wiener_win_len) wiener.arguments.emplace_back("window", std::to_string(*flags.wiener_win_len));

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "core/spec.h"
 #include "methods/networks.h"
 #include "methods/registry.h"
 #include "methods/separator.h"
-#include "methods/spec.h"
 
 namespace mss::methods::openunmix {
 
@@ -31,7 +31,7 @@ struct Request {
   std::vector<std::string> targets;
   std::int64_t buffer_bytes = 0;
 };
-Weights resolve_weights(const core::Params& params, const SpecPart& part, Request& request);
+Weights resolve_weights(const core::Params& params, const core::SpecPart& part, Request& request);
 
 /// The options of the Python package's command line.
 struct Flags {
@@ -46,6 +46,6 @@ struct Flags {
 /// flag needs the filter, as in the package), the residual and the window become a filter `wiener:mode=openunmix`;
 /// aggregate (and a residual of another name than "residual") becomes a filter `aggregate`. A spec that has filters, or
 /// sets what a flag sets, is not mixed with flags: Error(config). So are flags for a method of another family.
-Spec fold_flags(Spec spec, const Flags& flags);
+core::Spec fold_flags(core::Spec spec, const Flags& flags);
 
 }  // namespace mss::methods::openunmix

@@ -10,8 +10,8 @@
 #include "audio/stft.h"
 #include "core/error.h"
 #include "methods/openunmix/entries.h"
-#include "nn/runtime_torch.h"
-#include "nn/weights_torch.h"
+#include "nn/torch/runtime_torch.h"
+#include "nn/torch/weights_torch.h"
 
 namespace mss::methods::openunmix {
 namespace {
@@ -203,7 +203,7 @@ class TorchSeparator final : public Separator {
 
 }  // namespace
 
-std::unique_ptr<Separator> make_torch_separator(const core::Params& params, const SpecPart& spec) {
+std::unique_ptr<Separator> make_torch_separator(const core::Params& params, const core::SpecPart& spec) {
   Request request;
   const Weights weights = resolve_weights(params, spec, request);
   const Configuration& c = weights.configuration;

@@ -15,11 +15,11 @@
 #include <vector>
 
 #include "core/params.h"
+#include "core/spec.h"
 #include "methods/networks.h"
 #include "methods/openunmix/weights.h"
 #include "methods/separator.h"
-#include "methods/spec.h"
-#include "nn/lstm_torch.h"
+#include "nn/torch/lstm_torch.h"
 
 namespace mss::methods::openunmix {
 
@@ -66,6 +66,6 @@ class OpenUnmixFamilyImpl : public torch::nn::Module {
 TORCH_MODULE(OpenUnmixFamily);
 
 /// The separator on these modules (engine=libtorch): whole tracks in memory, on the device that MSSBENCH_DEVICE names.
-std::unique_ptr<Separator> make_torch_separator(const core::Params& params, const SpecPart& spec);
+std::unique_ptr<Separator> make_torch_separator(const core::Params& params, const core::SpecPart& spec);
 
 }  // namespace mss::methods::openunmix

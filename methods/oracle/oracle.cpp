@@ -231,7 +231,7 @@ void add(Registry& registry, const char* name, const char* summary, Kind kind, d
   entry.summary = summary;
   entry.params = std::move(params);
   for (core::Param& param : stft_params()) entry.params.push_back(std::move(param));
-  entry.make = [kind, alpha](const core::Params& values, const SpecPart& spec) -> std::unique_ptr<Separator> {
+  entry.make = [kind, alpha](const core::Params& values, const core::SpecPart& spec) -> std::unique_ptr<Separator> {
     Rule rule;
     rule.kind = kind;
     rule.stft = {.fft_size = static_cast<int>(values.integer("fft")),

@@ -9,7 +9,7 @@
 
 #include "core/json.h"
 #include "harness/builtin_methods.h"
-#include "harness/store.h"
+#include "records/store.h"
 #include "tests/harness/support.h"
 
 namespace mss::harness {
@@ -54,9 +54,9 @@ class StopAfter final : public core::Progress {
   std::int64_t after_;
 };
 
-std::map<std::string, std::vector<Record>> by_spec(const fs::path& run) {
-  std::map<std::string, std::vector<Record>> out;
-  for (Record& record : read_records(run)) out[record.key.spec].push_back(std::move(record));
+std::map<std::string, std::vector<records::Record>> by_spec(const fs::path& run) {
+  std::map<std::string, std::vector<records::Record>> out;
+  for (records::Record& record : records::read_records(run)) out[record.key.spec].push_back(std::move(record));
   return out;
 }
 
@@ -74,10 +74,10 @@ TEST_CASE("a run records every track, method, seed, scenario and target", "[harn
   CHECK_FALSE(result.partial());
   CHECK_FALSE(result.cancelled);
   CHECK(result.records == dir / "run" / "records.jsonl");
-  const std::vector<Record> records = read_records(result.records);
+  const std::vector<records::Record> records = records::read_records(result.records);
   CHECK(records.size() == 16 * 5);  // three stems, and vocals and accompaniment
-  std::set<RecordKey> keys;
-  for (const Record& record : records) {
+  std::set<records::RecordKey> keys;
+  for (const records::Record& record : records) {
     CHECK(keys.insert(record.key).second);
     CHECK(record.key.dataset == "set");
     CHECK(record.key.subset == "test");
@@ -183,7 +183,7 @@ TEST_CASE("records do not depend on jobs, threads or shards", "[harness]") {
     }
     CHECK(items == 16);
     const fs::path merged = dir / ("merged" + std::to_string(count));
-    const MergeResult result = merge(runs, merged);
+    const records::MergeResult result = records::merge(runs, merged);
     CHECK(result.missing.empty());
     CHECK(result.duplicates == 0);
     CHECK(comparable(merged) == one);
@@ -219,7 +219,7 @@ TEST_CASE("a failing track is recorded and the rest goes on", "[harness]") {
   CHECK(result.failures[3].code == "dataset");
   CHECK(contains(result.failures[3].message, "drums.wav"));
   std::int64_t failed = 0;
-  for (const Record& record : read_records(dir / "run")) failed += record.failed();
+  for (const records::Record& record : records::read_records(dir / "run")) failed += record.failed();
   CHECK(failed == 5);
   // Mended, the rerun does these and no others.
   audio::write_file(dir / "set" / "Uneven" / "drums.wav", noise(kRate, 2));
@@ -239,7 +239,7 @@ TEST_CASE("silent references and estimates are recorded as such", "[harness]") {
   plan.methods = {"half", "mute"};
   CHECK_FALSE(run(plan, toy_registry()).partial());
   int silent = 0, zero = 0;
-  for (const Record& record : read_records(dir / "run")) {
+  for (const records::Record& record : records::read_records(dir / "run")) {
     CAPTURE(to_string(record.key));
     if (record.key.target == "vocals") {
       ++silent;
@@ -275,7 +275,7 @@ TEST_CASE("methods with some of the stems are scored on those", "[harness]") {
   CHECK(result.failures[0].spec == "strings");
   CHECK(contains(result.failures[0].message, "violins"));
   std::map<std::string, std::set<std::string>> rows;
-  for (const Record& record : read_records(dir / "run")) {
+  for (const records::Record& record : records::read_records(dir / "run")) {
     rows[record.key.spec].insert(record.key.scenario + "=" + record.key.target);
     if (record.key.spec == "rhythm") CHECK(core::dump_json(record.body.at("unscored_targets")) == "[\"residual\"]");
   }
@@ -296,14 +296,15 @@ TEST_CASE("estimates are saved under the slug, per seed, and asked for again whe
   plan.save_estimates = true;
   run(plan, toy_registry());
   const audio::AudioBuffer mixture = audio::read_file(dir / "set" / "Track 0" / "mixture.wav");
-  const audio::AudioBuffer estimate = audio::read_file(estimate_path(plan.out, "half", 0, "test", "Track 0", "drums"));
+  const audio::AudioBuffer estimate =
+      audio::read_file(records::estimate_path(plan.out, "half", 0, "test", "Track 0", "drums"));
   REQUIRE(audio::same_shape(mixture, estimate));
   for (std::size_t t = 0; t < 100; ++t) CHECK(estimate.channel(0)[t] == 0.5F * mixture.channel(0)[t]);
-  CHECK(fs::exists(estimate_path(plan.out, "dice", 2, "test", "Track 1", "bass")));
+  CHECK(fs::exists(records::estimate_path(plan.out, "dice", 2, "test", "Track 1", "bass")));
   CHECK(run(plan, toy_registry()).done == 0);
-  fs::remove(estimate_path(plan.out, "half", 0, "test", "Track 0", "drums"));
+  fs::remove(records::estimate_path(plan.out, "half", 0, "test", "Track 0", "drums"));
   CHECK(run(plan, toy_registry()).done == 1);
-  CHECK(fs::exists(estimate_path(plan.out, "half", 0, "test", "Track 0", "drums")));
+  CHECK(fs::exists(records::estimate_path(plan.out, "half", 0, "test", "Track 0", "drums")));
 }
 
 TEST_CASE("the memory bound limits how many tracks are at work", "[harness]") {
@@ -428,7 +429,7 @@ TEST_CASE("a run that cannot start says why and leaves nothing at work", "[harne
   refused([](Plan& p) { p.tracks = {"Trakc 1"}; }, Code::dataset, "Track 1");
   refused([](Plan& p) { p.methods.clear(); }, Code::config, "methods");
   CHECK_FALSE(fs::exists(dir / "run"));
-  const RunLock lock(dir.path(), {});
+  const records::RunLock lock(dir.path(), {});
   plan.out = dir.path();
   CHECK(error_of([&] { run(plan, toy_registry()); }).code() == Code::io);
 }
@@ -466,10 +467,10 @@ TEST_CASE("files in specs are found beside the plan and recorded by label, not b
   methods::MethodEntry entry;
   entry.name = "learned";
   entry.params = {dict};
-  entry.make = [&](const core::Params& params, const methods::SpecPart& spec) {
+  entry.make = [&](const core::Params& params, const core::SpecPart& spec) {
     opened = params.text("dict");
     methods::SeparatorInfo info;
-    info.spec = methods::to_string(spec);
+    info.spec = core::to_string(spec);
     info.method = "learned";
     return std::make_unique<tests::Scale>(
         info, [](std::size_t, std::uint64_t) { return 1.0F; }, nullptr);

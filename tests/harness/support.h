@@ -10,13 +10,12 @@
 #include <vector>
 
 #include "audio/file.h"
-#include "core/error.h"
 #include "core/file.h"
 #include "core/rng.h"
 #include "harness/plan.h"
-#include "harness/record.h"
 #include "methods/registry.h"
-#include "tests/support/catch.h"
+#include "tests/records/support.h"
+#include "tests/support/errors.h"
 #include "tests/support/paths.h"
 
 namespace mss::harness::tests {
@@ -100,9 +99,9 @@ inline void add(methods::Registry& registry, Toy toy) {
   entry.name = toy.name;
   entry.family = toy.floor ? "floor" : "classic";
   entry.params = toy.params;
-  entry.make = [toy](const core::Params& params, const methods::SpecPart& spec) {
+  entry.make = [toy](const core::Params& params, const core::SpecPart& spec) {
     methods::SeparatorInfo info;
-    info.spec = methods::to_string(spec);
+    info.spec = core::to_string(spec);
     info.method = toy.name;
     info.targets = toy.targets;
     info.is_random = toy.random;
@@ -139,24 +138,8 @@ inline Plan toy_plan(const fs::path& dataset, const fs::path& out) {
   return plan;
 }
 
-/// The file without what may differ between equal runs.
-inline std::string comparable(const fs::path& records) {
-  std::string out;
-  for (const Record& record : read_records(records)) out += to_json_line(record, false) + "\n";
-  return out;
-}
-
-template <class F>
-Error error_of(F f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no Error was thrown");
-  return {Code::internal, "", ""};
-}
-
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using mss::tests::contains;
+using mss::tests::error_of;
+using records::tests::comparable;
 
 }  // namespace mss::harness::tests

@@ -16,35 +16,29 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Module path -> floor. The longest matching path decides ("methods/nmf" before "methods").
-const std::map<std::string, int> kFloors{{"core", 0},
-                                         {"checkpoints", 1},
-                                         {"plots", 1},
-                                         {"audio", 1},
-                                         {"datasets", 2},
-                                         {"wiener", 2},
-                                         {"eval", 2},
-                                         {"methods", 3},
-                                         {"methods/floors", 3},
-                                         {"methods/oracle", 3},
-                                         {"methods/nmf", 3},
-                                         {"methods/classic", 3},
-                                         {"methods/filters", 3},
-                                         {"nn", 4},
-                                         {"methods/openunmix", 5},
-                                         {"methods/demucs", 5},
-                                         {"methods/bsrnn", 5},
-                                         {"methods/baselines", 5},
-                                         {"training", 6},
-                                         {"harness", 6},
-                                         {"reports", 7},
-                                         {"harness/cli", 8},
-                                         {"benchmarks", 8},
-                                         {"tests", 8}};
+const fs::path& top() {
+  static const fs::path folder = fs::path(MSSBENCH_TESTS_DIR).parent_path();
+  return folder;
+}
+
+/// Module path -> floor, from the table that CMake reads. The longest matching path decides ("methods/nmf" before
+/// "methods").
+const std::map<std::string, int>& floors() {
+  static const std::map<std::string, int> table = [] {
+    std::map<std::string, int> out;
+    for (const std::string& line : mss::core::split(mss::core::read_text_file(top() / "cmake/floors.txt"), '\n')) {
+      if (line.empty() || line.front() == '#') continue;
+      const auto space = line.find(' ');
+      out[line.substr(0, space)] = std::stoi(line.substr(space));
+    }
+    return out;
+  }();
+  return table;
+}
 
 std::string module_of(const std::string& path) {
   std::string best;
-  for (const auto& [module, floor] : kFloors) {
+  for (const auto& [module, floor] : floors()) {
     if (path.rfind(module + "/", 0) == 0 && module.size() > best.size()) best = module;
   }
   return best;
@@ -54,15 +48,16 @@ std::string module_of(const std::string& path) {
 /// single methods their interface.
 bool may_include(const std::string& from, const std::string& to) {
   if (from == to) return true;
-  if (kFloors.at(to) < kFloors.at(from)) return true;
+  if (floors().at(to) < floors().at(from)) return true;
   return from.rfind("methods/", 0) == 0 && to == "methods";
 }
 
-/// LibTorch is for nn/, the networks and training (and their tests); its headers stay in .cpp files and in *_torch.h.
+/// LibTorch is for nn/torch, the networks (the methods above it), training and their tests; its headers stay in .cpp
+/// files and in *_torch.h.
 bool may_use_torch(const std::string& module) {
-  const std::set<std::string> users{
-      "nn", "methods/openunmix", "methods/demucs", "methods/bsrnn", "methods/baselines", "training", "tests"};
-  return users.count(module) == 1;
+  if (module == "nn/torch" || module == "tests") return true;
+  const bool above = floors().at(module) > floors().at("nn/torch");
+  return above && (module.rfind("methods/", 0) == 0 || module.rfind("training", 0) == 0);
 }
 
 bool is_torch_header(const std::string& path) { return path.size() > 8 && path.rfind("_torch.h") == path.size() - 8; }
@@ -80,7 +75,7 @@ std::vector<std::string> violations(const std::vector<Source>& sources) {
   for (const Source& source : sources) {
     const std::string module = module_of(source.path);
     const bool header = source.path.size() > 2 && source.path.substr(source.path.size() - 2) == ".h";
-    const bool library = module != "tests" && module != "benchmarks" && module != "harness/cli";
+    const bool library = module != "tests" && module != "benchmarks" && module != "cli";
     int number = 0;
     for (const std::string& raw : mss::core::split(source.text, '\n')) {
       ++number;
@@ -93,8 +88,8 @@ std::vector<std::string> violations(const std::vector<Source>& sources) {
           // Generated headers and kernel sources are named by their module too; anything else is a relative path.
           found.push_back(at + "include \"" + included + "\" by its path from the top");
         } else if (!may_include(module, target)) {
-          found.push_back(at + module + " (floor " + std::to_string(kFloors.at(module)) + ") includes " + target +
-                          " (floor " + std::to_string(kFloors.at(target)) + ")");
+          found.push_back(at + module + " (floor " + std::to_string(floors().at(module)) + ") includes " + target +
+                          " (floor " + std::to_string(floors().at(target)) + ")");
         }
       }
       bool torch = line.rfind("#include \"", 0) == 0 && is_torch_header(line.substr(0, line.find('"', 10)));
@@ -131,16 +126,15 @@ std::vector<std::string> violations(const std::vector<Source>& sources) {
 }
 
 std::vector<Source> tree() {
-  const fs::path top = fs::path(MSSBENCH_TESTS_DIR).parent_path();
   std::vector<Source> sources;
   std::set<std::string> roots;
-  for (const auto& [module, floor] : kFloors) roots.insert(mss::core::split(module, '/')[0]);
+  for (const auto& [module, floor] : floors()) roots.insert(mss::core::split(module, '/')[0]);
   for (const std::string& root : roots) {
-    if (!fs::is_directory(top / root)) continue;
-    for (const auto& entry : fs::recursive_directory_iterator(top / root)) {
+    if (!fs::is_directory(top() / root)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(top() / root)) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".h" && extension != ".cpp") continue;
-      sources.push_back({fs::relative(entry.path(), top).generic_string(), mss::core::read_text_file(entry.path())});
+      sources.push_back({fs::relative(entry.path(), top()).generic_string(), mss::core::read_text_file(entry.path())});
     }
   }
   return sources;
@@ -156,6 +150,26 @@ TEST_CASE("modules include lower floors only, and libraries keep the house rules
   CHECK(found.empty());
 }
 
+TEST_CASE("the table of floors names folders that exist, and the documentation shows the same floors", "[lint]") {
+  REQUIRE(floors().size() > 20);
+  // Rows of the table: | floor | `folder/`, `folder/` … | …; `part/` in a row of a folder may stand for folder/part.
+  std::map<std::string, int> documented;
+  for (const std::string& line : mss::core::split(mss::core::read_text_file(top() / "docs/architecture.md"), '\n')) {
+    const std::vector<std::string> cells = mss::core::split(line, '|');
+    if (cells.size() < 4 || mss::core::trim(cells[1]).find_first_not_of("0123456789") != std::string::npos) continue;
+    if (mss::core::trim(cells[1]).empty()) continue;
+    const std::vector<std::string> names = mss::core::split(cells[2], '`');
+    for (std::size_t i = 1; i < names.size(); i += 2) {
+      documented[names[i].substr(0, names[i].find_last_not_of('/') + 1)] = std::stoi(cells[1]);
+    }
+  }
+  CHECK(documented == floors());
+  for (const auto& [module, floor] : floors()) {
+    INFO(module);
+    CHECK(fs::exists(top() / module / "CMakeLists.txt"));
+  }
+}
+
 TEST_CASE("the structure check finds what it forbids", "[lint]") {
   const auto count = [](const std::string& path, const std::string& text) { return violations({{path, text}}).size(); };
   CHECK(count("audio/a.cpp", "#include \"core/error.h\"\n") == 0);
@@ -167,13 +181,14 @@ TEST_CASE("the structure check finds what it forbids", "[lint]") {
   CHECK(count("audio/a.h", "#include <fftw3.h>\n") == 1);
   CHECK(count("audio/a.cpp", "#include <fftw3.h>\n#pragma omp parallel for\n") == 1);
   CHECK(count("eval/a.cpp", "  std::cout << 1;\n  std::snprintf(b, 3, \"x\");\n") == 1);
-  CHECK(count("harness/cli/a.cpp", "  std::cout << 1;\n") == 0);
-  CHECK(count("nn/a_torch.h", "#include <torch/types.h>\n") == 0);
-  CHECK(count("methods/openunmix/a.cpp", "#include <ATen/ATen.h>\n#include \"nn/lstm_torch.h\"\n") == 0);
-  CHECK(count("nn/a.h", "#include <torch/types.h>\n") == 1);
-  CHECK(count("nn/a.h", "#include \"nn/lstm_torch.h\"\n") == 1);
+  CHECK(count("cli/a.cpp", "  std::cout << 1;\n") == 0);
+  CHECK(count("nn/torch/a_torch.h", "#include <torch/types.h>\n") == 0);
+  CHECK(count("methods/openunmix/a.cpp", "#include <ATen/ATen.h>\n#include \"nn/torch/lstm_torch.h\"\n") == 0);
+  CHECK(count("nn/torch/a.h", "#include <torch/types.h>\n") == 1);
+  CHECK(count("nn/torch/a.h", "#include \"nn/torch/lstm_torch.h\"\n") == 1);
+  CHECK(count("nn/a.cpp", "#include <ATen/ATen.h>\n") == 1);
   CHECK(count("harness/a.cpp", "#include <torch/types.h>\n") == 1);
-  CHECK(count("harness/a.cpp", "#include \"nn/lstm_torch.h\"\n") == 1);
+  CHECK(count("harness/a.cpp", "#include \"nn/torch/lstm_torch.h\"\n") == 1);
 }
 
 TEST_CASE("every public header guards itself and starts with what it is for", "[lint]") {

@@ -19,7 +19,7 @@ using tests::same_bits;
 
 /// The method by its name, with what it cannot be made without.
 std::string plain(const MethodEntry& entry) {
-  return to_string(SpecPart{.name = entry.name, .preset = {}, .arguments = entry.example});
+  return to_string(core::SpecPart{.name = entry.name, .preset = {}, .arguments = entry.example});
 }
 
 /// Small settings for methods whose defaults would take long.

@@ -113,7 +113,7 @@ TEST_CASE("networks of the module equal the native ones, and its errors are caug
   }
   check_error(Code::config, {"weights and random"}, [&] { registry.make("umx:weights=x,random=1,engine=libtorch"); });
   CHECK_THROWS_AS(registry.make("umx:weights=/nowhere/at/all,engine=libtorch"), Error);
-  CHECK_THROWS_AS(make_network("nonsense", core::Params(), SpecPart()), Error);
+  CHECK_THROWS_AS(make_network("nonsense", core::Params(), core::SpecPart()), Error);
 }
 
 }  // namespace mss::methods

@@ -52,7 +52,7 @@ MethodEntry toy_entry(std::string name) {
       {"dict", core::ParamType::file, "", "", "", "Dictionary.", ""},
   };
   entry.presets = {{"big", {{"rank", "64"}, {"alpha", "2.0"}}}, {"plain", {}}};
-  entry.make = [](const core::Params& params, const SpecPart& spec) {
+  entry.make = [](const core::Params& params, const core::SpecPart& spec) {
     SeparatorInfo info = tests::toy_info();
     info.spec = to_string(spec);
     info.method = spec.name;
@@ -75,7 +75,7 @@ Registry toy_registry() {
   filter.name = "wiener";
   filter.params = {{"iters", core::ParamType::integer, "1", "", "[0,inf)", "Iterations.", ""},
                    {"window", core::ParamType::integer, "300", "frames", "[1,inf)", "Window.", ""}};
-  filter.make = [](const core::Params& params, const SpecPart& spec) {
+  filter.make = [](const core::Params& params, const core::SpecPart& spec) {
     return std::make_unique<ThroughFilter>(to_string(spec), params.resolved());
   };
   registry.add(std::move(filter));

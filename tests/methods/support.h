@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <numbers>
@@ -15,34 +14,14 @@
 
 #include "audio/buffer.h"
 #include "audio/stream.h"
-#include "core/error.h"
 #include "core/rng.h"
 #include "methods/separator.h"
-#include "tests/support/catch.h"
+#include "tests/support/errors.h"
 
 namespace mss::methods::tests {
 
-/// Runs `call`, which must throw Error(code), and returns what it said.
-template <class Call>
-std::string message_of(Code code, Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    CHECK(core::code_name(error.code()) == core::code_name(code));
-    return error.what();
-  }
-  FAIL("no error was thrown");
-  return {};
-}
-
-template <class Call>
-void check_error(Code code, std::initializer_list<const char*> parts, Call&& call) {
-  const std::string message = message_of(code, std::forward<Call>(call));
-  for (const char* part : parts) {
-    INFO(message);
-    CHECK(message.find(part) != std::string::npos);
-  }
-}
+using mss::tests::check_error;
+using mss::tests::message_of;
 
 /// White noise in [-0.5, 0.5).
 inline audio::AudioBuffer noise(int channels, std::int64_t samples, int rate_hz, std::uint64_t seed) {

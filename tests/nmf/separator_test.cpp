@@ -143,7 +143,7 @@ TEST_CASE("oracle protocols take the references' names and beat the mixture", "[
     CHECK(separator->info().needs_references);
     CHECK(separator->info().is_oracle);
     CHECK(separator->info().is_random);
-    CHECK(separator->info().spec == methods::to_string(methods::parse_spec(registry().canonical(spec))));
+    CHECK(separator->info().spec == core::to_string(core::parse_spec(registry().canonical(spec))));
     const auto set = separate_oracle(spec, stems);
     CHECK(set.names == kNames);
     CHECK(error_db(sum_of(set.audio).view(), mixture.view()) < -120);
@@ -382,7 +382,7 @@ TEST_CASE("nmfd-toolbox is mono and repeats the window bug on request", "[nmf]")
 }
 
 TEST_CASE("run_spec names the protocol of blind rows", "[nmf]") {
-  const auto name = [](const char* spec) { return methods::to_string(run_spec(methods::parse_spec(spec))); };
+  const auto name = [](const char* spec) { return core::to_string(run_spec(core::parse_spec(spec))); };
   CHECK(name("nmf") == "nmf:protocol=P4");
   CHECK(name("nmf:components=60|wiener") == "nmf:components=60,protocol=P4|wiener");
   CHECK(name("nmf:protocol=none") == "nmf:protocol=P4");

@@ -17,7 +17,7 @@ methods::Registry registry() {
 }
 
 std::string folded(const std::string& spec, const umx::Flags& flags) {
-  return methods::to_string(umx::fold_flags(methods::parse_spec(spec), flags));
+  return core::to_string(umx::fold_flags(core::parse_spec(spec), flags));
 }
 
 }  // namespace

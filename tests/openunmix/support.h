@@ -149,7 +149,7 @@ inline std::unique_ptr<methods::Separator> make_small(const umx::Weights& weight
   entry.name = "net";
   entry.family = "network";
   entry.summary = "A small network.";
-  entry.make = [&weights, &options](const core::Params&, const methods::SpecPart&) {
+  entry.make = [&weights, &options](const core::Params&, const core::SpecPart&) {
     return make_small(weights, options);
   };
   registry.add(std::move(entry));

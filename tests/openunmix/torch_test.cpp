@@ -10,10 +10,10 @@
 #include "core/error.h"
 #include "methods/openunmix/entries.h"
 #include "methods/openunmix/network_torch.h"
-#include "nn/losses_torch.h"
-#include "nn/runtime_torch.h"
-#include "nn/stft_torch.h"
-#include "nn/weights_torch.h"
+#include "nn/torch/losses_torch.h"
+#include "nn/torch/runtime_torch.h"
+#include "nn/torch/stft_torch.h"
+#include "nn/torch/weights_torch.h"
 #include "tests/openunmix/support.h"
 
 using namespace mss;
@@ -144,7 +144,7 @@ TEST_CASE("engine=libtorch separates as the native engine does", "[openunmix]") 
   umx::add_methods(registry);
   const methods::MethodEntry& entry = registry.methods().front();
   REQUIRE(entry.name == "umx");
-  methods::SpecPart part{.name = "umx", .preset = {}, .arguments = {{"random", "2"}, {"model", "umxse"}}};
+  core::SpecPart part{.name = "umx", .preset = {}, .arguments = {{"random", "2"}, {"model", "umxse"}}};
   const auto ours = entry.make(core::Params::resolve(entry.params, part.arguments, "umx"), part);
   part.arguments.emplace_back("engine", "libtorch");
   const auto theirs = umx::make_torch_separator(core::Params::resolve(entry.params, part.arguments, "umx"), part);

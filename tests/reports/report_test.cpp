@@ -16,7 +16,7 @@ namespace mss::reports {
 namespace {
 
 using core::Value;
-using harness::Record;
+using records::Record;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -46,7 +46,7 @@ Record make(const Example& e) {
   }
   scores.targets = {target};
   Record record =
-      harness::make_record({e.dataset, "test", e.track, e.spec, e.scenario, e.seed, e.target}, scores, target);
+      records::make_record({e.dataset, "test", e.track, e.spec, e.scenario, e.seed, e.target}, scores, target);
   Value& body = record.body;
   body["version"] = "1.2.3";
   body["revision"] = "abcdef012345";
@@ -63,7 +63,7 @@ Record make(const Example& e) {
 
 Record failure(const std::string& track, const std::string& spec, const std::string& message) {
   Record record =
-      harness::make_error_record({"Songs", "test", track, spec, "", 0, ""}, Error(Code::dataset, "drums.wav", message));
+      records::make_error_record({"Songs", "test", track, spec, "", 0, ""}, Error(Code::dataset, "drums.wav", message));
   record.body["version"] = "1.2.3";
   record.body["revision"] = "abcdef012345";
   record.body["isa"] = "avx2";
@@ -435,8 +435,8 @@ TEST_CASE("a report is written from folders of records", "[reports]") {
   const std::vector<Record> records = example_records();
   const std::size_t half = records.size() / 2;
   core::make_directories(dir / "a");
-  harness::write_records(dir / "a" / "records.jsonl", {records.begin(), records.begin() + static_cast<long>(half)});
-  harness::write_records(dir / "b.jsonl", {records.begin() + static_cast<long>(half), records.end()});
+  records::write_records(dir / "a" / "records.jsonl", {records.begin(), records.begin() + static_cast<long>(half)});
+  records::write_records(dir / "b.jsonl", {records.begin() + static_cast<long>(half), records.end()});
   const Report report = write_report({dir / "a", dir / "b.jsonl"}, dir / "out" / "deep");
   CHECK(report.records == static_cast<std::int64_t>(records.size()));
   CHECK(core::read_text_file(dir / "out/deep/table.md") == to_markdown(build_report(records)));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs Open-Unmix in its Python package and in mssbench, on the same audio with the same weights, and prints one table.
 
-usage: compare.py --mssbench BUILD/harness/cli/mssbench --audio SONG.wav [--venv DIR] [--work DIR] [--threads 2]
+usage: compare.py --mssbench BUILD/cli/mssbench --audio SONG.wav [--venv DIR] [--work DIR] [--threads 2]
 
 The weights are drawn at random with the official shapes (no trained ones are needed to compare numbers and times),
 saved by PyTorch as the package's trainer saves them, and read by both sides. Per case (niter 0, 1, 2, with and without a

@@ -1,0 +1,14 @@
+// What this build of the program is.
+#pragma once
+
+#include <string>
+
+#include "core/value.h"
+
+namespace mss::cli {
+
+/// Text of --version: version, revision, compiler, instruction set, features, libraries, threads.
+std::string version_text();
+core::Value version_value();
+
+}  // namespace mss::cli

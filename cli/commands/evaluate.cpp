@@ -1,0 +1,488 @@
+// mssbench evaluate: scores of estimates that lie in files, whoever made them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "audio/file.h"
+#include "cli/alignment.h"
+#include "cli/commands/commands.h"
+#include "cli/failure.h"
+#include "cli/invocation.h"
+#include "cli/pairing.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/measure.h"
+#include "core/parallel.h"
+#include "core/text.h"
+#include "eval/aggregate.h"
+#include "eval/museval_json.h"
+#include "eval/scorer.h"
+#include "harness/plan.h"
+#include "harness/runner.h"
+#include "records/record.h"
+#include "records/store.h"
+
+namespace mss::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using audio::AudioBuffer;
+using core::LogLevel;
+using core::Value;
+
+constexpr const char* kVocals = "vocals";
+constexpr const char* kAccompaniment = "accompaniment";
+constexpr const char* kPairScenario = "vocals/accompaniment";
+
+struct Request {
+  harness::Plan plan;  ///< how to score
+  std::string row, estimates_name;
+  fs::path out;
+  bool framewise_filters = false, strict = false;
+  bool pair_vocals = false;
+  bool check_alignment = true;
+};
+
+/// What came of one track.
+struct Outcome {
+  std::vector<eval::Scores> scores;
+  std::vector<records::Record> records;
+  std::optional<Error> error;
+};
+
+bool holds(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Estimates of one track, brought to the references' length.
+struct Estimates {
+  std::vector<std::string> names;
+  std::vector<AudioBuffer> audio;
+  const AudioBuffer& at(const std::string& name) const {
+    return audio[static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
+  }
+};
+
+std::string with_track(const Pair& pair, const std::string& text) { return pair.track.name + ": " + text; }
+
+Estimates load_estimates(const Pair& pair, const datasets::TrackAudio& references, const core::LogFn& log) {
+  Estimates out;
+  const AudioBuffer& reference = references.stems.front();
+  for (const auto& [target, path] : pair.estimates) {
+    const bool derived = target == kAccompaniment && holds(references.names, kVocals) && references.names.size() > 1;
+    if (!holds(references.names, target) && !derived) {
+      if (target != "mixture" && target != "linear_mixture") {
+        core::log(log, LogLevel::warning, with_track(pair, path.filename().string() + " has no reference; not scored"));
+      }
+      continue;
+    }
+    AudioBuffer audio = audio::read_file(path);
+    const auto refuse = [&](const char* what, int expected, int found, const char* unit, const char* hint) {
+      throw Error({Code::dataset, path.string(), what, fmt::format("{}{}", expected, unit),
+                   fmt::format("{}{}", found, unit), hint});
+    };
+    if (audio.rate_hz() != reference.rate_hz()) {
+      refuse("another sample rate than the references", reference.rate_hz(), audio.rate_hz(), " Hz",
+             "resample the estimates to the rate of the references");
+    }
+    if (audio.channels() != reference.channels()) {
+      refuse("another number of channels than the references", reference.channels(), audio.channels(), "", "");
+    }
+    const audio::SamplePosition bad = audio::find_non_finite(audio);
+    if (bad.channel >= 0) {
+      throw Error(
+          {Code::numeric, path.string(), "a sample is not a number", "finite samples",
+           fmt::format("{} at channel {}, sample {}", audio.channel(bad.channel)[static_cast<std::size_t>(bad.sample)],
+                       bad.channel, bad.sample),
+           ""});
+    }
+    if (audio.samples() != reference.samples()) {
+      const bool shorter = audio.samples() < reference.samples();
+      core::log(
+          log, LogLevel::warning,
+          with_track(pair, fmt::format("{} has {} samples, its reference {}: {} at the end", path.filename().string(),
+                                       audio.samples(), reference.samples(), shorter ? "padded with zeros" : "cut")));
+      audio.resize(reference.samples());
+    }
+    out.names.push_back(target);
+    out.audio.push_back(std::move(audio));
+  }
+  if (out.names.empty()) {
+    std::vector<std::string> found;
+    for (const TargetFile& file : pair.estimates) found.push_back(file.second.filename().string());
+    throw Error({Code::dataset, pair.estimates.front().second.parent_path().string(), "no estimate has a reference",
+                 core::join(references.names, ", "), core::join(found, ", "), ""});
+  }
+  return out;
+}
+
+void warn_alignment(const Pair& pair, const std::string& target, const AudioBuffer& reference,
+                    const AudioBuffer& estimate, const core::LogFn& log) {
+  const Alignment found = compare_alignment(reference, estimate);
+  const auto warn = [&](const std::string& text) {
+    core::log(log, LogLevel::warning, with_track(pair, target + ": the estimate " + text));
+  };
+  if (found.lag_samples != 0) {
+    warn(fmt::format(
+        "is {} samples ({:.1f} ms) {}; the part that its reference does not explain would fall by {:.1f} dB",
+        std::abs(found.lag_samples), 1000.0 * static_cast<double>(std::abs(found.lag_samples)) / reference.rate_hz(),
+        found.lag_samples > 0 ? "late" : "early", found.lag_benefit_db));
+  }
+  if (found.gain_db != 0) warn(fmt::format("has a constant gain of {:+.1f} dB", found.gain_db));
+  if (found.inverted) warn("has inverted polarity");
+}
+
+/// Scores under the scenarios that the estimates allow, as a run does (runner.h).
+std::vector<eval::Scores> score(const datasets::TrackAudio& references, const Estimates& estimates,
+                                const eval::ScorerOptions& options) {
+  const auto solve = [&](const std::vector<std::string>& targets, const std::vector<std::string>& given,
+                         bool accompaniment) {
+    std::vector<AudioBuffer> derived;  // keeps its addresses: one element at most
+    derived.reserve(1);
+    std::vector<eval::Signal> signals, estimated;
+    for (const std::string& name : targets) {
+      const auto at = std::find(references.names.begin(), references.names.end(), name);
+      if (at == references.names.end()) {
+        derived.push_back(datasets::Dataset::target(references, name));
+        signals.emplace_back(derived.back().view());
+      } else {
+        signals.emplace_back(references.stems[static_cast<std::size_t>(at - references.names.begin())].view());
+      }
+    }
+    for (const std::string& name : given) estimated.emplace_back(estimates.at(name).view());
+    eval::ScorerOptions chosen = options;
+    chosen.cache_bytes = 0;  // one estimate: nothing to keep spectra for
+    chosen.accompaniment = accompaniment;
+    const eval::ReferenceSet set(targets, std::move(signals), eval::Signal(references.mixture.view()),
+                                 references.stems.front().rate_hz(), std::move(chosen));
+    return set.score(given, estimated);
+  };
+  std::vector<std::string> common;
+  for (const std::string& name : references.names) {
+    if (holds(estimates.names, name)) common.push_back(name);
+  }
+  const bool pair = !holds(references.names, kAccompaniment) && holds(estimates.names, kVocals) &&
+                    holds(estimates.names, kAccompaniment) && references.names.size() >= 2;
+  if (common.size() == references.names.size()) {
+    std::vector<std::string> given = common;
+    if (pair && common.size() >= 3 && options.accompaniment) given.push_back(kAccompaniment);
+    return solve(common, given, options.accompaniment);
+  }
+  std::vector<eval::Scores> out;
+  if (!common.empty() && !(pair && common.size() == 1)) {
+    out = solve(common, common, false);
+    out.front().scenario = "stems:" + core::join(common, "+");
+  }
+  if (pair && options.accompaniment) {
+    const std::vector<std::string> both = {kVocals, kAccompaniment};
+    std::vector<eval::Scores> scores = solve(both, both, false);
+    scores.front().scenario = kPairScenario;
+    out.push_back(std::move(scores.front()));
+  }
+  return out;
+}
+
+Value stem_list(const std::vector<std::string>& names) {
+  Value out = Value::array();
+  for (const std::string& name : names) out.push_back(name);
+  return out;
+}
+
+/// What a record says of its row: nothing is known of the method.
+void add_row_facts(Value& body, const Pairing& pairing) {
+  body["oracle"] = false;
+  body["floor"] = false;
+  body["random"] = false;
+  body["protocol"] = "";
+  body["options"] = Value::object();
+  body["weights"] = Value();
+  body["dataset_stems"] = stem_list(pairing.stems);
+}
+
+Outcome evaluate_pair(const Invocation& invocation, const Request& request, const Pairing& pairing, const Pair& pair,
+                      int threads, int jobs) {
+  Outcome out;
+  const std::string started = core::utc_timestamp();
+  const core::Stopwatch watch;
+  records::RecordKey key{pairing.dataset, pair.track.subset, pair.track.name, request.row, "", 0, ""};
+  const auto measured = [&] {
+    Value value = Value::object();
+    value["wall_s"] = Value();  // of the separation, which happened elsewhere
+    value["cpu_s"] = Value();
+    value["rtf"] = Value();
+    value["scoring_wall_s"] = watch.elapsed().wall_s;
+    value["peak_rss_bytes"] = core::peak_rss_bytes();
+    value["threads"] = threads;
+    value["jobs"] = jobs;
+    value["host"] = core::host_name();
+    value["processor"] = core::processor_name();
+    value["started_utc"] = started;
+    value["command"] = invocation.command_line;
+    return value;
+  };
+  try {
+    const core::LogFn log = invocation.console->log();
+    const datasets::TrackAudio references = load_references(pairing, pair);
+    const Estimates estimates = load_estimates(pair, references, log);
+    invocation.stop.check();
+    if (request.check_alignment) {
+      for (std::size_t i = 0; i < estimates.names.size(); ++i) {
+        warn_alignment(pair, estimates.names[i], datasets::Dataset::target(references, estimates.names[i]),
+                       estimates.audio[i], log);
+      }
+    }
+    eval::ScorerOptions options = harness::scorer_options(request.plan);
+    options.framewise_filters = request.framewise_filters;
+    options.strict = request.strict;
+    options.threads = threads;
+    options.stop = invocation.stop;
+    out.scores = score(references, estimates, options);
+    const std::string fingerprint = references_sha256(pairing, pair);
+    const AudioBuffer& reference = references.stems.front();
+    for (const eval::Scores& problem : out.scores) {
+      for (const eval::TargetScores& target : problem.targets) {
+        key.scenario = problem.scenario;
+        key.target = target.target;
+        records::Record record = records::make_record(key, problem, target);
+        add_row_facts(record.body, pairing);
+        record.body["unscored_targets"] = Value::array();
+        record.body["fingerprint"] = fingerprint;
+        record.body["samples"] = reference.samples();
+        record.body["rate_hz"] = reference.rate_hz();
+        record.body["channels"] = reference.channels();
+        record.body["erratum"] = pair.track.erratum;
+        record.body["measured"] = measured();
+        out.records.push_back(std::move(record));
+      }
+    }
+  } catch (const Error& error) {
+    if (error.code() == Code::cancelled) throw;
+    out.error = placed(error, pair.track.name);
+    out.scores.clear();
+    key.scenario.clear();
+    key.target.clear();
+    records::Record record = records::make_error_record(key, *out.error);
+    add_row_facts(record.body, pairing);
+    record.body["measured"] = measured();
+    out.records.assign(1, std::move(record));
+  }
+  return out;
+}
+
+/// museval's view of the scores, in the order in which it evaluates: vocals first, accompaniment last.
+eval::MusevalTrack museval_view(const std::vector<eval::Scores>& scores, bool pair_vocals) {
+  eval::MusevalTrack track = eval::museval_track(scores, {.vocals_from_accompaniment_problem = pair_vocals});
+  const std::vector<std::string> order = {"vocals", "drums", "bass", "other"};
+  const auto rank = [&](const eval::MusevalTarget& target) {
+    const auto at = std::find(order.begin(), order.end(), target.name);
+    return at != order.end() ? at - order.begin() : target.name == kAccompaniment ? 6 : 5;
+  };
+  std::stable_sort(track.targets.begin(), track.targets.end(),
+                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return track;
+}
+
+/// One track for --json: scenario, target, metric, value.
+Value score_value(const Pair& pair, const Outcome& outcome) {
+  Value out = Value::object();
+  out["subset"] = pair.track.subset;
+  out["track"] = pair.track.name;
+  if (outcome.error) {
+    out["error"] = std::string(outcome.error->what());
+    return out;
+  }
+  out["scores"] = Value::object();
+  for (const records::Record& record : outcome.records) {
+    out["scores"][record.key.scenario][record.key.target] = record.body.at("scores");
+  }
+  return out;
+}
+
+fs::path json_path(const Request& request, const Pairing& pairing, const Pair& pair) {
+  if (pairing.plain) return request.out / (request.estimates_name + ".json");
+  return request.out / pair.track.subset / (records::path_component(pair.track.name) + ".json");
+}
+
+/// Tracks at once: as many as threads, as long as their memory is there.
+int jobs_for(const Pairing& pairing, const harness::Plan& plan, int threads) {
+  std::int64_t hungriest = 1;
+  for (const Pair& pair : pairing.pairs)
+    hungriest = std::max(hungriest, harness::estimate_track_bytes(pair.track, {}, plan));
+  const auto bound = plan.memory_gb > 0
+                         ? static_cast<std::int64_t>(plan.memory_gb * 1e9)
+                         : static_cast<std::int64_t>(0.7 * static_cast<double>(core::available_memory_bytes()));
+  const auto fitting = std::max<std::int64_t>(1, bound / hungriest);
+  return static_cast<int>(
+      std::min({fitting, static_cast<std::int64_t>(threads), static_cast<std::int64_t>(pairing.pairs.size())}));
+}
+
+Request make_request(const Invocation& invocation) {
+  const Settings& settings = *invocation.settings;
+  Request request;
+  request.plan.metrics = settings.text("metrics");
+  request.plan.silence = settings.text("silence");
+  request.plan.window_s = settings.real("window_s");
+  request.plan.hop_s = settings.real("hop_s");
+  request.plan.accompaniment = settings.flag("accompaniment");
+  request.plan.memory_gb = settings.real("memory_gb");
+  request.framewise_filters = settings.text("mode") == "v3";
+  request.strict = settings.flag("strict");
+  request.pair_vocals = settings.flag("museval_vocals");
+  request.check_alignment = settings.flag("alignment");
+  request.out = settings.text("out");
+  std::error_code ignored;
+  const fs::path estimates = fs::weakly_canonical(invocation.arguments[1], ignored);
+  request.estimates_name = estimates.filename().empty() ? "estimates" : estimates.filename().string();
+  request.row = settings.is_set("name") ? settings.text("name") : request.estimates_name;
+  return request;
+}
+
+int run_evaluate(Invocation& invocation) {
+  const Request request = make_request(invocation);
+  Console& console = *invocation.console;
+  const Pairing pairing = pair_up(invocation.arguments[0], invocation.arguments[1]);
+  for (const std::string& folder : pairing.without_references) {
+    console.message(LogLevel::warning, folder + ": no track of the references is named like this; not scored");
+  }
+  if (!pairing.without_estimates.empty()) {
+    console.message(
+        LogLevel::warning,
+        fmt::format("{} of {} tracks have no estimates (the first is '{}')", pairing.without_estimates.size(),
+                    pairing.without_estimates.size() + pairing.pairs.size(), pairing.without_estimates.front()));
+  }
+
+  const int threads = core::resolve_threads(invocation.threads());
+  const int jobs = jobs_for(pairing, request.plan, threads);
+  std::vector<Outcome> outcomes(pairing.pairs.size());
+  std::atomic<std::int64_t> done{0};
+  core::Progress& progress = console.progress();
+  progress.begin("evaluate", static_cast<std::int64_t>(pairing.pairs.size()));
+  core::parallel_for(static_cast<std::int64_t>(pairing.pairs.size()), jobs, [&](std::int64_t i) {
+    const Pair& pair = pairing.pairs[static_cast<std::size_t>(i)];
+    Outcome& outcome = outcomes[static_cast<std::size_t>(i)];
+    outcome = evaluate_pair(invocation, request, pairing, pair, std::max(1, threads / jobs), jobs);
+    if (!request.out.empty() && !outcome.error) {
+      writing([&] {
+        const fs::path path = json_path(request, pairing, pair);
+        core::make_directories(path.parent_path());
+        eval::write_museval_json(path, museval_view(outcome.scores, request.pair_vocals));
+      });
+    }
+    progress.update(++done, pair.track.name);
+  });
+  progress.end();
+
+  std::vector<records::Record> records;
+  std::vector<eval::MusevalTrack> scored;
+  Value list = Value::array();
+  int first_status = kOk;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    records.insert(records.end(), outcomes[i].records.begin(), outcomes[i].records.end());
+    list.push_back(score_value(pairing.pairs[i], outcomes[i]));
+    if (!outcomes[i].error) {
+      scored.push_back(museval_view(outcomes[i].scores, request.pair_vocals));
+      continue;
+    }
+    console.error(*outcomes[i].error);
+    if (first_status == kOk) first_status = input_status(outcomes[i].error->code());
+  }
+  if (!request.out.empty()) {
+    writing([&] {
+      core::make_directories(request.out);
+      records::write_records(request.out / "records.jsonl", std::move(records));
+    });
+  }
+  if (invocation.json()) {
+    console.result(core::dump_json(list, 2) + "\n");
+  } else if (!scored.empty()) {
+    console.result(scored.size() == 1 ? eval::museval_table(eval::aggregate_track(scored.front()))
+                                      : eval::museval_summary(scored));
+    if (!request.out.empty()) console.result("records: " + (request.out / "records.jsonl").string() + "\n");
+  }
+  if (first_status == kOk) return kOk;
+  return scored.empty() ? first_status : kPartial;
+}
+
+core::Param plan_param(std::string_view name) {
+  for (const core::Param& param : harness::plan_params()) {
+    if (param.name == name) return param;
+  }
+  throw Error(Code::internal, "plan", "no parameter '" + std::string(name) + "'");
+}
+
+}  // namespace
+
+Command evaluate_command() {
+  return {
+      .name = "evaluate",
+      .summary = "score estimates that lie in files",
+      .description =
+          "Scores separated stems, whoever made them, against the true ones: BSS Eval v4 (SDR, ISR, SIR, SAR) and the "
+          "SDR family. Prints museval's lines; with -o writes museval's JSON, <DIR>/<subset>/<track>.json, and all "
+          "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table.\n\n"
+          "Trees: REFERENCES is a data set, ESTIMATES holds [subset/]track/target.wav (or flac, ...). Two plain "
+          "folders "
+          "with one file per target are one track; the JSON is then named after the folder of estimates, and "
+          "REFERENCES may be a stem.mp4.\n\n"
+          "Another sample rate is an error. Another length is padded or cut at the end, as museval does, with a "
+          "warning; so is a constant lag or gain of an estimate reported, which museval keeps quiet about. A track "
+          "that "
+          "fails does not stop the others.",
+      .arguments = {{.name = "REFERENCES",
+                     .help = "Data set with the true stems, or a folder with one file per target.",
+                     .least = 1,
+                     .most = 1,
+                     .complete = Complete::dataset},
+                    {.name = "ESTIMATES",
+                     .help = "Tree or folder of separated stems.",
+                     .least = 1,
+                     .most = 1,
+                     .complete = Complete::directory}},
+      .options =
+          {{.param = {.name = "out", .type = core::ParamType::file, .help = "Folder for JSON files and records."},
+            .letter = 'o',
+            .placeholder = "DIR",
+            .complete = Complete::directory},
+           {.param = {.name = "name",
+                      .help = "Name of the row in records and tables; without it the name of the folder of "
+                              "estimates."},
+            .placeholder = "ROW"},
+           {.param = plan_param("metrics"), .placeholder = "NAME", .complete = Complete::choice},
+           {.param = {.name = "mode",
+                      .type = core::ParamType::choice,
+                      .default_value = "v4",
+                      .range = "v4|v3",
+                      .help = "BSS Eval v4: distortion filters of the whole track; v3: filters of every frame."},
+            .placeholder = "NAME",
+            .complete = Complete::choice},
+           {.param = plan_param("silence"), .placeholder = "NAME", .complete = Complete::choice},
+           {.param = plan_param("window_s"), .flag = "window", .placeholder = "SECONDS"},
+           {.param = plan_param("hop_s"), .flag = "hop", .placeholder = "SECONDS"},
+           {.param = plan_param("accompaniment")},
+           {.param = {.name = "strict",
+                      .type = core::ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Fail, as museval does, for a reference or estimate that is silent all along."}},
+           {.param = {.name = "museval_vocals",
+                      .type = core::ParamType::boolean,
+                      .default_value = "false",
+                      .help = "In JSON and lines take the vocals' scores from the problem of vocals and "
+                              "accompaniment, as museval does when an accompaniment is supplied."}},
+           {.param = {.name = "alignment",
+                      .type = core::ParamType::boolean,
+                      .default_value = "true",
+                      .help = "Look for a constant lag, gain or inverted polarity of the estimates."}},
+           {.param = plan_param("memory_gb"), .placeholder = "GB"}},
+      .examples = {{"mssbench evaluate musdb18hq estimates/umx -o scores/umx --name umx",
+                    "a tree, as museval's command"},
+                   {"mssbench evaluate true_stems separated", "one song in two folders, on the terminal only"},
+                   {"mssbench report scores/umx runs/first -o report", "estimates made elsewhere beside a run"}},
+      .run = run_evaluate};
+}
+
+}  // namespace mss::cli

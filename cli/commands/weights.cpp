@@ -1,0 +1,348 @@
+// mssbench import, export and checkpoint: weights in files of other programs.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "checkpoints/pytorch.h"
+#include "checkpoints/safetensors.h"
+#include "cli/commands/commands.h"
+#include "cli/failure.h"
+#include "cli/invocation.h"
+#include "cli/table.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/text.h"
+#include "methods/openunmix/weights.h"
+
+namespace mss::cli {
+namespace {
+
+namespace fs = std::filesystem;
+namespace umx = methods::openunmix;
+using core::ParamType;
+using core::Value;
+
+/// Calls f; errors concern the input that the user named, also wrong shapes and unknown formats.
+template <class F>
+auto reading(F&& f) -> decltype(f()) {
+  try {
+    return f();
+  } catch (const Error& error) {
+    throw Failure(input_status(error.code()), error);
+  }
+}
+
+umx::ReadOptions read_options(const Invocation& invocation) {
+  const Settings& settings = *invocation.settings;
+  umx::ReadOptions options;
+  const auto integer = [&](const char* key) {
+    return settings.is_set(key) ? std::optional<int>(static_cast<int>(settings.integer(key))) : std::nullopt;
+  };
+  options.rate_hz = integer("rate_hz");
+  options.fft_size = integer("fft");
+  options.hop_samples = integer("hop");
+  options.check_names = !settings.flag("unverified");
+  options.threads = invocation.threads();
+  return options;
+}
+
+fs::path output(const Settings& settings) {
+  const fs::path out = settings.text("out");
+  if (core::to_lower(out.extension().string()) != ".safetensors") {
+    throw Error({Code::config, "--out", "weights are written as safetensors", "FILE.safetensors", out.string(), ""});
+  }
+  return out;
+}
+
+std::string description(const umx::Weights& weights) {
+  const umx::Configuration& c = weights.configuration;
+  return fmt::format(
+      "{}, {}\n  targets     {}\n  sizes       H = {}, {} channel{}, {} of {} bins, {} LSTM layers{}, {:.1f} M "
+      "parameters\n"
+      "  frames      {} Hz, FFT {}, hop {}\n  content     SHA-256 {}\n",
+      weights.name(), umx::architecture_name(c.architecture), core::join(c.targets, ", "), c.hidden, c.channels,
+      c.channels == 1 ? "" : "s", c.max_bin, c.bins, c.layers, c.unidirectional ? " (unidirectional)" : "",
+      static_cast<double>(weights.parameters()) * 1e-6, c.rate_hz, c.fft_size, c.hop_samples, weights.content_hash);
+}
+
+Value to_value(const umx::Weights& weights) {
+  Value out = Value::object();
+  out["name"] = weights.name();
+  out["label"] = weights.label;
+  out["content_sha256"] = weights.content_hash;
+  out["parameters"] = weights.parameters();
+  out["configuration"] = umx::configuration_value(weights.configuration);
+  out["provenance"] = weights.provenance;
+  return out;
+}
+
+void tell_assumptions(Console& console, const umx::Weights& weights, const std::string& place) {
+  const Value* assumed = weights.provenance.find("assumed");
+  if (assumed == nullptr || assumed->size() == 0) return;
+  std::vector<std::string> names;
+  for (const Value& name : assumed->as_array()) names.push_back(name.as_string());
+  const umx::Configuration& c = weights.configuration;
+  console.message(core::LogLevel::warning,
+                  fmt::format("{}: the files do not say {}; assumed {} Hz, hop {} (--rate, --hop)", place,
+                              fmt::join(names, " and "), c.rate_hz, c.hop_samples));
+}
+
+int run_import(Invocation& invocation) {
+  const Settings& settings = *invocation.settings;
+  const fs::path out = output(settings);
+  const std::vector<fs::path> paths(invocation.arguments.begin() + 1, invocation.arguments.end());
+  umx::ReadOptions options = read_options(invocation);
+  options.hash_files = true;
+  options.fallback_label = out.stem().string();
+  if (settings.is_set("label")) options.label = settings.text("label");
+  if (settings.is_set("target")) options.target_name = settings.text("target");
+  const umx::Weights weights = reading([&] { return umx::read_weights(paths, options); });
+  writing([&] { umx::write_weights(out, weights); });
+  // What is on the disk is what later runs use: read it back once.
+  const umx::Weights written = writing([&] { return umx::read_weights(out); });
+  if (written.content_hash != weights.content_hash) {
+    throw Failure(kFailed, Error({Code::io, out.string(), "the file does not hold what was written to it",
+                                  "SHA-256 " + weights.content_hash, written.content_hash, ""}));
+  }
+  Console& console = *invocation.console;
+  tell_assumptions(console, weights, paths.front().string());
+  if (invocation.json()) {
+    Value value = to_value(weights);
+    value["file"] = out.string();
+    console.result(core::dump_json(value, 2) + "\n");
+  } else {
+    console.result(fmt::format("{}: {}", out.string(), description(weights)));
+  }
+  return kOk;
+}
+
+int run_export(Invocation& invocation) {
+  const Settings& settings = *invocation.settings;
+  const fs::path out = output(settings);
+  const std::vector<fs::path> paths(invocation.arguments.begin(), invocation.arguments.end());
+  const umx::Weights weights = reading([&] { return umx::read_weights(paths, read_options(invocation)); });
+  std::optional<std::string> target;
+  if (settings.is_set("target")) target = settings.text("target");
+  try {
+    umx::export_weights(out, weights, target);
+  } catch (const Error& error) {
+    throw Failure(error.code() == Code::invalid_argument ? kUsage : kFailed, error);
+  }
+  tell_assumptions(*invocation.console, weights, paths.front().string());
+  if (invocation.json()) {
+    Value value = to_value(weights);
+    value["file"] = out.string();
+    invocation.console->result(core::dump_json(value, 2) + "\n");
+  } else {
+    invocation.console->result(fmt::format("{}: state dict of {}{}\n", out.string(), weights.name(),
+                                           target ? ", target " + *target : std::string()));
+  }
+  return kOk;
+}
+
+struct Listed {
+  std::string name, type;
+  std::vector<std::int64_t> shape;
+  std::int64_t elements = 0;
+};
+
+int run_checkpoint(Invocation& invocation) {
+  const fs::path path = invocation.arguments[0];
+  std::vector<Listed> tensors;
+  Value value = Value::object();
+  value["file"] = path.string();
+  std::vector<std::string> globals;
+  std::vector<std::string> unreadable;
+  checkpoints::Metadata metadata;
+  std::string layout;
+  const bool safe = core::to_lower(path.extension().string()) == ".safetensors";
+  reading([&] {
+    if (safe) {
+      const checkpoints::SafetensorsFile file(path);
+      layout = "safetensors";
+      metadata = file.metadata();
+      for (const auto& [name, info] : file.tensors()) {
+        tensors.push_back({name, std::string(checkpoints::dtype_name(info.dtype)), info.shape, info.elements()});
+      }
+    } else {
+      const checkpoints::PytorchFile file(path);
+      layout = fmt::format("PyTorch, {} layout", checkpoints::layout_name(file.layout()));
+      globals = file.tree().globals();
+      for (const auto& [name, info] : file.tensors()) tensors.push_back({name, info.type, info.shape, info.elements()});
+      for (const auto& [name, maker] : file.unreadable()) unreadable.push_back(fmt::format("{} ({})", name, maker));
+    }
+  });
+  // Is it a network that we know? Its own error is of no interest here.
+  std::optional<umx::Weights> weights;
+  try {
+    weights = umx::read_weights(path, {.check_names = false, .threads = invocation.threads()});
+  } catch (const Error&) {
+  }
+  const std::string sha256 = reading([&] { return core::sha256_file(path); });
+  const std::optional<std::string> official = umx::official_file(sha256);
+  std::int64_t elements = 0;
+  std::map<std::string, int> types;
+  for (const Listed& tensor : tensors) {
+    elements += tensor.elements;
+    ++types[tensor.type];
+  }
+  Console& console = *invocation.console;
+  if (invocation.json()) {
+    value["layout"] = layout;
+    value["sha256"] = sha256;
+    value["official"] = official ? Value(*official) : Value();
+    value["elements"] = elements;
+    value["weights"] = weights ? to_value(*weights) : Value();
+    value["metadata"] = Value::object();
+    for (const auto& [key, text] : metadata) value["metadata"][key] = text;
+    value["globals"] = Value::array();
+    for (const std::string& name : globals) value["globals"].push_back(core::is_utf8(name) ? name : "?");
+    value["unreadable"] = Value::array();
+    for (const std::string& name : unreadable) value["unreadable"].push_back(name);
+    value["tensors"] = Value::array();
+    for (const Listed& tensor : tensors) {
+      Value entry = Value::object();
+      entry["name"] = tensor.name;
+      entry["type"] = tensor.type;
+      entry["shape"] = Value::array();
+      for (const std::int64_t n : tensor.shape) entry["shape"].push_back(n);
+      value["tensors"].push_back(std::move(entry));
+    }
+    console.result(core::dump_json(value, 2) + "\n");
+    return kOk;
+  }
+  std::vector<std::string> counts;
+  for (const auto& [type, count] : types) counts.push_back(fmt::format("{} {}", count, type));
+  std::string text = fmt::format("{}: {}; {} tensors{}{}, {} elements\n", path.string(), layout, tensors.size(),
+                                 counts.empty() ? "" : ": ", core::join(counts, ", "), elements);
+  text += fmt::format("SHA-256 {}{}\n", sha256, official ? " (official file: " + *official + ")" : std::string());
+  if (weights) text += "weights of " + description(*weights);
+  for (const auto& [key, entry] : metadata) text += fmt::format("  {} = {}\n", key, entry);
+  if (!globals.empty()) text += fmt::format("names (none was called): {}\n", core::join(globals, ", "));
+  for (const std::string& name : unreadable) text += "not readable here: " + name + "\n";
+  if (!tensors.empty()) {
+    TextTable table({"tensor", "type", "shape"});
+    for (const Listed& tensor : tensors) {
+      table.add({tensor.name, tensor.type, fmt::format("[{}]", fmt::join(tensor.shape, ", "))});
+    }
+    text += "\n" + table.text(Console::columns());
+  }
+  console.result(printable(text));
+  return kOk;
+}
+
+Option out_option(const char* help) {
+  return {.param = {.name = "out", .type = ParamType::file, .help = help},
+          .letter = 'o',
+          .placeholder = "FILE",
+          .required = true,
+          .complete = Complete::file};
+}
+
+std::vector<Option> reading_options() {
+  const auto number = [](const char* name, const char* unit, const char* range, const char* help) {
+    return core::Param{.name = name, .type = ParamType::integer, .unit = unit, .range = range, .help = help};
+  };
+  return {{.param = number("rate_hz", "Hz", "[1,768000]", "Sample rate of the model, where the files do not say it."),
+           .flag = "rate",
+           .placeholder = "HZ"},
+          {.param = number("fft", "samples", "[2,65536]", "Size of the Fourier transform; must fit the tensors."),
+           .placeholder = "N"},
+          {.param = number("hop", "samples", "[1,65536]", "Step between frames, where the files do not say it."),
+           .placeholder = "N"},
+          {.param = {.name = "unverified",
+                     .type = ParamType::boolean,
+                     .default_value = "false",
+                     .help = "Read files also when their name claims another SHA-256."}}};
+}
+
+std::vector<Option> with(std::vector<Option> first, std::vector<Option> more) {
+  for (Option& option : more) first.push_back(std::move(option));
+  return first;
+}
+
+}  // namespace
+
+Command import_command() {
+  return {
+      .name = "import",
+      .summary = "make weights of other programs into one file",
+      .description =
+          "openunmix: reads the weights of Open-Unmix (a folder such as umxhq's, with separator.json and one "
+          "TARGET-HASH.pth per target; what its trainer wrote; single .pth or .chkpnt files) or of X-UMX, and writes "
+          "one "
+          "safetensors file with everything in it: tensors, sizes, rate, hop, where they come from, hashes. The "
+          "method reads the folder itself as well (umx:weights=DIR); the file is one piece, names itself, and loads "
+          "faster.\n\n"
+          "Nothing in the files is executed. A file that names Python functions such as os.system is refused. A name "
+          "that carries 8 digits of the file's SHA-256 is checked against it.",
+      .arguments = {{.name = "WHAT",
+                     .help = "What kind of weights.",
+                     .least = 1,
+                     .most = 1,
+                     .complete = Complete::choice,
+                     .choices = {"openunmix"}},
+                    {.name = "PATH",
+                     .help = "Folder, or the files that belong together.",
+                     .least = 1,
+                     .most = -1,
+                     .complete = Complete::file}},
+      .options = with(
+          {out_option("The .safetensors file to write."),
+           {.param = {.name = "label",
+                      .help = "Name of the weights in results; without it the known name of official "
+                              "files (umxhq), else that of the written file."},
+            .placeholder = "NAME"},
+           {.param = {.name = "target", .help = "Target of a single network, where the file's name does not say it."},
+            .placeholder = "NAME",
+            .complete = Complete::target}},
+          reading_options()),
+      .examples =
+          {{"mssbench import openunmix umxhq/ -o umxhq.safetensors", "then separate -m umx:weights=umxhq.safetensors"},
+           {"mssbench import openunmix best.pth --target vocals -o mine.safetensors", "one target, any file name"},
+           {"mssbench import openunmix ~/.cache/torch/hub/checkpoints/*-{b62c91ce,9619578f,8d85a5bd,b52fbbf7}.pth "
+            "-o umxhq.safetensors",
+            "what the Python package has downloaded already"}},
+      .run = run_import};
+}
+
+Command export_command() {
+  return {
+      .name = "export",
+      .summary = "write weights for Python",
+      .description =
+          "Writes a safetensors file that Python loads back: the state dict of the openunmix package's Separator, or "
+          "with --target that of one OpenUnmix; for X-UMX that of asteroid's XUMX. It is complete, so that "
+          "load_state_dict(safetensors.torch.load_file(FILE)) accepts it.",
+      .arguments = {{.name = "PATH",
+                     .help = "What import wrote, or anything that it reads.",
+                     .least = 1,
+                     .most = -1,
+                     .complete = Complete::file}},
+      .options = with({out_option("The .safetensors file to write."),
+                       {.param = {.name = "target", .help = "One target's network alone."},
+                        .placeholder = "NAME",
+                        .complete = Complete::target}},
+                      reading_options()),
+      .examples = {{"mssbench export mine.safetensors -o separator.safetensors", "all targets"},
+                   {"mssbench export mine.safetensors --target vocals -o vocals.safetensors", "one of them"}},
+      .run = run_export};
+}
+
+Command checkpoint_command() {
+  return {.name = "checkpoint",
+          .summary = "list what a file of weights holds",
+          .description =
+              "Lists the tensors of a PyTorch file (.pth, .th, .pt, .ckpt; also of versions before 1.6) or of a "
+              "safetensors file, the metadata or the Python classes that it names, and which network it is, if we know "
+              "it. Nothing in the file is executed; one that names functions such as os.system is refused.",
+          .arguments = {{.name = "FILE", .help = "The file.", .least = 1, .most = 1, .complete = Complete::file}},
+          .options = {},
+          .examples = {{"mssbench checkpoint vocals-b62c91ce.pth", "before trusting a download"}},
+          .run = run_checkpoint};
+}
+
+}  // namespace mss::cli

@@ -1,0 +1,11 @@
+// Completion scripts for shells, from the tables of command.h and the registry of methods.
+#pragma once
+
+#include <string>
+
+namespace mss::cli {
+
+/// A self-contained bash script; needs no bash-completion package and does not call the program.
+std::string bash_completion();
+
+}  // namespace mss::cli

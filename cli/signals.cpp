@@ -1,0 +1,39 @@
+#include "cli/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "cli/exit_code.h"
+
+namespace mss::cli {
+namespace {
+
+core::StopSource& stop_source() {
+  static core::StopSource source;
+  return source;
+}
+std::atomic<int> g_requests{0};
+
+extern "C" void handle_stop_signal(int) {
+  if (g_requests.fetch_add(1) > 0) _exit(kInterrupted);
+  stop_source().request_stop();
+  constexpr char kNote[] = "\nmssbench: stopping after the record in hand; press Ctrl-C again to end at once\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kNote, sizeof kNote - 1);
+}
+
+}  // namespace
+
+core::StopToken install_signal_handlers() {
+  core::StopToken token = stop_source().token();  // built before a handler can need it
+  struct sigaction action = {};
+  action.sa_handler = handle_stop_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  return token;
+}
+
+}  // namespace mss::cli

@@ -1,0 +1,103 @@
+// The run folder.
+//
+//   RUN/run.json                    what the run is: data set, scoring, plans, program (deterministic outside
+//   `measured`) RUN/records.jsonl               all records, sorted; RUN/records.shard-I-of-N.jsonl in a sharded run
+//   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.jsonl   finished (track, spec, seed), one small file each, while the run is at
+//                                   work; WHO is `run` or `shard-I-of-N`
+//   RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav   with save_estimates
+//   RUN/lock, RUN/lock.shard-I-of-N      who is at work
+//
+// A part is written under a temporary name, flushed and renamed: a process killed at any moment loses the item in work
+// and nothing else. At the end parts and earlier records are merged and the parts removed. Where an item is found
+// twice, scored records stand before an error, and parts before earlier records.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "records/record.h"
+#include "records/shard.h"
+
+namespace mss::records {
+
+/// A name as one path component. Injective: bytes that have a meaning in paths (/ \ control characters, % itself, a
+/// leading dot or tilde) become %XX; results above 200 bytes are cut and end in "%~" and 16 digits of their SHA-256.
+/// The empty name becomes "%".
+std::string path_component(std::string_view name);
+
+/// <RUN>/estimates/<slug>/<subset>/<track>[/<target>.wav]; the folder for an empty target. `seed` is appended to the
+/// slug (".seed-7") when it is not 0.
+std::filesystem::path estimate_path(const std::filesystem::path& run, std::string_view spec, std::uint64_t seed,
+                                    std::string_view subset, std::string_view track, std::string_view target);
+
+/// Removes the temporary files (core/file.h) that writers of `name` ("" = any) left in `folder` when they were killed.
+/// Only where nobody else writes.
+void remove_leftovers(const std::filesystem::path& folder, std::string_view name);
+
+/// (track, spec, seed): the unit that is done or not.
+struct ItemKey {
+  std::string subset, track, spec;
+  std::uint64_t seed = 0;
+  auto operator<=>(const ItemKey&) const = default;
+};
+std::string to_string(const ItemKey& item);  ///< "subset/track | spec | seed N"
+
+/// Exclusive use of a run folder (or of one shard of it) by one process, through flock(2) on a file that names host and
+/// process. The lock of a process that died is taken over; one that another machine left behind is not, because its
+/// process cannot be seen from here. Throws Error(io) naming the holder.
+class RunLock {
+ public:
+  RunLock(const std::filesystem::path& run, const Shard& shard);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+/// Records of one run folder, as they come to be. Thread-safe.
+class RunStore {
+ public:
+  /// Makes the folder, locks it, loads what is finished. Damaged parts are removed (their items count as missing).
+  RunStore(std::filesystem::path run, Shard shard);
+  ~RunStore();
+  RunStore(const RunStore&) = delete;
+  RunStore& operator=(const RunStore&) = delete;
+
+  /// Compares with RUN/run.json, or writes it. `identity` (data set, scoring) must be equal: throws Error(config)
+  /// naming the first difference. `plan` is added to the list of plans if it is new. Returns warnings (another version
+  /// or instruction set made the earlier records).
+  std::vector<std::string> open_plan(const core::Value& identity, const core::Value& plan, std::string_view command);
+
+  bool finished(const ItemKey& item) const;  ///< has records without error
+  void put(const ItemKey& item, const std::vector<Record>& records);
+  /// Merges, writes the records file, removes this run's or shard's parts. Returns the file.
+  std::filesystem::path finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct MergeResult {
+  std::filesystem::path file;
+  std::int64_t records = 0;
+  std::int64_t duplicates = 0;       ///< records found more than once, equal outside `measured`
+  std::vector<std::string> missing;  ///< items that the plans of run.json ask for and no record answers
+  std::vector<std::string> failed;   ///< items whose record is an error
+};
+
+/// Merges the records of run folders (all records files and shard files in each) into out/records.jsonl, with run.json.
+/// Equal records (outside `measured`) count once; two that differ are Error(config) naming key and files, and so are
+/// runs of another data set or scoring; scored records supersede an error of the same item. `out` may be one of `runs`.
+/// Missing items do not prevent the merge.
+MergeResult merge(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
+
+}  // namespace mss::records
