@@ -43,7 +43,7 @@ OpenUnmixImpl::OpenUnmixImpl(const Configuration& configuration) : configuration
   output_mean_ = register_parameter("output_mean", torch::ones({c.bins}));
   fc1_ = register_module("fc1", without_bias(in, hidden));
   bn1_ = register_module("bn1", BatchNorm1d(hidden));
-  lstm_ = register_module("lstm", nn::Lstm(nn::LstmOptions{.input = hidden,
+  lstm_ = register_module("lstm", nn::Lstm(nn::ModuleLstmOptions{.input = hidden,
                                                            .hidden = hidden / c.directions(),
                                                            .layers = c.layers,
                                                            .bidirectional = !c.unidirectional,

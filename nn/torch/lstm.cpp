@@ -8,7 +8,7 @@
 
 namespace mss::nn {
 
-LstmImpl::LstmImpl(const LstmOptions& options) : options_(options) {
+LstmImpl::LstmImpl(const ModuleLstmOptions& options) : options_(options) {
   if (options.input < 1 || options.hidden < 1 || options.layers < 1 || !(options.dropout >= 0 && options.dropout < 1)) {
     throw Error(Code::invalid_argument, "nn::Lstm", "sizes are at least 1 and dropout lies in [0, 1)");
   }

@@ -15,7 +15,7 @@
 
 namespace mss::nn {
 
-struct LstmOptions {
+struct ModuleLstmOptions {
   std::int64_t input = 0;   ///< I
   std::int64_t hidden = 0;  ///< H, per direction
   std::int64_t layers = 1;
@@ -26,20 +26,20 @@ struct LstmOptions {
 class LstmImpl : public torch::nn::Module {
  public:
   /// Throws Error(invalid_argument) for sizes below 1 and dropout outside [0, 1).
-  explicit LstmImpl(const LstmOptions& options);
+  explicit LstmImpl(const ModuleLstmOptions& options);
 
   at::Tensor forward(const at::Tensor& x);
   /// The same result (up to rounding) with scratch memory for `block_frames` frames only: each direction of each layer
   /// runs over blocks with its state carried on. Needs evaluation mode where there is dropout (Error(internal)).
   at::Tensor forward_in_blocks(const at::Tensor& x, std::int64_t block_frames);
 
-  const LstmOptions& options() const noexcept { return options_; }
+  const ModuleLstmOptions& options() const noexcept { return options_; }
 
  private:
   /// Parameters of one direction of one layer, in LibTorch's order.
   std::vector<at::Tensor> direction(std::int64_t layer, bool reverse) const;
 
-  LstmOptions options_;
+  ModuleLstmOptions options_;
   std::vector<at::Tensor> weights_;
 };
 TORCH_MODULE(Lstm);

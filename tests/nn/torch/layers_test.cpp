@@ -145,8 +145,13 @@ TEST_CASE("the STFT refuses what it cannot do", "[nn_torch]") {
   CHECK_THROWS_AS(stft(torch::zeros({100}), spec), Error);
 }
 
+<<<<<<< HEAD:tests/nn/torch/layers_test.cpp
 TEST_CASE("the LSTM follows its definition, and PyTorch's names", "[nn_torch]") {
   LstmOptions options;
+=======
+TEST_CASE("the LSTM follows its definition, and PyTorch's names", "[nn]") {
+  ModuleLstmOptions options;
+>>>>>>> 50f1d87 (nn: inference layers of our own, the same vocabulary on LibTorch, and a set that lists and counts):tests/nn/layers_test.cpp
   options.input = 3;
   options.hidden = 2;
   Lstm lstm(options);
@@ -175,7 +180,7 @@ TEST_CASE("the LSTM follows its definition, and PyTorch's names", "[nn_torch]") 
 TEST_CASE("the LSTM in blocks gives the result of the whole", "[nn_torch]") {
   const ThreadScope threads(1);
   for (const bool bidirectional : {false, true}) {
-    LstmOptions options{5, 6, 3, bidirectional, 0.4};
+    ModuleLstmOptions options{5, 6, 3, bidirectional, 0.4};
     Lstm lstm(options);
     fill(*lstm, 0.6);
     lstm->eval();
@@ -189,8 +194,8 @@ TEST_CASE("the LSTM in blocks gives the result of the whole", "[nn_torch]") {
     lstm->train();
     CHECK_THROWS_AS(lstm->forward_in_blocks(x, 10), Error);
   }
-  CHECK_THROWS_AS(Lstm(LstmOptions{0, 2}), Error);
-  CHECK_THROWS_AS(Lstm(LstmOptions{2, 2, 1, true, 1.0}), Error);
+  CHECK_THROWS_AS(Lstm(ModuleLstmOptions{0, 2}), Error);
+  CHECK_THROWS_AS(Lstm(ModuleLstmOptions{2, 2, 1, true, 1.0}), Error);
 }
 
 }  // namespace mss::nn

@@ -14,7 +14,7 @@ struct SmallImpl : torch::nn::Module {
   SmallImpl() {
     fc = register_module("fc", torch::nn::Linear(torch::nn::LinearOptions(6, 4).bias(false)));
     bn = register_module("bn", torch::nn::BatchNorm1d(4));
-    lstm = register_module("lstm", Lstm(LstmOptions{4, 2, 1, true}));
+    lstm = register_module("lstm", Lstm(ModuleLstmOptions{4, 2, 1, true}));
     scale = register_parameter("scale", torch::ones({4}));
   }
   torch::nn::Linear fc{nullptr};

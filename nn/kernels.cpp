@@ -1,0 +1,313 @@
+// Compiled once per instruction set: see mss_add_module(KERNELS) for what may stand here.
+#include "nn/kernels.h"
+
+#include "nn/kernels/product.h"
+#include "nn/kernels/vector.h"
+
+namespace mss::nn::MSS_KERNEL_ISA {
+namespace {
+
+// ---- after a product ------------------------------------------------------------------------------------------------
+
+template <Activation kAct>
+MSS_INLINE Vec activate(Vec x) {
+  if constexpr (kAct == Activation::relu) return relu_of(x);
+  if constexpr (kAct == Activation::gelu) return gelu_of(x);
+  if constexpr (kAct == Activation::tanh) return tanh_of(x);
+  if constexpr (kAct == Activation::sigmoid) return sigmoid_of(x);
+  return x;
+}
+
+template <Activation kAct, bool kScale>
+void finish_columns(const Finish& f) {
+  for (Index r = 0; r < f.rows; ++r) {
+    const float* sums = f.sums + r * f.ld_sums;
+    float* out = f.out + r * f.ld_out;
+    for (Index k = 0; k < f.columns; k += kLanes) {
+      Vec v = load(sums + k);
+      if constexpr (kScale) v = v * load(f.scale + k);
+      v = activate<kAct>(v + load(f.shift + k));
+      if (f.columns - k >= kLanes) {
+        store(out + k, v);
+      } else {
+        store_part(out + k, v, f.columns - k);
+      }
+    }
+  }
+}
+
+template <bool kScale>
+void finish_gated(const Finish& f) {
+  for (Index r = 0; r < f.rows; ++r) {
+    Vec a = load(f.sums + r * f.ld_sums), b = load(f.sums + r * f.ld_sums + kLanes);
+    if constexpr (kScale) {
+      a = a * load(f.scale);
+      b = b * load(f.scale + kLanes);
+    }
+    const Vec v = (a + load(f.shift)) * sigmoid_of(b + load(f.shift + kLanes));
+    if (f.columns == kLanes) {
+      store(f.out + r * f.ld_out, v);
+    } else {
+      store_part(f.out + r * f.ld_out, v, f.columns);
+    }
+  }
+}
+
+template <bool kScale>
+void finish_scaled(const Finish& f) {
+  switch (f.activation) {
+    case Activation::none:
+      return finish_columns<Activation::none, kScale>(f);
+    case Activation::relu:
+      return finish_columns<Activation::relu, kScale>(f);
+    case Activation::gelu:
+      return finish_columns<Activation::gelu, kScale>(f);
+    case Activation::tanh:
+      return finish_columns<Activation::tanh, kScale>(f);
+    case Activation::sigmoid:
+      return finish_columns<Activation::sigmoid, kScale>(f);
+    case Activation::glu:
+      return finish_gated<kScale>(f);
+  }
+}
+
+void finish(const Finish& f) { f.scale == nullptr ? finish_scaled<false>(f) : finish_scaled<true>(f); }
+
+// ---- recurrence -----------------------------------------------------------------------------------------------------
+
+/// kR items, kP panels of one vector of units each, one step.
+template <int kR, int kP>
+MSS_INLINE void lstm_tile(const LstmSteps& s, Index item, Index first_panel, const float* gates, const float* h,
+                          float* next) {
+  constexpr Index kGates = 4 * kLanes;
+  const Index units = s.units, ld = s.ld_state;
+  Vec sum[kR][kP][4];
+#pragma GCC unroll 8
+  for (int r = 0; r < kR; ++r) {
+    const float* g = gates + (item + r) * s.gates_item_stride + first_panel * kGates;
+#pragma GCC unroll 4
+    for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) sum[r][p][v] = load(g + p * kGates + v * kLanes);
+    }
+  }
+  const float* w[kP];
+#pragma GCC unroll 4
+  for (int p = 0; p < kP; ++p) w[p] = s.w + (first_panel + p) * units * kGates;
+  const float* x = h + item * ld;
+  for (Index k = 0; k < units; ++k) {
+    Vec in[kR];
+#pragma GCC unroll 8
+    for (int r = 0; r < kR; ++r) in[r] = splat(x[r * ld]);
+#pragma GCC unroll 4
+    for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) {
+        const Vec weight = load(w[p] + v * kLanes);
+#pragma GCC unroll 8
+        for (int r = 0; r < kR; ++r) sum[r][p][v] += in[r] * weight;
+      }
+      w[p] += kGates;
+    }
+    ++x;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kR; ++r) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kP; ++p) {
+      const Index at = (item + r) * ld + (first_panel + p) * kLanes;
+      const Vec input = sigmoid_of(sum[r][p][0]), forget = sigmoid_of(sum[r][p][1]);
+      const Vec update = tanh_of(sum[r][p][2]), output = sigmoid_of(sum[r][p][3]);
+      const Vec cell = forget * load(s.c + at) + input * update;
+      store(s.c + at, cell);
+      store(next + at, output * tanh_of(cell));
+    }
+  }
+}
+
+#if defined(__AVX512F__)
+constexpr int kItemsAtOnce = 6;
+constexpr int kPanelsOfOne = 4, kPanelsOfTwo = 2;
+#else
+constexpr int kItemsAtOnce = 3;
+constexpr int kPanelsOfOne = 2, kPanelsOfTwo = 1;
+#endif
+
+template <int kR, int kP>
+void lstm_panels(const LstmSteps& s, Index item, Index first, Index last, const float* gates, const float* h,
+                 float* next) {
+  Index p = first;
+  for (; p + kP <= last; p += kP) lstm_tile<kR, kP>(s, item, p, gates, h, next);
+  for (; p < last; ++p) lstm_tile<kR, 1>(s, item, p, gates, h, next);
+}
+
+void lstm_items(const LstmSteps& s, Index count, Index item, Index first, Index last, const float* gates,
+                const float* h, float* next) {
+  switch (count) {
+    case 1:
+      return lstm_panels<1, kPanelsOfOne>(s, item, first, last, gates, h, next);
+    case 2:
+      return lstm_panels<2, kPanelsOfTwo>(s, item, first, last, gates, h, next);
+    case 3:
+      return lstm_panels<3, 1>(s, item, first, last, gates, h, next);
+#if defined(__AVX512F__)
+    case 4:
+      return lstm_panels<4, 1>(s, item, first, last, gates, h, next);
+    case 5:
+      return lstm_panels<5, 1>(s, item, first, last, gates, h, next);
+    default:
+      return lstm_panels<6, 1>(s, item, first, last, gates, h, next);
+#else
+    default:
+      return;
+#endif
+  }
+}
+
+void lstm(const LstmSteps& s) {
+  const Index panels = (s.units + kLanes - 1) / kLanes;
+  const Index tiles = (s.items + kItemsAtOnce - 1) / kItemsAtOnce;
+  float *now = s.h, *next = s.next;
+  for (Index step = 0; step < s.frames; ++step) {
+    const Index row = s.backward ? s.frames - 1 - step : step;
+    const float* gates = s.gates + row * s.gates_row_stride;
+    // All items meet a few panels of weights while those are in the cache. To and fro over the panels: what the last
+    // step used last is still there.
+    constexpr Index kBlock = kPanelsOfOne;
+    const Index blocks = (panels + kBlock - 1) / kBlock;
+    for (Index i = 0; i < blocks; ++i) {
+      const Index b = step % 2 == 0 ? i : blocks - 1 - i;
+      const Index first = b * kBlock, last = first + kBlock < panels ? first + kBlock : panels;
+      for (Index tile = 0; tile < tiles; ++tile) {
+        const Index begin = tile * s.items / tiles, end = (tile + 1) * s.items / tiles;
+        lstm_items(s, end - begin, begin, first, last, gates, now, next);
+      }
+    }
+    for (Index item = 0; item < s.items; ++item) {
+      const float* from = next + item * s.ld_state;
+      float* to = s.out + item * s.out_item_stride + row * s.out_row_stride;
+      Index k = 0;
+      for (; k + kLanes <= s.units; k += kLanes) store(to + k, load(from + k));
+      for (; k < s.units; ++k) to[k] = from[k];
+    }
+    float* const swap = now;
+    now = next;
+    next = swap;
+  }
+}
+
+// ---- element by element ---------------------------------------------------------------------------------------------
+
+template <class F>
+MSS_INLINE void map(Index count, const float* x, float* y, const F& f) {
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, f(load(x + i)));
+  if (i < count) store_part(y + i, f(load_part(x + i, count - i)), count - i);
+}
+
+void unary(Unary function, Index count, const float* x, float* y) {
+  switch (function) {
+    case Unary::relu:
+      return map(
+          count, x, y, [](Vec v) __attribute__((always_inline)) { return relu_of(v); });
+    case Unary::gelu:
+      return map(
+          count, x, y, [](Vec v) __attribute__((always_inline)) { return gelu_of(v); });
+    case Unary::tanh:
+      return map(
+          count, x, y, [](Vec v) __attribute__((always_inline)) { return tanh_of(v); });
+    case Unary::sigmoid:
+      return map(
+          count, x, y, [](Vec v) __attribute__((always_inline)) { return sigmoid_of(v); });
+    case Unary::log1p:
+      return map(
+          count, x, y, [](Vec v) __attribute__((always_inline)) { return log1p_of(v); });
+  }
+}
+
+void gate(Index count, const float* a, const float* b, float* y) {
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, load(a + i) * sigmoid_of(load(b + i)));
+  if (i < count) store_part(y + i, load_part(a + i, count - i) * sigmoid_of(load_part(b + i, count - i)), count - i);
+}
+
+void softmax(Index count, float* x) {
+  float largest = x[0];
+  for (Index i = 1; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+  map(
+      count, x,
+      x, [largest](Vec v) __attribute__((always_inline)) { return exp_within(clamp(v - largest, -87.0F, 0.0F)); });
+  double sum = 0.0;
+  for (Index i = 0; i < count; ++i) sum += static_cast<double>(x[i]);
+  const auto factor = static_cast<float>(1.0 / sum);
+  map(
+      count, x, x, [factor](Vec v) __attribute__((always_inline)) { return v * factor; });
+}
+
+void depthwise(Index frames, Index channels, Index kernel, const float* x, Index row_step, Index tap_step,
+               const float* taps, const float* shift, float* y, Index ld_y) {
+  for (Index t = 0; t < frames; ++t) {
+    const float* from = x + t * row_step;
+    float* to = y + t * ld_y;
+    Index c = 0;
+    for (; c + kLanes <= channels; c += kLanes) {
+      Vec sum = load(shift + c);
+      for (Index k = 0; k < kernel; ++k) sum += load(from + k * tap_step + c) * load(taps + k * channels + c);
+      store(to + c, sum);
+    }
+    if (c < channels) {
+      const Index rest = channels - c;
+      Vec sum = load_part(shift + c, rest);
+      for (Index k = 0; k < kernel; ++k)
+        sum += load_part(from + k * tap_step + c, rest) * load_part(taps + k * channels + c, rest);
+      store_part(to + c, sum, rest);
+    }
+  }
+}
+
+void moments(Index count, const float* x, double shift, double* sum, double* squares) {
+  // Eight sums side by side, so that the order does not depend on the instruction set's width.
+  double a[8] = {}, b[8] = {};
+  Index i = 0;
+  for (; i + 8 <= count; i += 8) {
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) {
+      const double v = static_cast<double>(x[i + k]) - shift;
+      a[k] += v;
+      b[k] += v * v;
+    }
+  }
+  for (; i < count; ++i) {
+    const double v = static_cast<double>(x[i]) - shift;
+    a[0] += v;
+    b[0] += v * v;
+  }
+  *sum = ((a[0] + a[1]) + (a[2] + a[3])) + ((a[4] + a[5]) + (a[6] + a[7]));
+  *squares = ((b[0] + b[1]) + (b[2] + b[3])) + ((b[4] + b[5]) + (b[6] + b[7]));
+}
+
+void affine(Index count, const float* x, const float* factor, const float* summand, float* y) {
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, load(x + i) * load(factor + i) + load(summand + i));
+  for (; i < count; ++i) y[i] = x[i] * factor[i] + summand[i];
+}
+
+void product(const Product<float>& x) { gemm<float>(x); }
+
+}  // namespace
+
+extern const Kernels kKernels;
+const Kernels kKernels = {static_cast<int>(kLanes),
+                          static_cast<int>(2 * kLanes),
+                          kRows,
+                          product,
+                          finish,
+                          lstm,
+                          unary,
+                          gate,
+                          softmax,
+                          depthwise,
+                          moments,
+                          affine};
+
+}  // namespace mss::nn::MSS_KERNEL_ISA
