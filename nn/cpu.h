@@ -1,18 +1,24 @@
 // The layer set Cpu: inference on the processor with kernels of our own, float32, without LibTorch.
 //
 // A network is a class template over a layer set L and uses nothing but this vocabulary; Cpu computes, Trace
-// (nn/trace.h) only counts and lists, Torch (nn/torch/ layers_torch.h) is differentiable and runs on any device.
+// (nn/trace.h) only counts and lists, Torch (nn/torch/layers_torch.h) is differentiable and runs on any device.
 // Tensors are (B, T, C): items, frames, channels, channels last (nn/tensor.h). Layers pull their parameters by name
 // from a Scope (nn/scope.h), in PyTorch's names and shapes (nn/parameters.h), and are immutable afterwards. What
 // follows a product (bias, batch normalisation, activation, gate) is done in the layer, while the sums are in the
 // cache.
 //
-//   template <class L>                                              // a model's header
+//   template <class L>  // a model's header
 //   class Block {
 //    public:
-//     Block(const typename L::Scope& w, int channels) : conv_(w / "conv", {.inputs = channels, .outputs = channels,
-//     .kernel = 3}), … {} typename L::Tensor forward(const typename L::Tensor& x) const { return L::add(L::narrow(x, 1,
-//     1, x.frames() - 2), conv_(x)); }
+//     Block(const typename L::Scope& w, int channels)
+//         : conv_(w / "conv", {.inputs = channels, .outputs = channels, .kernel = 3}) {}
+//     typename L::Tensor forward(const typename L::Tensor& x) const {
+//       return L::add(conv_(x), L::narrow(x, 1, 1, L::frames(x) - 2));
+//     }
+//
+//    private:
+//     typename L::Conv1d conv_;
+//   };
 //
 // Sizes of a tensor are asked with L::items(x), L::frames(x), L::channels(x), because LibTorch's tensors have other
 // members.

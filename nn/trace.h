@@ -4,9 +4,9 @@
 //
 //   nn::Listing listing;
 //   const Demucs<nn::Trace> model(nn::Trace::Scope(listing), configuration);
-//   listing.parameters();                       // trained numbers
-//   model.forward(nn::Trace::Tensor{1, 441000, 2});
-//   listing.macs;                               // multiply-accumulates of that call
+//   listing.parameters();                                        // trained numbers
+//   model.forward(nn::Trace::Tensor{1, 441000, 2, &listing});
+//   listing.macs;                                                // multiply-accumulates of that call
 //
 // Multiply-accumulates are those of products, convolutions, recurrences, attention and filter banks as an ideal
 // implementation does them (a transposed convolution: inputs x outputs x kernel per frame of input); element-wise
