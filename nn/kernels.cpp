@@ -171,13 +171,13 @@ void lstm(const LstmSteps& s) {
   for (Index step = 0; step < s.frames; ++step) {
     const Index row = s.backward ? s.frames - 1 - step : step;
     const float* gates = s.gates + row * s.gates_row_stride;
-    // All items meet a few panels of weights while those are in the cache. To and fro over the panels: what the last
-    // step used last is still there.
-    constexpr Index kBlock = kPanelsOfOne;
-    const Index blocks = (panels + kBlock - 1) / kBlock;
+    // All items meet a panel of weights while it is in the cache; one or two items alone take several panels at once, for
+    // sums enough side by side. To and fro over the panels: what the last step used last is still there.
+    const Index block_panels = s.items <= 2 ? kPanelsOfOne : 1;
+    const Index blocks = (panels + block_panels - 1) / block_panels;
     for (Index i = 0; i < blocks; ++i) {
       const Index b = step % 2 == 0 ? i : blocks - 1 - i;
-      const Index first = b * kBlock, last = first + kBlock < panels ? first + kBlock : panels;
+      const Index first = b * block_panels, last = first + block_panels < panels ? first + block_panels : panels;
       for (Index tile = 0; tile < tiles; ++tile) {
         const Index begin = tile * s.items / tiles, end = (tile + 1) * s.items / tiles;
         lstm_items(s, end - begin, begin, first, last, gates, now, next);
