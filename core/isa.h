@@ -27,6 +27,15 @@ F select_isa(F baseline, F avx2, F avx512) {
   }
 }
 
+/// Among baseline::NAME, avx2::NAME and avx512::NAME of the namespace around, the address (a TYPE) of the one for the
+/// active instruction set. A build for another processor has the baseline only (mss_add_module, KERNELS). Callers keep
+/// it: `static const Kernels& chosen = *MSS_ACTIVE_ISA(const Kernels*, kKernels);`
+#if defined(MSSBENCH_X86_KERNELS)
+#define MSS_ACTIVE_ISA(TYPE, NAME) ::mss::core::select_isa<TYPE>(&baseline::NAME, &avx2::NAME, &avx512::NAME)
+#else
+#define MSS_ACTIVE_ISA(TYPE, NAME) static_cast<TYPE>(&baseline::NAME)
+#endif
+
 /// Flushes denormals to zero in the calling thread while in scope (SSE FTZ/DAZ; FPCR.FZ on arm64).
 class FlushDenormals {
  public:

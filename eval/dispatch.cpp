@@ -6,22 +6,16 @@ namespace mss::eval {
 namespace baseline {
 extern const Kernels table;
 }
-#ifdef MSSBENCH_X86_KERNELS
 namespace avx2 {
 extern const Kernels table;
 }
 namespace avx512 {
 extern const Kernels table;
 }
-#endif
 
 const Kernels& kernels() {
-#ifdef MSSBENCH_X86_KERNELS
-  static const Kernels& chosen = *core::select_isa(&baseline::table, &avx2::table, &avx512::table);
+  static const Kernels& chosen = *MSS_ACTIVE_ISA(const Kernels*, table);
   return chosen;
-#else
-  return baseline::table;
-#endif
 }
 
 }  // namespace mss::eval

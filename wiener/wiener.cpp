@@ -155,26 +155,16 @@ void find_bad(const Grid<const std::complex<T>>& mixture, const Sources<T>& sour
 
 template <class T>
 void run_accumulate(Block<T>& block) {
-  using Fn = void (*)(Block<T>&);
-#if defined(MSSBENCH_X86_KERNELS)
-  static const Fn chosen = core::select_isa<Fn>(&baseline::accumulate, &avx2::accumulate, &avx512::accumulate);
+  using Function = void (*)(Block<T>&);
+  static const Function chosen = MSS_ACTIVE_ISA(Function, accumulate);
   chosen(block);
-#else
-  static const Fn chosen = &baseline::accumulate;
-  chosen(block);
-#endif
 }
 
 template <class T>
 void run_apply(Block<T>& block) {
-  using Fn = void (*)(Block<T>&);
-#if defined(MSSBENCH_X86_KERNELS)
-  static const Fn chosen = core::select_isa<Fn>(&baseline::apply, &avx2::apply, &avx512::apply);
+  using Function = void (*)(Block<T>&);
+  static const Function chosen = MSS_ACTIVE_ISA(Function, apply);
   chosen(block);
-#else
-  static const Fn chosen = &baseline::apply;
-  chosen(block);
-#endif
 }
 
 /// Everything about the data that blocks of bins share.

@@ -1,11 +1,13 @@
 // The inner loops of NMF, compiled once per instruction set (kernels.cpp) and chosen at start-up. Private to
 // methods/nmf.
 //
-// Every result element is one sum in ascending k, with the same operations whatever the shape of the blocks around it,
-// so results do not depend on how rows or columns are cut into tiles or handed to threads.
+// Products are nn's (nn/kernels.h): every result element is one sum in ascending k, so results do not depend on how
+// rows or columns are cut into tiles or handed to threads.
 #pragma once
 
 #include <cstdint>
+
+#include "nn/kernels.h"
 
 namespace mss::methods::nmf {
 
@@ -26,21 +28,7 @@ struct RatioArgs {
   T beta = 1;
 };
 
-/// C (m x n) = A (m x k) B (k x n). A's element (i, p) is a[i * row_stride + p * column_stride]. B is cut into panels
-/// of Kernels::panel columns: element (p, j) is b[j / panel * panel_stride + p * ldb + j % panel]. A packed B (ldb =
-/// panel) streams through the cache; a row-major one has panel_stride = panel. C is row-major with leading dimension
-/// ldc.
-template <class T>
-struct Product {
-  std::int64_t m, n, k;
-  const T* a;
-  std::int64_t row_stride, column_stride;
-  const T* b;
-  std::int64_t ldb, panel_stride;
-  T* c;
-  std::int64_t ldc;
-  bool accumulate = false;  ///< C += A B
-};
+using nn::Product;
 
 template <class T>
 struct Kernels {

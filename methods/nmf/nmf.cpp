@@ -15,24 +15,14 @@ namespace mss::methods::nmf {
 
 template <>
 const Kernels<float>& kernels<float>() {
-#if MSSBENCH_X86_KERNELS
-  static const Kernels<float>& table =
-      *core::select_isa(&baseline::kKernelsFloat, &avx2::kKernelsFloat, &avx512::kKernelsFloat);
-  return table;
-#else
-  return baseline::kKernelsFloat;
-#endif
+  static const Kernels<float>& chosen = *MSS_ACTIVE_ISA(const Kernels<float>*, kKernelsFloat);
+  return chosen;
 }
 
 template <>
 const Kernels<double>& kernels<double>() {
-#if MSSBENCH_X86_KERNELS
-  static const Kernels<double>& table =
-      *core::select_isa(&baseline::kKernelsDouble, &avx2::kKernelsDouble, &avx512::kKernelsDouble);
-  return table;
-#else
-  return baseline::kKernelsDouble;
-#endif
+  static const Kernels<double>& chosen = *MSS_ACTIVE_ISA(const Kernels<double>*, kKernelsDouble);
+  return chosen;
 }
 
 namespace {

@@ -4,12 +4,8 @@
 namespace mss::methods::openunmix {
 
 const Kernels& kernels() {
-#if defined(MSSBENCH_X86_KERNELS)
-  static const Kernels& chosen = *core::select_isa(&baseline::kKernels, &avx2::kKernels, &avx512::kKernels);
+  static const Kernels& chosen = *MSS_ACTIVE_ISA(const Kernels*, kKernels);
   return chosen;
-#else
-  return baseline::kKernels;
-#endif
 }
 
 }  // namespace mss::methods::openunmix
