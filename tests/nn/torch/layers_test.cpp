@@ -145,13 +145,8 @@ TEST_CASE("the STFT refuses what it cannot do", "[nn_torch]") {
   CHECK_THROWS_AS(stft(torch::zeros({100}), spec), Error);
 }
 
-<<<<<<< HEAD:tests/nn/torch/layers_test.cpp
 TEST_CASE("the LSTM follows its definition, and PyTorch's names", "[nn_torch]") {
-  LstmOptions options;
-=======
-TEST_CASE("the LSTM follows its definition, and PyTorch's names", "[nn]") {
   ModuleLstmOptions options;
->>>>>>> 50f1d87 (nn: inference layers of our own, the same vocabulary on LibTorch, and a set that lists and counts):tests/nn/layers_test.cpp
   options.input = 3;
   options.hidden = 2;
   Lstm lstm(options);
