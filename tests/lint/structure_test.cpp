@@ -52,10 +52,10 @@ bool may_include(const std::string& from, const std::string& to) {
   return from.rfind("methods/", 0) == 0 && to == "methods";
 }
 
-/// LibTorch is for nn/torch, the networks (the methods above it), training and their tests; its headers stay in .cpp
+/// LibTorch is for nn/torch, the networks (the methods above it), training, and their tests and benchmarks; its headers stay in .cpp
 /// files and in *_torch.h.
 bool may_use_torch(const std::string& module) {
-  if (module == "nn/torch" || module == "tests") return true;
+  if (module == "nn/torch" || module == "benchmarks" || module == "tests") return true;
   const bool above = floors().at(module) > floors().at("nn/torch");
   return above && (module.rfind("methods/", 0) == 0 || module.rfind("training", 0) == 0);
 }
