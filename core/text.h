@@ -17,6 +17,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text) noexcept;
 std::string to_lower(std::string_view text);
+/// Does all of `text` match a pattern of a shell: * any run of characters, ? one byte; nothing else is special.
+bool matches_glob(std::string_view text, std::string_view pattern) noexcept;
 /// Valid UTF-8? (Names in records must be.)
 bool is_utf8(std::string_view text) noexcept;
 /// Number of terminal columns of UTF-8 text, counting each code point as one.

@@ -13,7 +13,6 @@
 
 #include "core/error.h"
 #include "core/rng.h"
-#include "eval/scores.h"
 
 namespace mss::eval {
 
@@ -21,8 +20,8 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
-/// Streams of the generator, one per use.
-constexpr std::uint32_t kStreamBca = 0x65766c31, kStreamTwoLevel = 0x65766c32;
+/// Stream of the generator; bootstrap.cpp has one of its own.
+constexpr std::uint32_t kStreamTwoLevel = 0x65766c32;
 
 double phi(double z) {
   if (std::isnan(z)) return kNan;
@@ -31,10 +30,6 @@ double phi(double z) {
 double phi_upper(double z) {
   if (std::isnan(z)) return kNan;
   return std::isinf(z) ? (z > 0 ? 0.0 : 1.0) : boost::math::cdf(boost::math::complement(boost::math::normal(), z));
-}
-double phi_inverse(double p) {
-  if (p <= 0) return -kInf;
-  return p >= 1 ? kInf : boost::math::quantile(boost::math::normal(), p);
 }
 double t_two_sided(double t, double degrees) {
   if (std::isnan(t)) return kNan;
@@ -45,12 +40,6 @@ double chi_squared_upper(double x, double degrees) {
   if (!std::isfinite(x) || x < 0) return kNan;
   return boost::math::cdf(boost::math::complement(boost::math::chi_squared(degrees), x));
 }
-
-double mean_of(const std::vector<double>& v) {
-  return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size());
-}
-
-double median_of(const std::vector<double>& v) { return nan_median(v); }
 
 /// Linear interpolation between order statistics (NumPy's default).
 double percentile(const std::vector<double>& sorted, double share) {
@@ -66,29 +55,6 @@ void check(const BootstrapOptions& o, std::size_t n) {
   if (o.draws < 100 || !(o.level > 0 && o.level < 1)) {
     throw Error(Code::invalid_argument, "bootstrap", "at least 100 draws and a level inside (0, 1) are needed");
   }
-}
-
-/// The interval from the draws, the estimate and the jackknife values.
-Interval bca(std::vector<double> draws, double estimate, const std::vector<double>& jackknife, double level) {
-  double below = 0;
-  for (double d : draws) below += d < estimate ? 1.0 : d == estimate ? 0.5 : 0.0;
-  std::sort(draws.begin(), draws.end());
-  if (draws.front() == draws.back()) return {draws.front(), draws.front()};
-  const double z0 = phi_inverse(below / static_cast<double>(draws.size()));
-  const double centre = mean_of(jackknife);
-  double cubes = 0, squares = 0;
-  for (double j : jackknife) {
-    const double d = centre - j;
-    cubes += d * d * d;
-    squares += d * d;
-  }
-  const double a = squares > 0 ? cubes / (6.0 * std::pow(squares, 1.5)) : 0.0;
-  const auto end = [&](double share) {
-    const double z = phi_inverse(share);
-    if (!std::isfinite(z0)) return z0 > 0 ? draws.back() : draws.front();
-    return percentile(draws, phi(z0 + (z0 + z) / (1.0 - a * (z0 + z))));
-  };
-  return {end(0.5 * (1.0 - level)), end(0.5 * (1.0 + level))};
 }
 
 /// Average ranks (1 = smallest); adds sum(t^3 - t) over ties to `ties`.
@@ -182,42 +148,6 @@ double sample_sd(const std::vector<double>& values) {
   return std::sqrt(sum / static_cast<double>(values.size() - 1));
 }
 
-Interval bca_interval(const std::vector<double>& sample,
-                      const std::function<double(const std::vector<double>&)>& statistic,
-                      const BootstrapOptions& options) {
-  check(options, sample.size());
-  const auto n = static_cast<std::uint32_t>(sample.size());
-  std::vector<double> draws, picked(sample.size()), jackknife;
-  for (int b = 0; b < options.draws; ++b) {
-    core::Rng rng(options.seed, kStreamBca, static_cast<std::uint32_t>(b));
-    for (double& v : picked) v = sample[rng.below(n)];
-    draws.push_back(statistic(picked));
-  }
-  picked.pop_back();
-  for (std::size_t left = 0; left < sample.size(); ++left) {
-    std::size_t to = 0;
-    for (std::size_t i = 0; i < sample.size(); ++i)
-      if (i != left) picked[to++] = sample[i];
-    jackknife.push_back(statistic(picked));
-  }
-  return bca(std::move(draws), statistic(sample), jackknife, options.level);
-}
-
-Interval bca_interval_of_mean(const std::vector<double>& sample, const BootstrapOptions& options) {
-  check(options, sample.size());
-  const auto n = static_cast<std::uint32_t>(sample.size());
-  const double total = std::accumulate(sample.begin(), sample.end(), 0.0);
-  std::vector<double> draws, jackknife;
-  for (int b = 0; b < options.draws; ++b) {
-    core::Rng rng(options.seed, kStreamBca, static_cast<std::uint32_t>(b));
-    double sum = 0;
-    for (std::uint32_t i = 0; i < n; ++i) sum += sample[rng.below(n)];
-    draws.push_back(sum / n);
-  }
-  for (double v : sample) jackknife.push_back((total - v) / (n - 1));
-  return bca(std::move(draws), total / n, jackknife, options.level);
-}
-
 TTest paired_t(const std::vector<double>& differences) {
   if (differences.size() < 2) throw Error(Code::invalid_argument, "paired t", "at least two pairs are needed");
   const auto n = static_cast<double>(differences.size());
@@ -298,16 +228,12 @@ PairedComparison compare_paired(const std::vector<double>& a, const std::vector<
   r.sd = sample_sd(d);
   for (double v : d) ++(v > 0 ? r.wins : v < 0 ? r.losses : r.ties);
   r.mean_interval = bca_interval_of_mean(d, options);
-  r.median_interval = bca_interval(d, median_of, options);
+  r.median_interval = bootstrap(d, Statistic::median, options).interval();
   r.t = paired_t(d);
   r.wilcoxon = wilcoxon_signed_rank(d);
   r.cohen_dz = r.mean / r.sd;
   r.minimum_detectable = minimum_detectable_difference(r.n, r.sd, 1.0 - options.level);
   return r;
-}
-
-bool not_worse(const PairedComparison& new_minus_old, double margin_db) {
-  return new_minus_old.mean_interval.low > -margin_db;
 }
 
 RankTest friedman(const Table& scores) {

@@ -7,32 +7,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <string>
 #include <vector>
+
+#include "eval/bootstrap.h"
 
 namespace mss::eval {
 
 using Table = std::vector<std::vector<double>>;  ///< [system][track]
-
-struct Interval {
-  double low = 0, high = 0;
-};
-
-struct BootstrapOptions {
-  std::uint64_t seed = 0;
-  int draws = 10000;
-  double level = 0.95;
-};
-
-/// BCa interval (Efron 1987; Efron and Tibshirani 1993, 14.3) of a statistic of one sample: percentiles of the
-/// resampled statistic at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z0 from the share of draws below the estimate (ties
-/// count half), a from the jackknife. Percentiles interpolate linearly. A sample without spread gives [x, x].
-Interval bca_interval(const std::vector<double>& sample,
-                      const std::function<double(const std::vector<double>&)>& statistic,
-                      const BootstrapOptions& options = {});
-/// The same for the mean, with sums instead of copies.
-Interval bca_interval_of_mean(const std::vector<double>& sample, const BootstrapOptions& options = {});
 
 struct TTest {
   double t = 0, p = 1;
@@ -72,9 +53,6 @@ PairedComparison compare_paired(const std::vector<double>& a, const std::vector<
 /// Smallest true mean difference that a two-sided paired t-test of n differences with this standard deviation finds
 /// with probability `power`: the non-central t solved for its shift. NaN for n < 2.
 double minimum_detectable_difference(int n, double sd, double alpha = 0.05, double power = 0.8);
-
-/// A change passes when the lower end of the interval of (new - old) is above -margin.
-bool not_worse(const PairedComparison& new_minus_old, double margin_db = 0.05);
 
 struct RankTest {
   double statistic = 0, p = 1;
