@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "core/text.h"
 #include "eval/scores.h"
 #include "reports/report.h"
@@ -14,26 +15,13 @@
 namespace mss::reports {
 namespace {
 
+using eval::mean_of;
+using eval::median_of;
+using eval::Statistic;
 using records::Record;
 using records::RecordKey;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-double median(std::vector<double> values) {
-  if (values.empty()) return kNan;
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  if (values.size() % 2 == 1) return values[middle];
-  if (values[middle - 1] == values[middle]) return values[middle];  // also two equal infinities
-  return 0.5 * (values[middle - 1] + values[middle]);
-}
-
-double mean(const std::vector<double>& values) {
-  if (values.empty()) return kNan;
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
-}
 
 void add_unique(std::vector<std::string>& list, const std::string& text) {
   if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
@@ -85,6 +73,10 @@ std::vector<const Record*> distinct(const std::vector<Record>& records) {
   return out;
 }
 
+RowKind kind_of(const Record& record) {
+  return record.flag("oracle") ? RowKind::oracle : record.flag("floor") ? RowKind::floor : RowKind::method;
+}
+
 /// Records of one row, by target, track and seed.
 struct RowRecords {
   std::map<std::string, std::map<std::string, std::map<std::uint64_t, const Record*>>> targets;
@@ -93,20 +85,47 @@ struct RowRecords {
 
 using SectionKey = std::tuple<std::string, std::string, bool, std::string>;
 
-Cell make_cell(const std::map<std::string, std::map<std::uint64_t, const Record*>>& tracks, const std::string& metric) {
+/// Values without the undefined ones.
+std::vector<double> defined(const std::vector<double>& values) {
+  std::vector<double> out;
+  for (const double value : values)
+    if (!std::isnan(value)) out.push_back(value);
+  return out;
+}
+
+void set_spread(const std::vector<double>& of_seeds, double* low, double* high) {
+  *low = *high = kNan;
+  if (of_seeds.size() < 2) return;
+  const auto [least, greatest] = std::minmax_element(of_seeds.begin(), of_seeds.end());
+  *low = *least;
+  *high = *greatest;
+}
+
+/// One metric of one target: its tracks' values and what the cell counts. Intervals come later.
+struct Column {
   Cell cell;
-  cell.spread_low = cell.spread_high = kNan;
-  std::vector<double> values;
-  std::map<std::uint64_t, std::vector<double>> by_seed;
+  TrackScores scores;
+};
+
+Column make_column(const std::map<std::string, std::map<std::uint64_t, const Record*>>& tracks,
+                   const std::string& metric, const std::vector<std::string>& track_names,
+                   const std::vector<std::uint64_t>& seeds_of_row) {
+  Column out;
+  Cell& cell = out.cell;
+  out.scores.values.assign(track_names.size(), kNan);
+  out.scores.by_seed.assign(seeds_of_row.size(), std::vector<double>(track_names.size(), kNan));
   for (const auto& [track, seeds] : tracks) {
+    const auto at =
+        static_cast<std::size_t>(std::lower_bound(track_names.begin(), track_names.end(), track) - track_names.begin());
     std::vector<double> of_track;
     for (const auto& [seed, record] : seeds) {
       const double score = record->score(metric);
-      if (std::isnan(score)) continue;
-      of_track.push_back(score);
-      by_seed[seed].push_back(score);
+      const auto column = static_cast<std::size_t>(std::lower_bound(seeds_of_row.begin(), seeds_of_row.end(), seed) -
+                                                   seeds_of_row.begin());
+      out.scores.by_seed[column][at] = score;
+      if (!std::isnan(score)) of_track.push_back(score);
     }
-    if (!of_track.empty()) values.push_back(mean(of_track));
+    out.scores.values[at] = mean_of(of_track);
     const Record& first = *seeds.begin()->second;
     if (first.flag("silent_reference")) ++cell.silent_references;
     if (first.flag("silent_estimate")) ++cell.silent_estimates;
@@ -116,94 +135,100 @@ Cell make_cell(const std::map<std::string, std::map<std::uint64_t, const Record*
       cell.frames += count_of(frames, "count");
       // What a metric lacks beyond the dropped frames (SIR of a silent estimate) is missing, too.
       for (const double value : first.frames(metric)) cell.dropped_frames += std::isnan(value) ? 1 : 0;
+    } else if (const core::Value* undefined = frames == nullptr ? nullptr : frames->find("undefined")) {
+      if (undefined->find(metric) != nullptr) {  // imported: counts instead of frames (input.h)
+        cell.frames += count_of(frames, "count");
+        cell.dropped_frames += count_of(undefined, metric);
+      }
     }
   }
+  const std::vector<double> values = defined(out.scores.values);
   cell.tracks = static_cast<int>(values.size());
-  cell.median = median(values);
-  cell.mean = mean(values);
-  if (by_seed.size() > 1) {
-    std::vector<double> medians;
-    for (const auto& [seed, of_seed] : by_seed) medians.push_back(median(of_seed));
-    const auto [low, high] = std::minmax_element(medians.begin(), medians.end());
-    cell.spread_low = *low;
-    cell.spread_high = *high;
+  cell.median = median_of(values);
+  cell.mean = mean_of(values);
+  std::vector<double> medians, means;
+  for (const std::vector<double>& of_seed : out.scores.by_seed) {
+    const std::vector<double> some = defined(of_seed);
+    if (some.empty()) continue;
+    medians.push_back(median_of(some));
+    means.push_back(mean_of(some));
   }
-  return cell;
+  set_spread(medians, &cell.spread_low, &cell.spread_high);
+  set_spread(means, &cell.mean_spread_low, &cell.mean_spread_high);
+  cell.median_interval = cell.mean_interval = {kNan, kNan};
+  return out;
 }
 
-/// The average over targets; `needed` says which ones have a value in any row of the section.
-Cell average(const std::vector<Cell>& targets, const std::vector<bool>& needed,
-             const std::vector<std::map<std::uint64_t, double>>& seed_medians) {
-  Cell out;
-  out.spread_low = out.spread_high = kNan;
+/// The average over targets; `needed` says which ones it stands over.
+Column average(const std::vector<Cell>& targets, const std::vector<TrackScores>& scores,
+               const std::vector<bool>& needed) {
+  Column out;
+  Cell& cell = out.cell;
+  cell.spread_low = cell.spread_high = cell.mean_spread_low = cell.mean_spread_high = kNan;
+  cell.median_interval = cell.mean_interval = {kNan, kNan};
   std::vector<double> medians, means;
-  bool complete = true;
   int tracks = std::numeric_limits<int>::max();
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    out.silent_references += targets[i].silent_references;
-    out.silent_estimates += targets[i].silent_estimates;
-    out.frames += targets[i].frames;
-    out.dropped_frames += targets[i].dropped_frames;
+    cell.silent_references += targets[i].silent_references;
+    cell.silent_estimates += targets[i].silent_estimates;
+    cell.frames += targets[i].frames;
+    cell.dropped_frames += targets[i].dropped_frames;
     if (!needed[i]) continue;
-    complete = complete && !std::isnan(targets[i].median);
     medians.push_back(targets[i].median);
     means.push_back(targets[i].mean);
     tracks = std::min(tracks, targets[i].tracks);
   }
-  if (medians.empty() || !complete) {
-    out.median = out.mean = kNan;
-    return out;
+  const bool complete =
+      !medians.empty() && std::none_of(medians.begin(), medians.end(), [](double m) { return std::isnan(m); });
+  cell.tracks = complete ? tracks : 0;
+  cell.median = complete ? mean_of(medians) : kNan;
+  cell.mean = complete ? mean_of(means) : kNan;
+  // Per track: the average where the track has all of them.
+  const auto over_targets = [&](const auto& of_target, std::size_t track) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      if (needed[i]) values.push_back(of_target(scores[i])[track]);
+    return values.empty() ? kNan : mean_of(values);  // NaN where one is missing
+  };
+  const std::size_t track_count = scores.empty() ? 0 : scores.front().values.size();
+  const std::size_t seed_count = scores.empty() ? 0 : scores.front().by_seed.size();
+  for (std::size_t t = 0; t < track_count; ++t) {
+    out.scores.values.push_back(over_targets(
+        [](const TrackScores& s) -> const auto& { return s.values; }, t));
   }
-  out.tracks = tracks;
-  out.median = mean(medians);
-  out.mean = mean(means);
-  std::map<std::uint64_t, std::vector<double>> by_seed;
-  for (std::size_t i = 0; i < seed_medians.size(); ++i) {
-    if (!needed[i]) continue;
-    for (const auto& [seed, value] : seed_medians[i]) by_seed[seed].push_back(value);
-  }
-  std::vector<double> averages;
-  for (const auto& [seed, values] : by_seed) {
-    if (values.size() == medians.size()) averages.push_back(mean(values));
-  }
-  if (averages.size() > 1) {
-    const auto [low, high] = std::minmax_element(averages.begin(), averages.end());
-    out.spread_low = *low;
-    out.spread_high = *high;
-  }
-  return out;
-}
-
-std::map<std::uint64_t, double> medians_by_seed(
-    const std::map<std::string, std::map<std::uint64_t, const Record*>>& tracks, const std::string& metric) {
-  std::map<std::uint64_t, std::vector<double>> values;
-  for (const auto& [track, seeds] : tracks) {
-    for (const auto& [seed, record] : seeds) {
-      const double score = record->score(metric);
-      if (!std::isnan(score)) values[seed].push_back(score);
+  std::vector<double> seed_medians, seed_means;
+  for (std::size_t k = 0; k < seed_count; ++k) {
+    out.scores.by_seed.emplace_back();
+    for (std::size_t t = 0; t < track_count; ++t) {
+      out.scores.by_seed.back().push_back(over_targets(
+          [k](const TrackScores& s) -> const auto& { return s.by_seed[k]; }, t));
     }
+    std::vector<double> of_medians, of_means;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (!needed[i]) continue;
+      const std::vector<double> some = defined(scores[i].by_seed[k]);
+      of_medians.push_back(median_of(some));
+      of_means.push_back(mean_of(some));
+    }
+    if (of_medians.empty() || std::isnan(mean_of(of_medians))) continue;
+    seed_medians.push_back(mean_of(of_medians));
+    seed_means.push_back(mean_of(of_means));
   }
-  std::map<std::uint64_t, double> out;
-  for (const auto& [seed, list] : values) out[seed] = median(list);
+  if (complete) {
+    set_spread(seed_medians, &cell.spread_low, &cell.spread_high);
+    set_spread(seed_means, &cell.mean_spread_low, &cell.mean_spread_high);
+  }
   return out;
 }
 
-void order_rows(Section& section) {
+/// Value that ranks a row; greater is better, -infinity for none.
+double ranking_score(const Section& section, const Row& row, Statistic statistic) {
   const bool higher = section.metrics.empty() || higher_is_better(section.metrics.front());
-  const auto score = [&](const Row& row) {
-    const double value = row.cells.empty() ? kNan : row.cells.front().back().median;
-    return std::isnan(value) ? -std::numeric_limits<double>::infinity() : higher ? value : -value;
-  };
-  // The rank of a method does not depend on P0, P1 and P2, which know nothing of the test stems.
-  const auto group = [](const Row& row) {
-    return std::make_pair(row.kind, row.kind == RowKind::oracle ? row.protocol : std::string());
-  };
-  std::stable_sort(section.rows.begin(), section.rows.end(), [&](const Row& a, const Row& b) {
-    if (group(a) != group(b)) return group(a) < group(b);
-    const double left = score(a), right = score(b);
-    if (left != right) return left > right;
-    return a.spec < b.spec;
-  });
+  const double value = row.cells.empty() ? kNan : row.cells.front().back().value(statistic);
+  return std::isnan(value) ? -std::numeric_limits<double>::infinity() : higher ? value : -value;
+}
+
+void mark_floor(Section& section, Statistic statistic) {
   for (const char* name : {"mixture-over-j", "mixture"}) {
     for (const Row& row : section.rows) {
       if (section.floor.empty() && row.spec == name) section.floor = row.spec;
@@ -211,16 +236,161 @@ void order_rows(Section& section) {
   }
   for (const Row& floor : section.rows) {
     if (section.floor.empty() || floor.spec != section.floor) continue;
-    const double bound = score(floor);
+    const double bound = ranking_score(section, floor, statistic);
     for (Row& row : section.rows) {
-      const bool has_average = !row.cells.empty() && !std::isnan(row.cells.front().back().median);
-      row.below_floor = row.kind != RowKind::floor && has_average && score(row) < bound;
+      const bool has_average = !row.cells.empty() && !std::isnan(row.cells.front().back().value(statistic));
+      row.below_floor = row.kind != RowKind::floor && has_average && ranking_score(section, row, statistic) < bound;
     }
   }
 }
 
+/// Place of every row of `rows` that `order` names; names may be joined by commas, which also stand inside specs.
+std::vector<std::string> named_order(const std::vector<std::string>& order, const std::vector<Row>& rows) {
+  std::vector<std::string> out;
+  const auto spec_of = [&](const std::string& text) -> std::string {
+    for (const Row& row : rows)
+      if (row.spec == text || row.name == text) return row.spec;
+    return {};
+  };
+  for (const std::string& entry : order) {
+    const std::vector<std::string> pieces = core::split(entry, ',');
+    for (std::size_t from = 0; from < pieces.size();) {
+      // The longest run of pieces that is a row.
+      std::size_t to = pieces.size();
+      std::string spec;
+      for (; to > from && spec.empty(); --to) {
+        spec = spec_of(core::join(
+            {pieces.begin() + static_cast<std::ptrdiff_t>(from), pieces.begin() + static_cast<std::ptrdiff_t>(to)},
+            ","));
+      }
+      if (spec.empty()) {
+        ++from;
+        continue;
+      }
+      add_unique(out, spec);
+      from = to + 1;
+    }
+  }
+  return out;
+}
+
+void order_rows(Section& section, const ReportOptions& options, const std::vector<std::string>& file_order) {
+  const bool by_file = options.order.size() == 1 && options.order.front() == "file";
+  const bool by_metric = options.order.empty() || (options.order.size() == 1 && options.order.front() == "metric");
+  const std::vector<std::string> first = by_file     ? file_order
+                                         : by_metric ? std::vector<std::string>{}
+                                                     : named_order(options.order, section.rows);
+  // The rank of a method does not depend on P0, P1 and P2, which know nothing of the test stems.
+  const auto group = [](const Row& row) {
+    return std::make_pair(row.kind, row.kind == RowKind::oracle ? row.protocol : std::string());
+  };
+  std::stable_sort(section.rows.begin(), section.rows.end(), [&](const Row& a, const Row& b) {
+    if (group(a) != group(b)) return group(a) < group(b);
+    const std::size_t place_a = rank_in(first, a.spec), place_b = rank_in(first, b.spec);
+    if (place_a != place_b) return place_a < place_b;
+    const double left = ranking_score(section, a, options.statistic());
+    const double right = ranking_score(section, b, options.statistic());
+    if (left != right) return left > right;
+    return a.spec < b.spec;
+  });
+}
+
+eval::BootstrapOptions bootstrap_options() { return {.expanded = true}; }
+
+/// Differences of b to a, positive where b is better.
+std::vector<double> better_by(const std::vector<double>& a, const std::vector<double>& b, bool higher) {
+  std::vector<double> d = eval::differences(a, b);
+  if (!higher)
+    for (double& value : d) value = -value;
+  return d;
+}
+
+/// Which method is best in a column, where that is more than chance.
+int proven_best(const Section& section, std::size_t metric, std::size_t target, const ReportOptions& options) {
+  const bool higher = higher_is_better(section.metrics[metric]);
+  const Statistic statistic = options.statistic();
+  std::vector<int> methods;
+  for (std::size_t r = 0; r < section.rows.size(); ++r) {
+    const Row& row = section.rows[r];
+    if (row.kind == RowKind::method && !std::isnan(row.cells[metric][target].value(statistic))) {
+      methods.push_back(static_cast<int>(r));
+    }
+  }
+  if (methods.size() < 2) return -1;
+  const auto value = [&](int r) {
+    const double v = section.rows[static_cast<std::size_t>(r)].cells[metric][target].value(statistic);
+    return higher ? v : -v;
+  };
+  std::stable_sort(methods.begin(), methods.end(), [&](int a, int b) { return value(a) > value(b); });
+  const auto scores = [&](int r) -> const std::vector<double>& {
+    return section.rows[static_cast<std::size_t>(r)].scores[metric][target].values;
+  };
+  eval::VerdictOptions verdict;
+  verdict.statistic = statistic;
+  verdict.margin = 0;
+  verdict.bootstrap = bootstrap_options();
+  return eval::judge(better_by(scores(methods[1]), scores(methods[0]), higher), verdict).interval.low > 0 ? methods[0]
+                                                                                                          : -1;
+}
+
+/// Fills in what is resampled: intervals of cells, proven best values, differences to a row.
+void add_intervals(Section& section, const ReportOptions& options) {
+  const std::size_t metrics = section.metrics.size(), targets = section.targets.size() + 1;
+  section.best.assign(metrics, std::vector<int>(targets, -1));
+  const Row* reference = nullptr;
+  for (const Row& row : section.rows) {
+    if (!section.against.empty() && row.spec == section.against) reference = &row;
+  }
+  for (Row& row : section.rows) {
+    if (reference != nullptr) row.against.assign(metrics, std::vector<eval::Judgement>(targets));
+  }
+  const std::size_t per_row = metrics * targets;
+  core::parallel_for(static_cast<std::int64_t>(section.rows.size() * per_row), options.threads, [&](std::int64_t item) {
+    const auto i = static_cast<std::size_t>(item);
+    Row& row = section.rows[i / per_row];
+    const std::size_t m = i % per_row / targets, t = i % targets;
+    Cell& cell = row.cells[m][t];
+    std::vector<std::vector<double>> groups;
+    if (t + 1 == targets) {
+      if (std::isnan(cell.median)) return;  // what is complete has values for all that it stands over
+      for (std::size_t k = 0; k + 1 < targets; ++k)
+        if (section.averaged[k] && !std::isnan(row.cells[m][k].median)) groups.push_back(row.scores[m][k].values);
+    } else {
+      groups.push_back(row.scores[m][t].values);
+    }
+    cell.median_interval = eval::interval_of_average(groups, Statistic::median, bootstrap_options());
+    cell.mean_interval = eval::interval_of_average(groups, Statistic::mean, bootstrap_options());
+    if (reference == nullptr || reference == &row) return;
+    eval::VerdictOptions verdict;
+    verdict.margin = options.margin;
+    verdict.statistic = options.statistic();
+    verdict.bootstrap = bootstrap_options();
+    row.against[m][t] = eval::judge(
+        better_by(reference->scores[m][t].values, row.scores[m][t].values, higher_is_better(section.metrics[m])),
+        verdict);
+  });
+  core::parallel_for(static_cast<std::int64_t>(per_row), options.threads, [&](std::int64_t item) {
+    const auto i = static_cast<std::size_t>(item);
+    section.best[i / targets][i % targets] = proven_best(section, i / targets, i % targets, options);
+  });
+}
+
+std::string name_of(const std::string& spec, const ReportOptions& options) {
+  for (const auto& [known, name] : options.names)
+    if (known == spec) return name;
+  return spec;
+}
+
+bool is_chosen(const std::string& spec, const ReportOptions& options) {
+  if (options.only.empty()) return true;
+  const std::string name = name_of(spec, options);
+  return std::any_of(options.only.begin(), options.only.end(), [&](const std::string& glob) {
+    return core::matches_glob(spec, glob) || core::matches_glob(name, glob);
+  });
+}
+
 Section make_section(const SectionKey& key, const std::map<std::string, RowRecords>& rows,
-                     const std::vector<std::string>& metrics) {
+                     const std::vector<std::string>& metrics, const ReportOptions& options) {
   Section section;
   section.dataset = std::get<0>(key);
   section.subset = std::get<1>(key);
@@ -239,6 +409,7 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
       }
     }
   }
+  section.track_names.assign(tracks.begin(), tracks.end());
   section.tracks = static_cast<int>(tracks.size());
   for (const std::string& metric : metrics) {
     if (held.count(metric) > 0) section.metrics.push_back(metric);
@@ -249,9 +420,11 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
     return left != right ? left < right : a < b;
   });
 
+  static const std::map<std::string, std::map<std::uint64_t, const Record*>> kNoTracks;
   for (const auto& [spec, records] : rows) {
     Row row;
     row.spec = spec;
+    row.name = name_of(spec, options);
     row.failed_tracks = static_cast<int>(records.failed_tracks.size());
     std::set<std::string> scored_tracks;
     std::set<std::uint64_t> seeds;
@@ -262,9 +435,7 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
         for (const auto& [seed, record] : by_seed) {
           seeds.insert(seed);
           row.protocol = text_of(record->body, "protocol");
-          row.kind = record->flag("oracle")  ? RowKind::oracle
-                     : record->flag("floor") ? RowKind::floor
-                                             : RowKind::method;
+          row.kind = kind_of(*record);
           const core::Value* measured = record->body.find("measured");
           const core::Value* rtf = measured == nullptr ? nullptr : measured->find("rtf");
           if (rtf != nullptr && rtf->is_number()) speed.emplace(track, rtf->as_real());
@@ -275,37 +446,41 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
     row.seeds.assign(seeds.begin(), seeds.end());
     std::vector<double> factors;
     for (const auto& [track, factor] : speed) factors.push_back(factor);
-    row.realtime_factor = median(factors);
+    row.realtime_factor = median_of(factors);
     for (const std::string& metric : section.metrics) {
-      std::vector<Cell> cells;
+      row.cells.emplace_back();
+      row.scores.emplace_back();
       for (const std::string& target : section.targets) {
         const auto found = records.targets.find(target);
-        cells.push_back(make_cell(found == records.targets.end() ? decltype(found->second){} : found->second, metric));
+        Column column = make_column(found == records.targets.end() ? kNoTracks : found->second, metric,
+                                    section.track_names, row.seeds);
+        row.cells.back().push_back(column.cell);
+        row.scores.back().push_back(std::move(column.scores));
       }
-      row.cells.push_back(std::move(cells));
     }
     section.rows.push_back(std::move(row));
   }
 
+  // museval's files hold the accompaniment beside the stems that it is the sum of.
+  const auto stems = std::count_if(section.targets.begin(), section.targets.end(), [](const std::string& target) {
+    return target != "accompaniment" && target != "vocals";
+  });
+  for (const std::string& target : section.targets) {
+    section.averaged.push_back(target != "accompaniment" || stems == 0);
+  }
   for (std::size_t m = 0; m < section.metrics.size(); ++m) {
     std::vector<bool> needed(section.targets.size(), false);
     for (const Row& row : section.rows) {
       for (std::size_t t = 0; t < needed.size(); ++t) {
-        if (!std::isnan(row.cells[m][t].median)) needed[t] = true;
+        if (section.averaged[t] && !std::isnan(row.cells[m][t].median)) needed[t] = true;
       }
     }
     for (Row& row : section.rows) {
-      const RowRecords& records = rows.at(row.spec);
-      std::vector<std::map<std::uint64_t, double>> seed_medians;
-      for (const std::string& target : section.targets) {
-        const auto found = records.targets.find(target);
-        seed_medians.push_back(found == records.targets.end() ? std::map<std::uint64_t, double>{}
-                                                              : medians_by_seed(found->second, section.metrics[m]));
-      }
-      row.cells[m].push_back(average(row.cells[m], needed, seed_medians));
+      Column column = average(row.cells[m], row.scores[m], needed);
+      row.cells[m].push_back(column.cell);
+      row.scores[m].push_back(std::move(column.scores));
     }
   }
-  order_rows(section);
   return section;
 }
 
@@ -323,6 +498,10 @@ std::vector<std::string> choose_metrics(const std::vector<const Record*>& record
       }
     }
     return options.metrics;
+  }
+  if (options.style == Style::mdx21 && std::find(held.begin(), held.end(), "uSDR") != held.end()) {
+    std::stable_partition(held.begin(), held.end(), [](const std::string& id) { return id == "uSDR"; });
+    return held;
   }
   static const std::vector<std::string> first = {"SDR", "ISR", "SIR", "SAR", "SI-SDR", "uSDR"};
   std::stable_sort(held.begin(), held.end(),
@@ -343,18 +522,66 @@ std::string_view kind_name(RowKind kind) noexcept {
   }
 }
 
+namespace {
+
+void check_options(const ReportOptions& options) {
+  if (options.digits < 0 || options.digits > 6) {
+    throw Error({Code::config, "round", "digits out of range", "0 to 6", std::to_string(options.digits), ""});
+  }
+  if (!(options.margin >= 0)) {
+    throw Error({Code::config, "margin", "out of range", "0 or more", std::to_string(options.margin), ""});
+  }
+}
+
+/// Names and globs that meet no row are slips, and two rows of one name could not be told apart.
+void check_rows(Report& report, const std::vector<std::string>& specs) {
+  const ReportOptions& options = report.options;
+  std::vector<std::string> known = specs;
+  std::map<std::string, std::string> spec_of_name;
+  for (const std::string& spec : specs) {
+    const std::string name = name_of(spec, options);
+    add_unique(known, name);
+    const auto [found, is_new] = spec_of_name.emplace(name, spec);
+    if (!is_new) {
+      throw Error({Code::config, "names", "two rows would be called '" + name + "'", "a name for each",
+                   "'" + found->second + "' and '" + spec + "'", ""});
+    }
+  }
+  for (const std::string& glob : options.only) {
+    const bool met = std::any_of(known.begin(), known.end(),
+                                 [&](const std::string& name) { return core::matches_glob(name, glob); });
+    if (!met) report.warnings.push_back("no row matches '" + glob + "'");
+  }
+  for (const auto& [spec, name] : options.names) {
+    if (std::find(specs.begin(), specs.end(), spec) != specs.end()) continue;
+    const std::string hint = core::did_you_mean(spec, specs);
+    report.warnings.push_back("names: no row has the spec '" + spec + "'" + (hint.empty() ? "" : "; " + hint));
+  }
+}
+
+}  // namespace
+
 Report build_report(const std::vector<Record>& all, const ReportOptions& options) {
   if (all.empty()) throw Error(Code::config, "report", "no records");
+  check_options(options);
   const std::vector<const Record*> records = distinct(all);
   Report report;
+  report.options = options;
   report.records = static_cast<std::int64_t>(records.size());
-  report.metrics_chosen = !options.metrics.empty();
   const std::vector<std::string> metrics = choose_metrics(records, options);
+  std::vector<std::string> file_order, specs;
+  for (const Record& record : all) add_unique(file_order, record.key.spec);
+  specs = file_order;
+  std::sort(specs.begin(), specs.end());
+  check_rows(report, specs);
 
   std::map<SectionKey, std::map<std::string, RowRecords>> sections;
   std::map<SectionKey, std::vector<std::string>> errors;
-  const auto section_key = [](const RecordKey& key, const std::string& scenario) {
-    return SectionKey{key.dataset, key.subset, scenario != "stems", scenario};
+  const auto section_key = [&](const RecordKey& key, const std::string& scenario) {
+    return SectionKey{key.dataset, options.join_subsets ? "all" : key.subset, scenario != "stems", scenario};
+  };
+  const auto track_of = [&](const RecordKey& key) {
+    return options.join_subsets ? key.subset + "/" + key.track : key.track;
   };
   std::vector<const Record*> failures;
   for (const Record* record : records) {
@@ -365,12 +592,13 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
     if (const core::Value* measured = body.find("measured")) {
       add_unique(report.commands, text_of(*measured, "command"));
     }
+    if (!is_chosen(record->key.spec, options)) continue;
     if (record->failed()) {
       failures.push_back(record);
       continue;
     }
     const RecordKey& key = record->key;
-    sections[section_key(key, key.scenario)][key.spec].targets[key.target][key.track][key.seed] = record;
+    sections[section_key(key, key.scenario)][key.spec].targets[key.target][track_of(key)][key.seed] = record;
   }
   // A failure belongs to every scenario in which its method stands; where it stands in none, to the first of its data
   // set.
@@ -379,36 +607,54 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
     const SectionKey* first = nullptr;
     bool placed = false;
     const std::string message = text_of(record->body.at("error"), "message");
-    const std::string line =
-        key.track + " | " + key.spec + (key.seed == 0 ? "" : " | seed " + std::to_string(key.seed)) + ": " + message;
+    const std::string line = track_of(key) + " | " + key.spec +
+                             (key.seed == 0 ? "" : " | seed " + std::to_string(key.seed)) + ": " + message;
     const auto place = [&](const SectionKey& at) {
-      sections[at][key.spec].failed_tracks.insert(key.track);
+      sections[at][key.spec].failed_tracks.insert(track_of(key));
       errors[at].push_back(line);
     };
+    const SectionKey wanted = section_key(key, "stems");
     for (auto& [at, rows] : sections) {
-      if (std::get<0>(at) != key.dataset || std::get<1>(at) != key.subset) continue;
+      if (std::get<0>(at) != std::get<0>(wanted) || std::get<1>(at) != std::get<1>(wanted)) continue;
       if (first == nullptr) first = &at;
       if (rows.count(key.spec) == 0) continue;
       place(at);
       placed = true;
     }
-    if (!placed) place(first != nullptr ? *first : section_key(key, "stems"));
+    if (!placed) place(first != nullptr ? *first : wanted);
   }
+  if (sections.empty()) {
+    throw Error({Code::config, "only", "no row is left", "globs of " + core::join(specs, ", "),
+                 core::join(options.only, ", "), ""});
+  }
+  bool against_found = options.against.empty();
   for (const auto& [key, rows] : sections) {
-    Section section = make_section(key, rows, metrics);
+    Section section = make_section(key, rows, metrics, options);
     section.errors = errors[key];
     std::sort(section.errors.begin(), section.errors.end());
-    // A row that only failed has its kind from the error record.
     for (Row& row : section.rows) {
+      if (!options.against.empty() && (row.spec == options.against || row.name == options.against)) {
+        section.against = row.spec;
+        against_found = true;
+      }
       if (row.tracks > 0) continue;
+      // A row that only failed has its kind from the error record.
       for (const Record* record : failures) {
         if (record->key.spec != row.spec) continue;
-        row.kind = record->flag("oracle") ? RowKind::oracle : record->flag("floor") ? RowKind::floor : RowKind::method;
+        row.kind = kind_of(*record);
         row.protocol = text_of(record->body, "protocol");
       }
     }
-    order_rows(section);
+    order_rows(section, options, file_order);
+    mark_floor(section, options.statistic());
+    if (options.compute_intervals) add_intervals(section, options);
     report.sections.push_back(std::move(section));
+  }
+  if (!against_found) {
+    std::vector<std::string> names = specs;
+    for (const std::string& spec : specs) add_unique(names, name_of(spec, options));
+    throw Error({Code::config, "against", "no row is called '" + options.against + "'",
+                 "one of " + core::join(names, ", "), "", core::did_you_mean(options.against, names)});
   }
   for (auto* list : {&report.versions, &report.revisions, &report.isas, &report.commands}) {
     std::sort(list->begin(), list->end());
