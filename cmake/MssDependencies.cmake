@@ -24,6 +24,16 @@ if(NOT MSSBENCH_LIBAV STREQUAL "OFF")
   set(MSSBENCH_HAVE_LIBAV ${libav_FOUND})
 endif()
 
+set(MSSBENCH_HAVE_CAIRO OFF)
+if(NOT MSSBENCH_CAIRO STREQUAL "OFF")
+  set(cairo_required "")
+  if(MSSBENCH_CAIRO STREQUAL "ON")
+    set(cairo_required REQUIRED)
+  endif()
+  pkg_check_modules(cairo ${cairo_required} IMPORTED_TARGET cairo cairo-ft cairo-pdf cairo-svg fontconfig)
+  set(MSSBENCH_HAVE_CAIRO ${cairo_FOUND})
+endif()
+
 # Nothing of LibTorch is needed by the program itself; it loads the network methods as a module (module).
 if(NOT MSSBENCH_TORCH MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "MSSBENCH_TORCH is AUTO, ON or OFF, not '${MSSBENCH_TORCH}'")

@@ -1,5 +1,6 @@
 #include "eval/museval_json.h"
 
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -114,6 +115,141 @@ double metric_value(const core::Value& metrics, std::string_view name, const std
   return v->as_real();
 }
 
+/// Reads what museval writes, in one pass and without a tree, keys in any order. Everything else (other members, escapes,
+/// duplicates, anything that is no JSON) is left to the general parser, which has the messages: parse() is then false.
+class MusevalScanner {
+ public:
+  explicit MusevalScanner(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
+
+  bool parse(MusevalTrack& track) {
+    track.version.clear();
+    bool targets = false, version = false;
+    const bool read = object([&](std::string_view key) {
+      if (key == "targets" && !targets) {
+        targets = true;
+        return array([&] { return target(track.targets.emplace_back()); });
+      }
+      if (key != "museval_version" || version) return false;
+      version = true;
+      std::string_view text;
+      if (!string(text)) return false;
+      track.version = text;
+      return true;
+    });
+    blanks();
+    return read && targets && at_ == end_;
+  }
+
+ private:
+  bool target(MusevalTarget& out) {
+    bool name = false, frames = false;
+    return object([&](std::string_view key) {
+             if (key == "name" && !name) {
+               name = true;
+               std::string_view text;
+               if (!string(text)) return false;
+               out.name = text;
+               return true;
+             }
+             if (key != "frames" || frames) return false;
+             frames = true;
+             return array([&] { return frame(out.frames.emplace_back()); });
+           }) &&
+           name && frames;
+  }
+
+  bool frame(MusevalFrame& out) {
+    out = {kNan, kNan, kNan, kNan, kNan, kNan};
+    unsigned seen = 0;
+    const auto once = [&](unsigned bit) {
+      const bool first = (seen & bit) == 0;
+      seen |= bit;
+      return first;
+    };
+    return object([&](std::string_view key) {
+             if (key == "time") return once(1) && number(out.time_s);
+             if (key == "duration") return once(2) && number(out.duration_s);
+             if (key != "metrics" || !once(4)) return false;
+             return object([&](std::string_view metric) {
+               if (metric == "SDR") return once(8) && number(out.sdr);
+               if (metric == "SIR") return once(16) && number(out.sir);
+               if (metric == "SAR") return once(32) && number(out.sar);
+               return metric == "ISR" && once(64) && number(out.isr);
+             });
+           }) &&
+           (seen & 4) != 0;
+  }
+
+  void blanks() {
+    while (at_ < end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+  }
+  bool take(char c) {
+    blanks();
+    if (at_ == end_ || *at_ != c) return false;
+    ++at_;
+    return true;
+  }
+  bool word(std::string_view text) {
+    if (static_cast<std::size_t>(end_ - at_) < text.size() || std::string_view(at_, text.size()) != text) return false;
+    at_ += text.size();
+    return true;
+  }
+  /// Printable ASCII without escapes.
+  bool string(std::string_view& out) {
+    if (!take('"')) return false;
+    const char* from = at_;
+    while (at_ < end_ && *at_ >= 0x20 && *at_ < 0x7F && *at_ != '"' && *at_ != '\\') ++at_;
+    out = std::string_view(from, static_cast<std::size_t>(at_ - from));
+    return at_ < end_ && *at_++ == '"';
+  }
+  template <class Member>
+  bool object(Member member) {
+    if (!take('{')) return false;
+    if (take('}')) return true;
+    do {
+      std::string_view key;
+      if (!string(key) || !take(':') || !member(key)) return false;
+    } while (take(','));
+    return take('}');
+  }
+  template <class Element>
+  bool array(Element element) {
+    if (!take('[')) return false;
+    if (take(']')) return true;
+    do {
+      if (!element()) return false;
+    } while (take(','));
+    return take(']');
+  }
+  bool digits() {
+    const char* from = at_;
+    while (at_ < end_ && *at_ >= '0' && *at_ <= '9') ++at_;
+    return at_ > from;
+  }
+  /// A JSON number, NaN or null. Infinities and what overflows are rare enough for the general parser.
+  bool number(double& out) {
+    blanks();
+    if (word("NaN") || word("null")) return true;  // out is NaN already
+    const char* from = at_;
+    if (at_ < end_ && *at_ == '-') ++at_;
+    const char* whole = at_;
+    if (!digits() || (*whole == '0' && at_ - whole > 1)) return false;
+    if (at_ < end_ && *at_ == '.') {
+      ++at_;
+      if (!digits()) return false;
+    }
+    if (at_ < end_ && (*at_ == 'e' || *at_ == 'E')) {
+      ++at_;
+      if (at_ < end_ && (*at_ == '+' || *at_ == '-')) ++at_;
+      if (!digits()) return false;
+    }
+    const auto [stop, error] = std::from_chars(from, at_, out);
+    return error == std::errc() && stop == at_;
+  }
+
+  const char *at_, *end_;
+};
+
 }  // namespace
 
 std::string five_decimals_text(double x) {
@@ -175,6 +311,7 @@ void write_museval_json(const std::filesystem::path& path, const MusevalTrack& t
 }
 
 MusevalTrack parse_museval_json(std::string_view text, std::string_view name) {
+  if (MusevalTrack scanned; MusevalScanner(text).parse(scanned)) return scanned;
   const std::string file(name);
   const core::Value root = core::parse_json(text, name, {.allow_nan_tokens = true});
   const auto fail = [&](const std::string& what) { return Error(Code::format, file, what); };

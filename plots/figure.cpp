@@ -286,7 +286,7 @@ class Painter {
 
   int widest(const std::vector<Tick>& ticks) const {
     int width = 0;
-    for (const Tick& tick : ticks) width = std::max(width, text_width(plain_text(tick.label), scale_));
+    for (const Tick& tick : ticks) width = std::max(width, line_width(tick.label, scale_));
     return width;
   }
 
@@ -381,9 +381,12 @@ class Painter {
 
   /// The text, or its beginning and "..." where it is too wide.
   static std::string fitted(const std::string& text, int width, int scale) {
-    std::string plain = plain_text(text);
-    if (text_width(plain, scale) <= width) return plain;
-    while (!plain.empty() && text_width(plain + "...", scale) > width) plain.pop_back();
+    std::string plain(text);
+    if (line_width(plain, scale) <= width) return plain;
+    while (!plain.empty() && line_width(plain + "...", scale) > width) {
+      while (plain.size() > 1 && (static_cast<unsigned char>(plain.back()) & 0xC0U) == 0x80U) plain.pop_back();
+      plain.pop_back();
+    }
     return plain + "...";
   }
 
@@ -412,7 +415,7 @@ class Painter {
       const int x = pixel_x(axis, tick.value, area);
       image_.fill({x - stroke() / 2, area.bottom(), stroke(), tick_length()}, kText);
       if (!axis.show_labels || tick.label.empty()) continue;
-      const int width = text_width(plain_text(tick.label), scale_), left = x - width / 2;
+      const int width = line_width(tick.label, scale_), left = x - width / 2;
       if (taken >= 0 && left < taken + 2 * scale_) continue;  // labels given by the caller may be too many
       image_.text(left, area.bottom() + tick_length() + gap(), tick.label, kText, scale_);
       taken = left + width;
@@ -571,7 +574,7 @@ class Painter {
     for (std::size_t i = 0; i < panel.curves.size(); ++i) {
       if (panel.curves[i].name.empty()) continue;
       named.push_back(i);
-      width = std::max(width, text_width(plain_text(panel.curves[i].name), scale_));
+      width = std::max(width, line_width(panel.curves[i].name, scale_));
     }
     if (named.empty()) return;
     const int sample = 12 * scale_, row = line() + scale_;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "plots/canvas.h"
 #include "plots/font.h"
 
 namespace mss::plots {
@@ -68,6 +69,24 @@ void for_text(std::string_view text, int scale, const Pixel& pixel) {
 }
 
 int aligned(Align align, int width) { return align == Align::begin ? 0 : align == Align::center ? width / 2 : width; }
+
+/// Text with letters beyond ASCII, through the machine's fonts; empty where the built-in font has all, or without Cairo.
+Lettering foreign(std::string_view text, int scale) {
+  const bool ascii =
+      std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  return ascii ? Lettering{} : lettering(text, kGlyphAscent * scale);
+}
+
+template <class Draw>
+void for_letters(const Lettering& letters, Draw draw) {
+  for (int v = 0; v < letters.height; ++v) {
+    for (int u = 0; u < letters.width; ++u) {
+      const float ink = letters.coverage[static_cast<std::size_t>(v) * static_cast<std::size_t>(letters.width) +
+                                         static_cast<std::size_t>(u)];
+      if (ink > 0) draw(u, v, static_cast<double>(ink));
+    }
+  }
+}
 
 }  // namespace
 
@@ -168,15 +187,30 @@ void Image::polyline(const std::vector<Point>& points, Rgb color, double width, 
 }
 
 void Image::text(int x, int y, std::string_view text, Rgb color, int scale, Align align) {
+  if (const Lettering letters = foreign(text, scale); letters.width > 0) {
+    const int left = x - aligned(align, letters.width), top = y + kGlyphAscent * scale - letters.ascent;
+    for_letters(letters, [&](int u, int v, double ink) { blend(left + u, top + v, color, ink); });
+    return;
+  }
   const std::string plain = plain_text(text);
   const int left = x - aligned(align, text_width(plain, scale));
   for_text(plain, scale, [&](int u, int v, double ink) { blend(left + u, y + v, color, ink); });
 }
 
 void Image::text_upwards(int x, int y, std::string_view text, Rgb color, int scale, Align align) {
+  if (const Lettering letters = foreign(text, scale); letters.width > 0) {
+    const int bottom = y + aligned(align, letters.width), left = x + kGlyphAscent * scale - letters.ascent;
+    for_letters(letters, [&](int u, int v, double ink) { blend(left + v, bottom - 1 - u, color, ink); });
+    return;
+  }
   const std::string plain = plain_text(text);
   const int bottom = y + aligned(align, text_width(plain, scale));
   for_text(plain, scale, [&](int u, int v, double ink) { blend(x + v, bottom - 1 - u, color, ink); });
+}
+
+int line_width(std::string_view text, int scale) {
+  const Lettering letters = foreign(text, scale);
+  return letters.width > 0 ? letters.width : text_width(plain_text(text), scale);
 }
 
 std::string encode_png(const Image& image) {

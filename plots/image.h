@@ -56,7 +56,8 @@ class Image {
   void frame(Rect area, Rgb color, int thickness = 1) noexcept;
   /// Smooth connected segments with round joints, `width` pixels thick; where they overlap they count once.
   void polyline(const std::vector<Point>& points, Rgb color, double width, Rect clip);
-  /// One line of text (plain_text is applied). `y` is the top of the capitals, which are 7 * scale high.
+  /// One line of text: in the built-in font, or, where that lacks a letter and Cairo is there (canvas.h), in the machine's
+  /// fonts; without Cairo plain_text is applied. `y` is the top of the capitals, which are 7 * scale high.
   void text(int x, int y, std::string_view text, Rgb color, int scale = 1, Align align = Align::begin);
   /// The same turned left by 90 degrees: reads upwards, `x` is the top of the capitals, `y` the place along the text.
   void text_upwards(int x, int y, std::string_view text, Rgb color, int scale = 1, Align align = Align::begin);
@@ -65,6 +66,9 @@ class Image {
   std::vector<Rgb> pixels_;
   int width_, height_;
 };
+
+/// Width in pixels of a line as Image::text draws it.
+int line_width(std::string_view text, int scale = 1);
 
 std::string encode_png(const Image& image);
 void write_png(const std::filesystem::path& path, const Image& image);

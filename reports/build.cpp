@@ -291,6 +291,12 @@ void order_rows(Section& section, const ReportOptions& options, const std::vecto
     const double left = ranking_score(section, a, options.statistic());
     const double right = ranking_score(section, b, options.statistic());
     if (left != right) return left > right;
+    // Rows without an average, by their first target.
+    const auto first_target = [&](const Row& row) {
+      const double value = row.cells.empty() ? kNan : row.cells.front().front().value(options.statistic());
+      return std::isnan(value) ? -std::numeric_limits<double>::infinity() : value;
+    };
+    if (first_target(a) != first_target(b)) return first_target(a) > first_target(b);
     return a.spec < b.spec;
   });
 }
@@ -329,8 +335,8 @@ int proven_best(const Section& section, std::size_t metric, std::size_t target, 
   verdict.statistic = statistic;
   verdict.margin = 0;
   verdict.bootstrap = bootstrap_options();
-  return eval::judge(better_by(scores(methods[1]), scores(methods[0]), higher), verdict).interval.low > 0 ? methods[0]
-                                                                                                          : -1;
+  const eval::Judgement lead = eval::judge(better_by(scores(methods[1]), scores(methods[0]), higher), verdict);
+  return lead.verdict == eval::Verdict::better ? methods[0] : -1;
 }
 
 /// Fills in what is resampled: intervals of cells, proven best values, differences to a row.

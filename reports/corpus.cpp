@@ -241,11 +241,29 @@ std::string to_text(const CorpusCheck& check) {
     if (count == 0) continue;
     const char* name = kind == Kind::changed ? "changed" : kind == Kind::vanished ? "vanished" : "appeared";
     out += fmt::format("{} {} {}:\n", count, count == 1 ? "track" : "tracks", name);
+    // A few lines for each track and row; --json has them all.
+    constexpr int kLines = 3;
+    const CorpusChange* last = nullptr;
+    int shown = 0, more = 0;
+    const auto flush = [&] {
+      if (more > 0) out += fmt::format("    and {} more\n", more);
+      more = shown = 0;
+    };
     for (const CorpusChange& change : check.changes) {
-      if (change.kind == kind) {
-        out += "  " + core::escape_line(change.track + " | " + change.spec + ": " + change.what) + "\n";
+      if (change.kind != kind) continue;
+      if (last == nullptr || last->track != change.track || last->spec != change.spec) {
+        flush();
+        out += "  " + core::escape_line(change.track + " | " + change.spec) + "\n";
       }
+      last = &change;
+      if (shown == kLines) {
+        ++more;
+        continue;
+      }
+      ++shown;
+      out += "    " + core::escape_line(change.what) + "\n";
     }
+    flush();
   }
   for (const std::string& note : check.notes) out += "note: " + core::escape_line(note) + "\n";
   out += fmt::format(

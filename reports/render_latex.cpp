@@ -23,23 +23,23 @@ constexpr double kTypewriter = 0.525;   ///< cmtt10: every character
 constexpr double kMinus = 0.778;        ///< cmsy10
 constexpr double kScript = 0.7 * 1.14;  ///< a 7 pt character against the 10 pt one: smaller, but relatively wider
 
-double roman_width(std::string_view text, double size) {
-  double sum = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x80 && byte < 0xC0) continue;  // inside a UTF-8 sequence
-    sum += byte >= 32 && byte < 127 ? kRoman[byte - 32] : 800;
+/// Code points of UTF-8 text; bytes that are none count as one each.
+template <class Visit>
+void for_letters(std::string_view text, Visit visit) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    const std::string_view piece = text.substr(i, length);
+    std::uint32_t point = first;
+    if (length > 1 && piece.size() == length && core::is_utf8(piece)) {
+      point = length == 2 ? first & 0x1FU : length == 3 ? first & 0x0FU : first & 0x07U;
+      for (const char c : piece.substr(1)) point = point << 6 | (static_cast<unsigned char>(c) & 0x3FU);
+    } else {
+      length = 1;
+    }
+    visit(text.substr(i, length), point);
+    i += length;
   }
-  return sum * size / 1000;
-}
-
-/// Of a number, its minus sign in mathematics.
-double number_width(std::string_view text, double size) {
-  double sum = roman_width(text, size);
-  if (text.starts_with("-") || text.starts_with("+")) {
-    sum += (kMinus - kRoman[text.front() == '-' ? '-' - 32 : '+' - 32] / 1000.0) * size;
-  }
-  return sum;
 }
 
 /// Code points that every LaTeX with pdfTeX knows in its default encoding; others go through a macro (below).
@@ -53,39 +53,66 @@ bool is_plain_letter(std::uint32_t point) {
   return true;
 }
 
+/// Letters that a macro shows, in pdfTeX as "[U+6F22]".
+bool needs_macro(std::string_view letter, std::uint32_t point) {
+  return letter.size() > 1 && !is_plain_letter(point) && core::escape_line(letter) == letter;
+}
+
+double roman_width(std::string_view text, double size) {
+  double sum = 0;
+  for_letters(text, [&](std::string_view letter, std::uint32_t point) {
+    sum += needs_macro(letter, point) ? 8 * 600 : point >= 32 && point < 127 ? kRoman[point - 32] : 800;
+  });
+  return sum * size / 1000;
+}
+
+double code_width(std::string_view text, double size) {
+  double sum = 0;
+  for_letters(text, [&](std::string_view letter, std::uint32_t point) {
+    // What is a macro in LaTeX may come from another font.
+    const bool special =
+        point < 127 && std::string_view("\\{}$&#%_~^<>|\"").find(static_cast<char>(point)) != std::string_view::npos;
+    sum += needs_macro(letter, point) ? 8 * kTypewriter : special ? 0.78 : kTypewriter;
+  });
+  return sum * size;
+}
+
+/// Of a number, its minus sign in mathematics.
+double number_width(std::string_view text, double size) {
+  double sum = roman_width(text, size);
+  if (text.starts_with("-") || text.starts_with("+")) {
+    sum += (kMinus - kRoman[text.front() == '-' ? '-' - 32 : '+' - 32] / 1000.0) * size;
+  }
+  return sum;
+}
+
 /// escape_latex, and letters that pdfTeX does not have shown as their number there (XeTeX and LuaTeX show them).
-/// `breakable` allows line breaks behind punctuation.
+/// `breakable` allows line breaks behind punctuation, and inside
+/// of what is long without any.
 std::string latex(std::string_view text, bool breakable = false) {
   std::string out, ascii;
+  std::size_t unbroken = 0;
+  constexpr std::size_t kLongest = 10;  // letters without a place to break
   const auto flush = [&] {
     std::string escaped = core::escape_latex(ascii);
     out += escaped;
     ascii.clear();
   };
-  for (std::size_t i = 0; i < text.size();) {
-    const auto first = static_cast<unsigned char>(text[i]);
-    std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    const std::string_view piece = text.substr(i, length);
-    std::uint32_t point = first;
-    if (length > 1 && piece.size() == length && core::is_utf8(piece)) {
-      point = length == 2 ? first & 0x1FU : length == 3 ? first & 0x0FU : first & 0x07U;
-      for (const char c : piece.substr(1)) point = point << 6 | (static_cast<unsigned char>(c) & 0x3FU);
-    } else {
-      length = 1;
-    }
-    const std::string_view taken = text.substr(i, length);
-    if (length > 1 && !is_plain_letter(point) && core::escape_line(taken) == taken) {
+  for_letters(text, [&](std::string_view letter, std::uint32_t point) {
+    if (needs_macro(letter, point)) {
       flush();
-      out += fmt::format("\\mssbenchletter{{{}}}{{{:04X}}}", taken, point);
-    } else {
-      ascii += taken;
-      if (breakable && length == 1 && std::string_view(":,|=@-_/").find(text[i]) != std::string_view::npos) {
-        flush();
-        out += "\\allowbreak{}";
-      }
+      out += fmt::format("\\mssbenchletter{{{}}}{{{:04X}}}", letter, point);
+      return;
     }
-    i += length;
-  }
+    ascii += letter;
+    ++unbroken;
+    const bool punctuation = std::string_view(":,|=@-_/+").find(letter) != std::string_view::npos;
+    if (breakable && (punctuation || unbroken == kLongest)) {
+      flush();
+      out += "\\allowbreak{}";
+      unbroken = 0;
+    }
+  });
   flush();
   return out;
 }
@@ -135,8 +162,7 @@ double cell_width(const CellText& cell, const Form& form) {
 
 double name_width(const Row& row, double size) {
   const double arrow = row.below_floor ? 0.85 * size : 0;
-  return arrow + (row.name == row.spec ? kTypewriter * size * static_cast<double>(core::display_width(row.name))
-                                       : roman_width(row.name, size));
+  return arrow + (row.name == row.spec ? code_width(row.name, size) : roman_width(row.name, size));
 }
 
 /// How one table is set: the form, and the width of the column of names (0 = natural).

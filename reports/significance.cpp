@@ -91,10 +91,14 @@ std::string tests(const Section& section, std::size_t m, std::size_t t, const st
     sisec = eval::sisec18_conover_kruskal(scores);
   }
   // Which pairs, and the p-values of the rank tests for them.
+  // The best method (where there is none, the best row).
   std::size_t best = 0;
+  const auto merit = [&](std::size_t k) {
+    const Row& row = section.rows[rows[k]];
+    return std::make_pair(row.kind == RowKind::method, row.cells[m][t].median);
+  };
   for (std::size_t i = 1; i < rows.size(); ++i) {
-    const auto median = [&](std::size_t k) { return section.rows[rows[k]].cells[m][t].median; };
-    if (median(i) > median(best) || std::isnan(median(best))) best = i;
+    if (merit(i) > merit(best) || std::isnan(merit(best).second)) best = i;
   }
   const bool all = rows.size() <= kAllPairs;
   std::vector<Pair> pairs;
@@ -124,7 +128,7 @@ std::string tests(const Section& section, std::size_t m, std::size_t t, const st
   }
   wilcoxon = eval::holm(wilcoxon);
   ranks = eval::holm(ranks);
-  out += all ? "\n" : "\nEvery row against the best one.\n\n";
+  out += all ? "\n" : "\nEvery row against the best method.\n\n";
   out +=
       "| row | minus row | tracks | mean difference | median difference | won/tied/lost | Wilcoxon p (Holm) | Conover "
       "p (Holm) "

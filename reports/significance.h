@@ -13,7 +13,7 @@
 //   legacy       columns "z (thesis)": unpaired z-test of the means, and "Conover–Kruskal (SiSEC 2018)": unpaired
 //   ranks,
 //                no adjustment; the text says what is wrong with them
-// More than 10 rows make too many pairs to read: then every row is held against the best one only, Holm over these.
+// More than 10 rows make too many pairs to read: then every row is held against the best method only, Holm over these.
 //
 // Thread-safety: pure function.
 #pragma once

@@ -23,7 +23,10 @@ int run_demo(Invocation& invocation) {
   plan.seeds = {invocation.seed()};
   const CarriedOut done = carry_out(invocation, plan, records::Shard{});
   if (done.records.empty()) return done.status;
-  writing([&] { reports::write_report({plan.out}, out / "report"); });
+  reports::ReportOptions options;
+  options.threads = invocation.threads();
+  reports::Report report = reports::build_report(records::read_records(done.records), options);
+  writing([&] { reports::write_tables(report, out / "report"); });
   if (!invocation.json()) invocation.console->result("report: " + (out / "report" / "table.md").string() + "\n");
   return done.status;
 }

@@ -4,33 +4,59 @@
 #include <filesystem>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/report_options.h"
 #include "cli/failure.h"
 #include "cli/invocation.h"
 #include "core/json.h"
+#include "core/text.h"
+#include "core/toml.h"
+#include "reports/input.h"
+#include "reports/published.h"
 
 namespace mss::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
+reports::Style style_of(const std::string& name) {
+  if (name == "sisec18") return reports::Style::sisec18;
+  return name == "mdx21" ? reports::Style::mdx21 : reports::Style::paper;
+}
+
 int run_report(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
-  const std::vector<fs::path> runs(invocation.arguments.begin(), invocation.arguments.end());
+  Console& console = *invocation.console;
   reports::ReportOptions options;
   options.metrics = settings.list("metrics");
+  options.style = style_of(settings.text("style"));
+  options.intervals = settings.flag("intervals");
+  options.means = !settings.flag("no_mean");
+  options.digits = static_cast<int>(settings.integer("round"));
+  options.order = settings.list("order");
+  options.names = read_names(settings.text("names"));
+  options.only = settings.list("only");
+  options.against = settings.text("against");
+  options.margin = settings.real("margin");
+  options.join_subsets = settings.flag("join_subsets");
+  options.published = settings.flag("published");
+  options.latex_width_pt = settings.real("width");
+  options.threads = invocation.threads();
+  const std::vector<records::Record> records =
+      reports::read_sources(invocation.arguments, {settings.text("dataset"), invocation.threads()});
+  reports::Report report = reports::build_report(records, options);
   const fs::path out = settings.text("out");
-  reports::Report report;
-  try {
-    report = reports::write_report(runs, out, options);
-  } catch (const Error& error) {
-    if (concerns_output(error, out)) throw Failure(kFailed, error);
-    throw;
-  }
-  Console& console = *invocation.console;
+  writing([&] { reports::write_tables(report, out); });
+  for (const std::string& warning : report.warnings) console.message(core::LogLevel::warning, warning);
   if (invocation.json()) {
-    console.result(core::dump_json(reports::to_json(report), 2) + "\n");
+    core::Value value = reports::to_json(report);
+    if (options.published) value["published"] = reports::published_json();
+    console.result(core::dump_json(value, 2) + "\n");
   } else {
     console.result(reports::to_text(report, Console::columns()));
+    if (options.published && !report.sections.empty() && !report.sections.front().metrics.empty()) {
+      console.result(reports::published_text(reports::published_groups_for(report.sections.front().metrics.front()),
+                                             Console::columns()));
+    }
     console.result("report: " + (out / "table.md").string() + "\n");
   }
   return kOk;
@@ -38,31 +64,132 @@ int run_report(Invocation& invocation) {
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> read_names(const std::string& file) {
+  std::vector<std::pair<std::string, std::string>> out;
+  if (file.empty()) return out;
+  const core::Value table = core::read_toml_file(file);
+  for (const core::Value::Member& member : table.as_object(file)) {
+    out.emplace_back(member.first, member.second.as_string(file + ": \"" + member.first + "\""));
+  }
+  return out;
+}
+
 Command report_command() {
-  return {.name = "report",
-          .summary = "tables from the records of runs",
-          .description =
-              "Reads the records of one or several run folders (or of folders that `evaluate` wrote) and writes "
-              "table.md, table.csv, table.tex and table.json: methods by targets, the median over tracks of the frame "
-              "medians with the mean beside it, floors and oracles set apart. Needs no audio.",
-          .arguments = {{.name = "RUN",
-                         .help = "Folder with a records.jsonl, or such a file.",
-                         .least = 1,
-                         .most = -1,
-                         .complete = Complete::directory}},
-          .options = {{.param = {.name = "out", .type = core::ParamType::file, .help = "Folder for the tables."},
-                       .letter = 'o',
-                       .placeholder = "DIR",
-                       .required = true,
-                       .complete = Complete::directory},
-                      {.param = {.name = "metrics",
-                                 .help = "Metrics to show, the first one ranks; without it all that the records hold."},
-                       .placeholder = "METRIC",
-                       .list = true,
-                       .complete = Complete::metric}},
-          .examples = {{"mssbench report runs/first -o report", "one run"},
-                       {"mssbench report runs/a runs/b -o report --metrics SDR,SI-SDR", "two runs in one table"}},
-          .run = run_report};
+  using core::ParamType;
+  return {
+      .name = "report",
+      .summary = "tables from the records of runs",
+      .description =
+          "Reads the records of one or several run folders (or of folders that `evaluate` wrote, or of museval's JSON "
+          "files "
+          "of another program) and writes table.md, table.csv, table.tex, table.json, tracks.csv (one line per track) "
+          "and "
+          "stats.md (tests): methods by targets, the median over tracks of the frame medians with the mean beside it "
+          "and a "
+          "95 % interval over tracks, floors and oracles set apart. Needs no audio.",
+      .arguments =
+          {{.name = "RUN",
+            .help = "Folder with a records.jsonl, or such a file; RUN#SPEC for one row of it; a folder of museval's "
+                    "JSON files ([SUBSET/]TRACK.json), or of such folders.",
+            .least = 1,
+            .most = -1,
+            .complete = Complete::directory}},
+      .options =
+          {{.param = {.name = "out", .type = ParamType::file, .help = "Folder for the tables."},
+            .letter = 'o',
+            .placeholder = "DIR",
+            .required = true,
+            .complete = Complete::directory},
+           {.param =
+                {.name = "metrics",
+                 .help =
+                     "Metrics to show, the first one ranks; without it SDR and uSDR, and all that the records hold in "
+                     "CSV and JSON."},
+            .placeholder = "METRIC",
+            .list = true,
+            .complete = Complete::metric},
+           {.param =
+                {.name = "style",
+                 .type = ParamType::choice,
+                 .default_value = "paper",
+                 .range = "paper|sisec18|mdx21",
+                 .help =
+                     "paper: a table per metric, targets in columns. sisec18: a table per target, SDR, SIR, SAR and "
+                     "ISR in columns. mdx21: ranks by the mean over tracks of uSDR."},
+            .placeholder = "STYLE",
+            .complete = Complete::choice},
+           {.param = {.name = "intervals",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Show the 95 % interval over tracks beside every value (CSV and JSON always hold it)."}},
+           {.param = {.name = "no_mean",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Leave out the mean over tracks in brackets beside the median."}},
+           {.param = {.name = "round",
+                      .type = ParamType::integer,
+                      .default_value = "2",
+                      .range = "[0,6]",
+                      .help = "Digits after the point in tables for people."},
+            .placeholder = "DIGITS"},
+           {.param =
+                {.name = "order",
+                 .help =
+                     "Order of rows inside their group: metric (best first), file (as in the records), or specs and "
+                     "names that come first, joined by commas or given several times."},
+            .placeholder = "ROW",
+            .list = true,
+            .separator = ';'},
+           {.param = {.name = "names",
+                      .type = ParamType::file,
+                      .help = "TOML file of names for rows: \"SPEC\" = \"NAME\"."},
+            .placeholder = "FILE",
+            .complete = Complete::file},
+           {.param = {.name = "only", .help = "Show only rows whose spec or name matches; may be given several times."},
+            .placeholder = "GLOB",
+            .list = true,
+            .separator = ';'},
+           {.param =
+                {.name = "against",
+                 .help =
+                     "Compare every row with this one, track by track: difference, interval, won/tied/lost, verdict."},
+            .placeholder = "ROW"},
+           {.param = {.name = "margin",
+                      .type = ParamType::real,
+                      .default_value = "0.05",
+                      .unit = "dB",
+                      .range = "[0,inf)",
+                      .help = "Differences below this count as none (with --against)."},
+            .placeholder = "DB"},
+           {.param =
+                {.name = "published",
+                 .type = ParamType::boolean,
+                 .default_value = "false",
+                 .help =
+                     "Add what others have printed for the same metric, with sources and remarks, in tables apart."}},
+           {.param = {.name = "join_subsets",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "One table for train and test together."}},
+           {.param = {.name = "dataset",
+                      .default_value = "museval",
+                      .help = "Name of the data set for rows from museval's files, which do not say it."},
+            .placeholder = "NAME"},
+           {.param = {.name = "width",
+                      .type = ParamType::real,
+                      .default_value = "345",
+                      .unit = "pt",
+                      .range = "[100,2000]",
+                      .help = "Width that LaTeX tables keep to; 345 is the text width of LaTeX's article, 252 a column "
+                              "of IEEE."},
+            .placeholder = "PT"}},
+      .examples = {{"mssbench report runs/first -o report", "one run"},
+                   {"mssbench report runs/a runs/b -o report --metrics SDR,SI-SDR --intervals",
+                    "two runs in one table"},
+                   {"mssbench report runs/a -o report --against umx@umxhq --published",
+                    "differences to one row, papers apart"},
+                   {"mssbench report submissions -o report --style sisec18 --dataset musdb18", "SiSEC 2018's files"}},
+      .run = run_report};
 }
 
 }  // namespace mss::cli

@@ -174,7 +174,11 @@ CarriedOut carry_out(Invocation& invocation, const harness::Plan& plan, const re
     }
     console.result(core::dump_json(out, 2) + "\n");
   } else if (shard.whole()) {
-    console.result(reports::to_text(reports::build_report(records::read_records(result.records)), Console::columns()));
+    // What was just measured, at a glance; `mssbench report` resamples.
+    reports::ReportOptions glance;
+    glance.compute_intervals = false;
+    console.result(
+        reports::to_text(reports::build_report(records::read_records(result.records), glance), Console::columns()));
   }
   if (!invocation.json()) console.result("records: " + result.records.string() + "\n");
   if (failed == 0) return {kOk, result.records};

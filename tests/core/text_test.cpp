@@ -24,6 +24,14 @@ TEST_CASE("text helpers", "[core]") {
   CHECK(trim(" \t a b \n") == "a b");
   CHECK(trim("  ").empty());
   CHECK(display_width("a\xC3\xA9z") == 3);
+  CHECK(matches_glob("umx@umxhq|wiener", "umx*"));
+  CHECK(matches_glob("umx@umxhq|wiener", "*@*|*"));
+  CHECK(matches_glob("abc", "a?c"));
+  CHECK(matches_glob("", "**"));
+  CHECK_FALSE(matches_glob("abc", "a?"));
+  CHECK_FALSE(matches_glob("abc", "*d*"));
+  CHECK_FALSE(matches_glob("ABC", "abc"));
+  CHECK_FALSE(matches_glob("", "?"));
 }
 
 TEST_CASE("UTF-8 validation", "[core]") {

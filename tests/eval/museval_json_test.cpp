@@ -83,6 +83,44 @@ TEST_CASE("museval files are read back, NaN included", "[eval]") {
   CHECK_THROWS_WITH(eval::read_museval_json(folder / "none.json"), Catch::Matchers::Contains("none.json"));
 }
 
+TEST_CASE("museval's own files take a short way that says the same", "[eval]") {
+  // A member that museval does not write sends the file through the general parser.
+  const auto general = [](std::string text) {
+    text.insert(text.find('{') + 1, "\"more\": [],");
+    return eval::parse_museval_json(text, "general");
+  };
+  const auto same = [](const eval::MusevalTrack& a, const eval::MusevalTrack& b) {
+    return eval::to_museval_json(a) == eval::to_museval_json(b);
+  };
+  eval::MusevalTrack track;
+  for (const char* name : {"vocals", "Dvo\xC5\x99\xC3\xA1k \"q\"", ""}) {
+    eval::MusevalTarget target;
+    target.name = name;
+    for (int t = 0; t < 5; ++t) target.frames.push_back({1.0 * t, 1, 0.5 - t, NAN, -1e-5, 123.456});
+    track.targets.push_back(target);
+  }
+  const std::string text = eval::to_museval_json(track);
+  CHECK(same(eval::parse_museval_json(text, "short"), track));
+  CHECK(same(general(text), track));
+  for (
+      const char* odd :
+      {R"({"museval_version":"0.4.1","targets":[{"frames":[{"metrics":{"SAR":1e1,"SDR":-0.5},"time":0}],"name":"a"}]})",
+       R"({"targets":[]})", R"({"targets":[{"name":"a","frames":[]}] , "museval_version":"x"} )",
+       R"({"targets":[{"name":"a","frames":[{"metrics":{"SDR":null,"ISR":NaN}}]}]})"}) {
+    CAPTURE(odd);
+    CHECK(same(eval::parse_museval_json(odd, "short"), general(odd)));
+  }
+  for (const char* bad : {R"({"targets":[{"name":"a","frames":[{"metrics":{"SDR":01}}]}]})",
+                          R"({"targets":[{"name":"a","frames":[{"metrics":{"SDR":1.}}]}]})",
+                          R"({"targets":[{"name":"a","frames":[{"metrics":{"SDR":1,"SDR":2}}]}]})",
+                          R"({"targets":[{"name":"a","frames":[{"metrics":{"SDR":"1"}}]}]})",
+                          R"({"targets":[{"name":"a","frames":[{}]}]})", R"({"targets":[{"frames":[]}]})",
+                          R"({"targets":[]} x)", R"({"targets":[)", R"({"targets":[],"targets":[]})", "{}", ""}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(eval::parse_museval_json(bad, "bad"), Error);
+  }
+}
+
 TEST_CASE("names in museval files are escaped as Python does", "[eval]") {
   MusevalTrack track;
   track.targets.push_back({"\xc3\xbc\"\n\xf0\x9f\x8e\xb5", {}});

@@ -1,0 +1,13 @@
+// What several commands on records share.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mss::cli {
+
+/// Names of rows from a TOML file, "SPEC" = "NAME"; none for an empty path. Throws Error(config | io).
+std::vector<std::pair<std::string, std::string>> read_names(const std::string& file);
+
+}  // namespace mss::cli
