@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "core/version.h"
 #include "methods/networks.h"
+#include "plots/canvas.h"
 
 namespace mss::cli {
 namespace {
@@ -47,12 +48,12 @@ std::string version_text() {
       "revision: {}\n"
       "compiler: {} ({})\n"
       "instruction set: {} (processor: {})\n"
-      "features: libav {} (mp4, m4a, stem.mp4), LibTorch {}\n"
+      "features: libav {} (mp4, m4a, stem.mp4), Cairo {} (plot), LibTorch {}\n"
       "libraries: FFTW {}, libsndfile {}\n"
       "threads: {}\n",
       core::version(), core::git_revision(), core::compiler(), core::build_type(), core::isa_name(core::active_isa()),
-      core::isa_name(core::detected_isa()), kHasLibav ? "yes" : "no", libtorch_text(), fftw_version_number(),
-      sndfile_version_number(), core::resolve_threads(0));
+      core::isa_name(core::detected_isa()), kHasLibav ? "yes" : "no", plots::Canvas::available() ? "yes" : "no",
+      libtorch_text(), fftw_version_number(), sndfile_version_number(), core::resolve_threads(0));
 }
 
 core::Value version_value() {
@@ -64,6 +65,7 @@ core::Value version_value() {
   out["isa"] = core::isa_name(core::active_isa());
   out["processor_isa"] = core::isa_name(core::detected_isa());
   out["libav"] = kHasLibav;
+  out["cairo"] = plots::Canvas::available();
   const methods::NetworkModule& module = methods::network_module();
   if (module.problem.empty()) {
     out["libtorch"] = module.libtorch;

@@ -136,6 +136,26 @@ cairo_status_t append(void* closure, const unsigned char* data, unsigned int len
   return CAIRO_STATUS_SUCCESS;
 }
 
+/// Cairo numbers surfaces over the life of the process; here they are numbered in order of appearance.
+std::string renumbered(const std::string& svg) {
+  const std::string_view word = "surface";
+  std::string out;
+  std::map<std::string, int> numbers;
+  for (std::size_t i = 0; i < svg.size();) {
+    std::size_t end = i + word.size();
+    if (svg.compare(i, word.size(), word) != 0) {
+      out += svg[i++];
+      continue;
+    }
+    while (end < svg.size() && svg[end] >= '0' && svg[end] <= '9') ++end;
+    const std::string number = svg.substr(i + word.size(), end - i - word.size());
+    out += word;
+    if (!number.empty()) out += std::to_string(numbers.emplace(number, static_cast<int>(numbers.size())).first->second);
+    i = end;
+  }
+  return out;
+}
+
 }  // namespace
 
 struct Canvas::State {
@@ -272,7 +292,7 @@ void Canvas::save(const std::filesystem::path& path) const {
   for (const cairo_status_t status : {drawn, finished}) {
     if (status != CAIRO_STATUS_SUCCESS) throw Error(Code::internal, path.string(), cairo_status_to_string(status));
   }
-  core::write_file_atomic(path, bytes);
+  core::write_file_atomic(path, extension == ".svg" ? renumbered(bytes) : bytes);
 }
 
 Lettering lettering(std::string_view utf8, int capital_height) {

@@ -40,17 +40,19 @@ std::vector<double> finite(const std::vector<double>& values) {
   return out;
 }
 
-std::string label_of(const Row& row) {
-  std::string name = core::escape_line(row.name);
-  if (core::display_width(name) <= kLongestName) return name;
-  std::size_t end = 0, shown = 0;
-  while (end < name.size() && shown + 1 < kLongestName) {
+/// At most `letters` letters, with an ellipsis where something is cut.
+std::string cut(const std::string& text, std::size_t letters) {
+  std::string name = core::escape_line(text);
+  if (core::display_width(name) <= letters) return name;
+  std::size_t end = 0;
+  for (std::size_t shown = 0; end < name.size() && shown + 1 < letters; ++shown) {
     ++end;
     while (end < name.size() && (static_cast<unsigned char>(name[end]) & 0xC0U) == 0x80U) ++end;
-    ++shown;
   }
   return name.substr(0, end) + "…";
 }
+
+std::string label_of(const Row& row) { return cut(row.name, kLongestName); }
 
 double widest_label(Canvas& canvas, const std::vector<const Row*>& rows) {
   double width = 0;
@@ -336,10 +338,7 @@ std::string draw_heat(const Scene& s, const std::filesystem::path& file) {
   std::sort(all.begin(), all.end());
   // Colours from the 2nd to the 98th percentile: one silent track must not make all others look alike.
   const double low = quantile(all, 0.02), high = std::max(quantile(all, 0.98), low + 1e-9);
-  const auto short_name = [](const std::string& text) {
-    std::string name = core::escape_line(text);
-    return core::display_width(name) > 30 ? name.substr(0, 29) + "…" : name;
-  };
+  const auto short_name = [](const std::string& text) { return cut(text, 30); };
   Canvas probe(10, 10);
   double track_names = 0;
   for (const std::size_t i : tracks) {

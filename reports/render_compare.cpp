@@ -133,7 +133,7 @@ std::string to_text(const CompareResult& r) {
     if (c.average || c.judgement.verdict != Verdict::worse || c.most_lost.empty()) continue;
     if (first) out += "\nlost most:\n";
     first = false;
-    out += "  " + core::escape_line(c.metric + " " + c.target + ": " + lost_line(c)) + "\n";
+    out += "  " + core::escape_line(c.scenario + " " + c.target + " " + c.metric + ": " + lost_line(c)) + "\n";
   }
   if (!r.costs.empty()) out += "\n";
   for (const CostComparison& c : r.costs) out += core::escape_line(cost_line(c)) + "\n";
@@ -175,7 +175,7 @@ std::string to_markdown(const CompareResult& r) {
     if (c.average || c.judgement.verdict != Verdict::worse || c.most_lost.empty()) continue;
     if (first) out += "\nTracks that lost most:\n\n";
     first = false;
-    out += "- " + core::escape_markdown(c.metric + " " + c.target + ": " + lost_line(c)) + "\n";
+    out += "- " + core::escape_markdown(c.scenario + " " + c.target + " " + c.metric + ": " + lost_line(c)) + "\n";
   }
   if (!r.costs.empty()) out += "\n";
   for (const CostComparison& c : r.costs) out += "- " + core::escape_markdown(cost_line(c)) + "\n";

@@ -19,11 +19,8 @@ constexpr short kRoman[95] = {333, 278, 500, 833, 500, 833, 778, 278,  389, 389,
                               681, 778, 736, 556, 722, 750, 750, 1028, 750, 750, 611, 278, 500, 278, 500, 500,
                               278, 500, 556, 444, 556, 444, 306, 500,  556, 278, 306, 528, 278, 833, 556, 500,
                               556, 528, 392, 394, 389, 556, 528, 722,  528, 528, 444, 500, 278, 500, 500};
-constexpr double kTypewriter = 0.525;   ///< cmtt10: every character
-constexpr double kMinus = 0.778;        ///< cmsy10
-constexpr double kScript = 0.7 * 1.14;  ///< a 7 pt character against the 10 pt one: smaller, but relatively wider
-
-/// Code points of UTF-8 text; bytes that are none count as one each.
+constexpr double kTypewriter = 0.525;  ///< cmtt10: every character
+constexpr double kMinus = 0.778;       ///< cmsy10
 template <class Visit>
 void for_letters(std::string_view text, Visit visit) {
   for (std::size_t i = 0; i < text.size();) {
@@ -127,10 +124,12 @@ std::string number(const std::string& text) {
 
 std::string script(const std::string& text) { return text == "inf" ? "\\infty" : text == "-inf" ? "-\\infty" : text; }
 
+/// One way of setting a table. `size` is the font size whose cmr10 widths are those of the font used: small fonts are
+/// relatively wider, so that 8 pt count as 8.5. `script` is the width of a script's character against one of the text.
 struct Form {
   bool others = true;  ///< the mean beside the median
-  double size = 10;    ///< pt
-  double gap = 6;      ///< \tabcolsep
+  double size = 10, script = 0.80;
+  double gap = 6;  ///< \tabcolsep, pt
   const char* command = "";
 };
 
@@ -153,9 +152,9 @@ std::string latex_cell(const CellText& cell, const Form& form) {
 double cell_width(const CellText& cell, const Form& form) {
   double width = number_width(cell.value, form.size) * (cell.best ? 1.15 : 1.0);
   if (!cell.low.empty() && cell.low != "-") {
-    width += std::max(number_width(cell.low, form.size), number_width(cell.high, form.size)) * kScript + 0.5;
+    width += std::max(number_width(cell.low, form.size), number_width(cell.high, form.size)) * form.script + 0.5;
   }
-  if (form.others && !cell.other.empty()) width += number_width(" (" + cell.other + ")", form.size);
+  if (form.others && !cell.other.empty()) width += roman_width(" ()", form.size) + number_width(cell.other, form.size);
   if (!cell.verdict.empty()) width += 1.4 * form.size;
   return width;
 }
@@ -180,11 +179,12 @@ Fit fit(const Report& report, const Layout& layout, const std::vector<TableColum
   std::vector<Form> forms;
   for (const bool others : {true, false}) {
     if (others && (!report.options.means || layout.differences)) continue;
-    forms.push_back({others, 10, 6, ""});
-    forms.push_back({others, 10, 3.5, ""});
+    forms.push_back({others, 10, 0.80, 6, ""});
+    forms.push_back({others, 10, 0.80, 3.5, ""});
   }
-  forms.push_back({false, 9, 3.5, "\\small "});
-  forms.push_back({false, 8, 3, "\\footnotesize "});
+  forms.push_back({false, 9.25, 0.80, 3.5, "\\small "});
+  forms.push_back({false, 8.5, 0.87, 3, "\\footnotesize "});
+  forms.push_back({false, 8.0, 0.86, 2, "\\scriptsize "});
   Fit best;
   for (const Form& form : forms) {
     double numbers = 0;
