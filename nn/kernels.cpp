@@ -75,92 +75,119 @@ void finish(const Finish& f) { f.scale == nullptr ? finish_scaled<false>(f) : fi
 
 // ---- recurrence -----------------------------------------------------------------------------------------------------
 
-/// kR items, kP panels of one vector of units each, one step.
-template <int kR, int kP>
-MSS_INLINE void lstm_tile(const LstmSteps& s, Index item, Index first_panel, const float* gates, const float* h,
-                          float* next) {
-  constexpr Index kGates = 4 * kLanes;
-  const Index units = s.units, ld = s.ld_state;
-  Vec sum[kR][kP][4];
-#pragma GCC unroll 8
-  for (int r = 0; r < kR; ++r) {
-    const float* g = gates + (item + r) * s.gates_item_stride + first_panel * kGates;
-#pragma GCC unroll 4
-    for (int p = 0; p < kP; ++p) {
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) sum[r][p][v] = load(g + p * kGates + v * kLanes);
-    }
-  }
-  const float* w[kP];
-#pragma GCC unroll 4
-  for (int p = 0; p < kP; ++p) w[p] = s.w + (first_panel + p) * units * kGates;
-  const float* x = h + item * ld;
-  for (Index k = 0; k < units; ++k) {
-    Vec in[kR];
-#pragma GCC unroll 8
-    for (int r = 0; r < kR; ++r) in[r] = splat(x[r * ld]);
-#pragma GCC unroll 4
-    for (int p = 0; p < kP; ++p) {
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) {
-        const Vec weight = load(w[p] + v * kLanes);
-#pragma GCC unroll 8
-        for (int r = 0; r < kR; ++r) sum[r][p][v] += in[r] * weight;
-      }
-      w[p] += kGates;
-    }
-    ++x;
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kR; ++r) {
-#pragma GCC unroll 4
-    for (int p = 0; p < kP; ++p) {
-      const Index at = (item + r) * ld + (first_panel + p) * kLanes;
-      const Vec input = sigmoid_of(sum[r][p][0]), forget = sigmoid_of(sum[r][p][1]);
-      const Vec update = tanh_of(sum[r][p][2]), output = sigmoid_of(sum[r][p][3]);
-      const Vec cell = forget * load(s.c + at) + input * update;
-      store(s.c + at, cell);
-      store(next + at, output * tanh_of(cell));
+/// The cells of `items` x `panels`, once the sums of their gates i, f, g, o are there. A function of its own: its constants
+/// would otherwise stay in the registers that the sums need.
+__attribute__((noinline)) void lstm_cells(const LstmSteps& s, Index item, Index items, Index first_panel, Index panels,
+                                          const float* sums, float* next) {
+  for (Index r = 0; r < items; ++r) {
+    for (Index p = 0; p < panels; ++p, sums += 4 * kLanes) {
+      const Index at = (item + r) * s.ld_state + (first_panel + p) * kLanes;
+      const Vec input = sigmoid_of(load(sums)), forget = sigmoid_of(load(sums + kLanes));
+      const Vec update = tanh_of(load(sums + 2 * kLanes)), output = sigmoid_of(load(sums + 3 * kLanes));
+      const Vec state = forget * load(s.c + at) + input * update;
+      store(s.c + at, state);
+      store(next + at, output * tanh_of(state));
     }
   }
 }
 
-#if defined(__AVX512F__)
+/// kR items, kP panels of one vector of units each, one step. Sums of a quarter of kV gates at a time stay in registers: with
+/// kV = 2 there is room for twice the items, which each read of a weight then serves.
+template <int kR, int kP, int kV>
+MSS_INLINE void lstm_tile(const LstmSteps& s, Index item, Index first_panel, const float* gates, const float* h,
+                          float* next) {
+  constexpr Index kGates = 4 * kLanes;
+  const Index units = s.units, ld = s.ld_state;
+  alignas(64) float whole[kR * kP * kGates];
+#pragma GCC unroll 2
+  for (int part = 0; part < 4 / kV; ++part) {
+    Vec sum[kR][kP][kV];
+#pragma GCC unroll 8
+    for (int r = 0; r < kR; ++r) {
+      const float* g = gates + (item + r) * s.gates_item_stride + first_panel * kGates + part * kV * kLanes;
+#pragma GCC unroll 4
+      for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kV; ++v) sum[r][p][v] = load(g + p * kGates + v * kLanes);
+      }
+    }
+    const float* w[kP];
+#pragma GCC unroll 4
+    for (int p = 0; p < kP; ++p) w[p] = s.w + (first_panel + p) * units * kGates + part * kV * kLanes;
+    const float* x = h + item * ld;
+    for (Index k = 0; k < units; ++k) {
+      // Whichever is fewer stays in registers.
+      if constexpr (kR <= kV) {
+        Vec in[kR];
+#pragma GCC unroll 8
+        for (int r = 0; r < kR; ++r) in[r] = splat(x[r * ld]);
+#pragma GCC unroll 4
+        for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+          for (int v = 0; v < kV; ++v) {
+            const Vec weight = load(w[p] + v * kLanes);
+#pragma GCC unroll 8
+            for (int r = 0; r < kR; ++r) sum[r][p][v] += in[r] * weight;
+          }
+          w[p] += kGates;
+        }
+      } else {
+        static_assert(kP == 1);
+        Vec weight[kV];
+#pragma GCC unroll 4
+        for (int v = 0; v < kV; ++v) weight[v] = load(w[0] + v * kLanes);
+#pragma GCC unroll 8
+        for (int r = 0; r < kR; ++r) {
+          const Vec in = splat(x[r * ld]);
+#pragma GCC unroll 4
+          for (int v = 0; v < kV; ++v) sum[r][0][v] += in * weight[v];
+        }
+        w[0] += kGates;
+      }
+      ++x;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kR; ++r) {
+#pragma GCC unroll 4
+      for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kV; ++v) store(whole + ((r * kP + p) * 4 + part * kV + v) * kLanes, sum[r][p][v]);
+      }
+    }
+  }
+  lstm_cells(s, item, kR, first_panel, kP, whole, next);
+}
+
 constexpr int kItemsAtOnce = 6;
-constexpr int kPanelsOfOne = 4, kPanelsOfTwo = 2;
+#if defined(__AVX512F__)
+constexpr int kPanelsOfOne = 4, kPanelsOfTwo = 2, kGatesOfMany = 4;
 #else
-constexpr int kItemsAtOnce = 3;
-constexpr int kPanelsOfOne = 2, kPanelsOfTwo = 1;
+constexpr int kPanelsOfOne = 2, kPanelsOfTwo = 1, kGatesOfMany = 2;
 #endif
 
-template <int kR, int kP>
+template <int kR, int kP, int kV>
 void lstm_panels(const LstmSteps& s, Index item, Index first, Index last, const float* gates, const float* h,
                  float* next) {
   Index p = first;
-  for (; p + kP <= last; p += kP) lstm_tile<kR, kP>(s, item, p, gates, h, next);
-  for (; p < last; ++p) lstm_tile<kR, 1>(s, item, p, gates, h, next);
+  for (; p + kP <= last; p += kP) lstm_tile<kR, kP, kV>(s, item, p, gates, h, next);
+  for (; p < last; ++p) lstm_tile<kR, 1, kV>(s, item, p, gates, h, next);
 }
 
 void lstm_items(const LstmSteps& s, Index count, Index item, Index first, Index last, const float* gates,
                 const float* h, float* next) {
   switch (count) {
     case 1:
-      return lstm_panels<1, kPanelsOfOne>(s, item, first, last, gates, h, next);
+      return lstm_panels<1, kPanelsOfOne, 4>(s, item, first, last, gates, h, next);
     case 2:
-      return lstm_panels<2, kPanelsOfTwo>(s, item, first, last, gates, h, next);
+      return lstm_panels<2, kPanelsOfTwo, 4>(s, item, first, last, gates, h, next);
     case 3:
-      return lstm_panels<3, 1>(s, item, first, last, gates, h, next);
-#if defined(__AVX512F__)
+      return lstm_panels<3, 1, 4>(s, item, first, last, gates, h, next);
     case 4:
-      return lstm_panels<4, 1>(s, item, first, last, gates, h, next);
+      return lstm_panels<4, 1, kGatesOfMany>(s, item, first, last, gates, h, next);
     case 5:
-      return lstm_panels<5, 1>(s, item, first, last, gates, h, next);
+      return lstm_panels<5, 1, kGatesOfMany>(s, item, first, last, gates, h, next);
     default:
-      return lstm_panels<6, 1>(s, item, first, last, gates, h, next);
-#else
-    default:
-      return;
-#endif
+      return lstm_panels<6, 1, kGatesOfMany>(s, item, first, last, gates, h, next);
   }
 }
 

@@ -1,17 +1,17 @@
 // Our layers beside LibTorch's on the same shapes, weights and input, in one process and one run: both are called alternately, and each gets its best
 // time of several calls (the machine may be busy; what disturbs only makes calls longer). Both compute what the layer computes: product, bias, activation.
 //
-//   layers_beside_libtorch [--threads 1,2] [--calls N] [--only TEXT]
+//   layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--only TEXT]
 //
 // Held to AVX2 on both sides:
 //   MSSBENCH_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 layers_beside_libtorch
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -38,7 +38,10 @@ struct Item {
 
 template <class Make>
 Item item(std::string name, std::int64_t items, std::int64_t frames, std::int64_t channels, Make make) {
-  return {std::move(name), items, frames, channels,
+  return {std::move(name),
+          items,
+          frames,
+          channels,
           [make](mss::nn::Source& source, const mss::nn::Tensor& x) {
             auto layer = std::make_shared<decltype(make.template operator()<Cpu>(mss::nn::Scope(source)))>(
                 make.template operator()<Cpu>(mss::nn::Scope(source)));
@@ -74,13 +77,17 @@ std::vector<Item> items() {
   std::int64_t frames = 894292, in = 2, width = 64;
   for (int level = 0; level < 6; ++level) {
     const std::int64_t from = in, to = width;
-    out.push_back(item("Demucs encoder " + std::to_string(level) + ": conv " + std::to_string(from) + " -> " + std::to_string(to) + ", relu", 1, frames, from,
-                       [=]<class L>(const typename L::Scope& w) {
-                         return typename L::Conv1d(w, {.inputs = from, .outputs = to, .kernel = 8, .stride = 4, .activation = Activation::relu});
+    out.push_back(item("Demucs encoder " + std::to_string(level) + ": conv " + std::to_string(from) + " -> " +
+                           std::to_string(to) + ", relu",
+                       1, frames, from, [=]<class L>(const typename L::Scope& w) {
+                         return typename L::Conv1d(
+                             w,
+                             {.inputs = from, .outputs = to, .kernel = 8, .stride = 4, .activation = Activation::relu});
                        }));
     frames = (frames - 8) / 4 + 1;
-    out.push_back(item("Demucs encoder " + std::to_string(level) + ": conv " + std::to_string(to) + " -> " + std::to_string(2 * to) + ", k 1, glu", 1, frames, to,
-                       [=]<class L>(const typename L::Scope& w) {
+    out.push_back(item("Demucs encoder " + std::to_string(level) + ": conv " + std::to_string(to) + " -> " +
+                           std::to_string(2 * to) + ", k 1, glu",
+                       1, frames, to, [=]<class L>(const typename L::Scope& w) {
                          return typename L::Conv1d(w, {.inputs = to, .outputs = to, .activation = Activation::glu});
                        }));
     in = width;
@@ -89,15 +96,22 @@ std::vector<Item> items() {
   frames = 217;
   for (int level = 5; level >= 0; --level) {
     const std::int64_t from = std::int64_t{64} << level, to = level == 0 ? 8 : from / 2;
-    out.push_back(item("Demucs decoder " + std::to_string(level) + ": conv " + std::to_string(from) + " -> " + std::to_string(2 * from) + ", k 3, glu", 1, frames, from,
-                       [=]<class L>(const typename L::Scope& w) {
-                         return typename L::Conv1d(w, {.inputs = from, .outputs = from, .kernel = 3, .activation = Activation::glu});
+    out.push_back(item("Demucs decoder " + std::to_string(level) + ": conv " + std::to_string(from) + " -> " +
+                           std::to_string(2 * from) + ", k 3, glu",
+                       1, frames, from, [=]<class L>(const typename L::Scope& w) {
+                         return typename L::Conv1d(
+                             w, {.inputs = from, .outputs = from, .kernel = 3, .activation = Activation::glu});
                        }));
     frames -= 2;
-    out.push_back(item("Demucs decoder " + std::to_string(level) + ": transposed " + std::to_string(from) + " -> " + std::to_string(to), 1, frames, from,
-                       [=]<class L>(const typename L::Scope& w) {
+    out.push_back(item("Demucs decoder " + std::to_string(level) + ": transposed " + std::to_string(from) + " -> " +
+                           std::to_string(to),
+                       1, frames, from, [=]<class L>(const typename L::Scope& w) {
                          return typename L::ConvTranspose1d(
-                             w, {.inputs = from, .outputs = to, .kernel = 8, .stride = 4, .activation = level == 0 ? Activation::none : Activation::relu});
+                             w, {.inputs = from,
+                                 .outputs = to,
+                                 .kernel = 8,
+                                 .stride = 4,
+                                 .activation = level == 0 ? Activation::none : Activation::relu});
                        }));
     frames = (frames - 1) * 4 + 8;
   }
@@ -105,8 +119,9 @@ std::vector<Item> items() {
     return typename L::ConvTranspose1d(w, {.inputs = 64, .outputs = 2, .kernel = 8, .stride = 4});
   }));
   const auto lstm = [&](std::int64_t hidden, std::int64_t sequences, std::int64_t steps, std::int64_t inputs) {
-    out.push_back(item("LSTM H " + std::to_string(hidden) + ", " + std::to_string(sequences) + " sequences, " + std::to_string(steps) + " steps", sequences, steps, inputs,
-                       [=]<class L>(const typename L::Scope& w) {
+    out.push_back(item("LSTM H " + std::to_string(hidden) + ", " + std::to_string(sequences) + " sequences, " +
+                           std::to_string(steps) + " steps",
+                       sequences, steps, inputs, [=]<class L>(const typename L::Scope& w) {
                          return typename L::Lstm(w, {.inputs = inputs, .hidden = hidden});
                        }));
   };
@@ -121,10 +136,16 @@ std::vector<Item> items() {
   return out;
 }
 
-double seconds(const std::function<void()>& call) {
-  const auto begin = std::chrono::steady_clock::now();
+/// Wall time, or with `cpu` the processor time of all threads: less sensitive to what else the machine does.
+double seconds(bool cpu, const std::function<void()>& call) {
+  const auto now = [cpu] {
+    std::timespec t{};
+    clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  const double begin = now();
   call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return now() - begin;
 }
 
 }  // namespace
@@ -133,10 +154,13 @@ int main(int argc, char** argv) {
   std::vector<int> threads{1, 2};
   int calls = 7;
   std::string only;
+  bool cpu = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
     if (name == "--calls") {
       calls = std::atoi(argv[i + 1]);
+    } else if (name == "--clock") {
+      cpu = std::string(argv[i + 1]) == "cpu";
     } else if (name == "--only") {
       only = argv[i + 1];
     } else if (name == "--threads") {
@@ -145,14 +169,16 @@ int main(int argc, char** argv) {
         threads.push_back(static_cast<int>(std::strtol(at, const_cast<char**>(&at), 10)));
       }
     } else {
-      std::fprintf(stderr, "usage: layers_beside_libtorch [--threads 1,2] [--calls N] [--only TEXT]\n");
+      std::fprintf(stderr,
+                   "usage: layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--only TEXT]\n");
       return 2;
     }
   }
   const c10::InferenceMode inference;
   std::printf("ours: %s; LibTorch: %s\n", std::string(mss::core::isa_name(mss::core::active_isa())).c_str(),
               at::get_cpu_capability().c_str());
-  std::printf("%-62s %7s %10s %10s %8s %8s %7s\n", "layer", "threads", "ours ms", "theirs ms", "GFLOP/s", "theirs", "ratio");
+  std::printf("%-62s %7s %10s %10s %8s %8s %7s\n", "layer", "threads", "ours ms", "theirs ms", "GFLOP/s", "theirs",
+              "ratio");
   for (const Item& it : items()) {
     if (it.name.find(only) == std::string::npos) continue;
     mss::nn::RandomSource source(1);
@@ -161,21 +187,22 @@ int main(int argc, char** argv) {
     const mss::nn::Tensor mine = mss::nn::Tensor::from(x.data_ptr<float>(), it.items, it.frames, it.channels);
     const auto ours = it.ours(source, mine);
     // Convolutions of LibTorch want channels first: the input lies as they like it, as between two layers of a network.
-    const bool convolution = it.name.find("conv") != std::string::npos || it.name.find("transposed") != std::string::npos;
+    const bool convolution =
+        it.name.find("conv") != std::string::npos || it.name.find("transposed") != std::string::npos;
     const auto theirs = it.theirs(weights, convolution ? x.transpose(1, 2).contiguous().transpose(1, 2) : x);
     for (const int n : threads) {
       at::set_num_threads(n);
       const mss::nn::RunScope scope(n);
       double best = 1e30, other = 1e30;
       for (int c = 0; c < calls + 1; ++c) {
-        const double a = seconds(ours), b = seconds([&] { theirs(); });
+        const double a = seconds(cpu, ours), b = seconds(cpu, [&] { theirs(); });
         if (c == 0) continue;  // the first one warms up
         best = std::min(best, a);
         other = std::min(other, b);
       }
       const double flops = 2.0 * static_cast<double>(it.macs());
-      std::printf("%-62s %7d %10.2f %10.2f %8.1f %8.1f %6.2fx\n", it.name.c_str(), n, 1e3 * best, 1e3 * other, flops / best * 1e-9,
-                  flops / other * 1e-9, other / best);
+      std::printf("%-62s %7d %10.2f %10.2f %8.1f %8.1f %6.2fx\n", it.name.c_str(), n, 1e3 * best, 1e3 * other,
+                  flops / best * 1e-9, flops / other * 1e-9, other / best);
       std::fflush(stdout);
     }
   }
