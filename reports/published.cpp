@@ -193,10 +193,10 @@ std::string published_latex(const std::vector<const PublishedGroup*>& groups) {
   std::string out;
   int number = 0;
   for (const PublishedGroup* group : groups) {
-    out += "\n\\begin{table}\n  \\centering\n  \\caption{Published: " + core::escape_latex(group->metric) + ", " +
-           core::escape_latex(group->test_set) +
+    out += "\n\\begin{table}\n  \\centering\n  \\setlength{\\belowcaptionskip}{5pt}\n  \\caption{Published: " +
+           core::escape_latex(group->metric) + ", " + core::escape_latex(group->test_set) +
            ". Printed by others, not measured here. $^{+}$: data beyond MUSDB18's; $^{*}$: our average of the printed "
-           "columns; $^{!}$: sources do not agree.}\n  \\label{tab:published-" +
+           "columns; $^{!}$: see the remarks in published.csv.}\n  \\label{tab:published-" +
            std::to_string(++number) +
            "}\n  \\footnotesize\\setlength{\\tabcolsep}{3pt}\n  \\begin{tabular}{@{}lrrrrr@{}}\n    \\toprule\n"
            "    method & vocals & drums & bass & other & avg \\\\\n    \\midrule\n";

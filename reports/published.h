@@ -45,7 +45,7 @@ std::vector<const PublishedGroup*> published_groups_for(const std::string& metri
 std::string published_markdown(const std::vector<const PublishedGroup*>& groups);
 /// Tables in a terminal's width, without sources.
 std::string published_text(const std::vector<const PublishedGroup*>& groups, int columns);
-/// One booktabs longtable-free table per group, \footnotesize.
+/// One booktabs table per group.
 std::string published_latex(const std::vector<const PublishedGroup*>& groups);
 /// All rows with flags, RFC 4180.
 std::string published_csv();

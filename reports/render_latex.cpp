@@ -233,6 +233,11 @@ std::string table(const Report& report, const Layout& layout, std::vector<std::s
       if (const auto at = caption.find(clause); at != std::string::npos) caption.erase(at, std::string(clause).size());
     }
   }
+  const bool has_interval = report.options.intervals || layout.differences;
+  if (const auto at = caption.find("95 % interval"); has_interval && at != std::string::npos) {
+    const std::string_view rest = layout.differences ? "95 % interval" : "95 % interval over tracks";
+    caption.insert(at + rest.size(), " (ends as sub- and superscript)");
+  }
   if (layout.differences) {
     if (const auto at = caption.find(", tracks won/tied/lost"); at != std::string::npos) {
       caption.erase(at, std::string(", tracks won/tied/lost").size());
@@ -257,10 +262,8 @@ std::string table(const Report& report, const Layout& layout, std::vector<std::s
     out += "% " + advice + "\n";
     if (warnings != nullptr) warnings->push_back(advice);
   }
-  out += "\\begin{table}\n  \\centering\n  \\caption{" + latex(section_title(section)) + ": " + latex(layout.title) +
-         ", " + escaped_caption();
-  const bool has_interval = report.options.intervals || layout.differences;
-  if (has_interval) out += ", its ends as sub- and superscript";
+  out += "\\begin{table}\n  \\centering\n  \\setlength{\\belowcaptionskip}{5pt}\n  \\caption{" +
+         latex(section_title(section)) + ": " + latex(layout.title) + ", " + escaped_caption();
   bool best = false;
   for (const TableColumn& column : columns) {
     best = best || (column.kind == ColumnKind::score && !section.best.empty() &&

@@ -1,10 +1,12 @@
 #include "eval/museval_json.h"
 
 #include <cmath>
+#include <optional>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/rng.h"
 #include "eval/aggregate.h"
 #include "tests/eval/golden_signals.h"
 #include "tests/support/catch.h"
@@ -119,6 +121,61 @@ TEST_CASE("museval's own files take a short way that says the same", "[eval]") {
     CAPTURE(bad);
     CHECK_THROWS_AS(eval::parse_museval_json(bad, "bad"), Error);
   }
+}
+
+TEST_CASE("damaged museval files are refused, or read as the general parser reads them", "[eval]") {
+  eval::MusevalTrack track;
+  for (const char* name : {"vocals", "other"}) {
+    eval::MusevalTarget target;
+    target.name = name;
+    for (int t = 0; t < 2; ++t) target.frames.push_back({1.0 * t, 1, 0.5 - t, NAN, -1e-5, 123.456});
+    track.targets.push_back(target);
+  }
+  const std::string intact = eval::to_museval_json(track);
+  const std::string alphabet = "{}[]\",:.-+eE0123456789 \\nulNaInfty\xff";
+  int read = 0, refused = 0;
+  for (std::uint32_t trial = 0; trial < 20000; ++trial) {
+    core::Rng rng(17, 1, trial);
+    std::string text = intact;
+    for (std::uint32_t change = 0; change <= rng.below(3); ++change) {
+      const std::size_t at = rng.below(static_cast<std::uint32_t>(text.size()));
+      const char letter = alphabet[rng.below(static_cast<std::uint32_t>(alphabet.size()))];
+      switch (rng.below(4)) {
+        case 0:
+          text[at] = letter;
+          break;
+        case 1:
+          text.insert(at, 1, letter);
+          break;
+        case 2:
+          text.erase(at, 1 + rng.below(20));
+          break;
+        default:
+          text.insert(at, text.substr(rng.below(static_cast<std::uint32_t>(text.size())), rng.below(40)));
+      }
+      if (text.empty()) text = "{";
+    }
+    std::optional<std::string> quick, slow;
+    try {
+      quick = eval::to_museval_json(eval::parse_museval_json(text, "quick"));
+    } catch (const Error&) {
+    }
+    const std::size_t brace = text.find('{');
+    if (brace == std::string::npos) continue;
+    std::string longer = text;
+    longer.insert(brace + 1, "\"more\":[],");
+    try {
+      slow = eval::to_museval_json(eval::parse_museval_json(longer, "slow"));
+    } catch (const Error&) {
+    }
+    ++(quick ? read : refused);
+    if (quick != slow) {
+      CAPTURE(trial, text);
+      CHECK(quick == slow);
+    }
+  }
+  CHECK(read > 1000);
+  CHECK(refused > 2000);
 }
 
 TEST_CASE("names in museval files are escaped as Python does", "[eval]") {
