@@ -245,7 +245,8 @@ void mark_floor(Section& section, Statistic statistic) {
 }
 
 /// Place of every row of `rows` that `order` names; names may be joined by commas, which also stand inside specs.
-std::vector<std::string> named_order(const std::vector<std::string>& order, const std::vector<Row>& rows) {
+std::vector<std::string> named_order(const std::vector<std::string>& order, const std::vector<Row>& rows,
+                                     std::vector<std::string>* unknown = nullptr) {
   std::vector<std::string> out;
   const auto spec_of = [&](const std::string& text) -> std::string {
     for (const Row& row : rows)
@@ -264,6 +265,7 @@ std::vector<std::string> named_order(const std::vector<std::string>& order, cons
             ","));
       }
       if (spec.empty()) {
+        if (unknown != nullptr) unknown->push_back(pieces[from]);
         ++from;
         continue;
       }
@@ -274,9 +276,13 @@ std::vector<std::string> named_order(const std::vector<std::string>& order, cons
   return out;
 }
 
+bool is_order(const ReportOptions& options, const char* word) {
+  return options.order.size() == 1 && options.order.front() == word;
+}
+
 void order_rows(Section& section, const ReportOptions& options, const std::vector<std::string>& file_order) {
-  const bool by_file = options.order.size() == 1 && options.order.front() == "file";
-  const bool by_metric = options.order.empty() || (options.order.size() == 1 && options.order.front() == "metric");
+  const bool by_file = is_order(options, "file");
+  const bool by_metric = options.order.empty() || is_order(options, "metric");
   const std::vector<std::string> first = by_file     ? file_order
                                          : by_metric ? std::vector<std::string>{}
                                                      : named_order(options.order, section.rows);
@@ -557,6 +563,20 @@ void check_rows(Report& report, const std::vector<std::string>& specs) {
     const bool met = std::any_of(known.begin(), known.end(),
                                  [&](const std::string& name) { return core::matches_glob(name, glob); });
     if (!met) report.warnings.push_back("no row matches '" + glob + "'");
+  }
+  if (!is_order(options, "file") && !is_order(options, "metric")) {
+    std::vector<Row> rows;
+    std::vector<std::string> unknown;
+    for (const std::string& spec : specs) {
+      rows.emplace_back();
+      rows.back().spec = spec;
+      rows.back().name = name_of(spec, options);
+    }
+    named_order(options.order, rows, &unknown);
+    for (const std::string& name : unknown) {
+      const std::string hint = core::did_you_mean(name, known);
+      report.warnings.push_back("order: no row is called '" + name + "'" + (hint.empty() ? "" : "; " + hint));
+    }
   }
   for (const auto& [spec, name] : options.names) {
     if (std::find(specs.begin(), specs.end(), spec) != specs.end()) continue;

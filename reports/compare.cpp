@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "eval/statistics.h"
 
 namespace mss::reports {
 namespace {
@@ -96,6 +97,29 @@ double value_of(const std::vector<const Record*>& seeds, const std::string& metr
     ++count;
   }
   return count == 0 ? kNan : sum / count;
+}
+
+/// Standard deviation over seeds of the mean over tracks, and their number; seeds that every track has.
+double seed_sd(const std::map<std::string, std::vector<const Record*>>& tracks, const std::string& metric, int* count) {
+  std::map<std::uint64_t, std::pair<double, std::size_t>> sums;
+  std::size_t scored = 0;
+  for (const auto& [track, seeds] : tracks) {
+    bool any = false;
+    for (const Record* record : seeds) {
+      const double score = record->score(metric);
+      if (!std::isfinite(score)) continue;
+      any = true;
+      auto& [sum, n] = sums[record->key.seed];
+      sum += score;
+      ++n;
+    }
+    scored += any ? 1 : 0;
+  }
+  std::vector<double> means;
+  for (const auto& [seed, sum] : sums)
+    if (sum.second == scored) means.push_back(sum.first / static_cast<double>(scored));
+  *count = static_cast<int>(sums.size());
+  return eval::sample_sd(means);
 }
 
 std::vector<std::string> held_metrics(const std::vector<Record>& records) {
@@ -195,6 +219,8 @@ class Pairing {
           differences = eval::differences(olds, news);
           for (std::size_t i = 0; i < values.size(); ++i) of_track[values[i].track] = differences[i];
           set_values(made, olds, news);
+          made.old_seed_sd = seed_sd(before, metric, &made.old_seeds);
+          made.new_seed_sd = seed_sd(after->second, metric, &made.new_seeds);
           make_most_lost(made, values, differences);
           members.push_back(result_.comparisons.size());
           family.push_back(std::move(differences));
@@ -325,6 +351,7 @@ class Pairing {
     if (by_track.size() < 2) return;
     Comparison made = make({dataset, subset, scenario, "average"}, metric);
     made.average = true;
+    made.old_seed_sd = made.new_seed_sd = kNan;
     made.old_value = made.new_value = 0;
     int counted = 0;
     for (const Comparison& c : result_.comparisons) {

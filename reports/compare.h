@@ -11,6 +11,9 @@
 // before anything is seen: Holm's adjustment over all of them keeps false alarms at 5 % in all (eval/verdict.h). The
 // average over targets is shown, and not judged.
 //
+// Seeds. A verdict is about the seeds that were run: their scatter is shown beside it (standard deviation over seeds of the
+// mean over tracks), so that a difference that another seed would undo can be told from one that it would not.
+//
 // Time and memory. The ratio of separation times per track (geometric mean, 95 % interval over tracks), and of the peak
 // memory of the processes. They are compared only where both sides ran on one host and processor with the same threads,
 // jobs and instruction set; slower (hungrier) is what lies above 1 + tolerance with its whole interval.
@@ -49,6 +52,8 @@ struct Comparison {
   std::string dataset, subset, scenario, old_spec, new_spec, target, metric;
   bool average = false;
   double old_value = 0, new_value = 0;  ///< the statistic over the tracks compared
+  int old_seeds = 1, new_seeds = 1;
+  double old_seed_sd = 0, new_seed_sd = 0;  ///< of the mean over tracks, over seeds; NaN with one seed
   eval::Judgement judgement;
   std::vector<TrackDifference> most_lost;  ///< up to three tracks that lost most, beyond the margin
 };

@@ -85,6 +85,16 @@ std::string lost_line(const Comparison& c) {
   return out;
 }
 
+/// Scatter of seeds, where a side has several; empty else.
+std::string seeds_line(const Comparison& c) {
+  const auto side = [](const char* name, int seeds, double sd) {
+    return std::isnan(sd) ? fmt::format("{} 1 seed", name) : fmt::format("{} {:.3f} over {} seeds", name, sd, seeds);
+  };
+  if (std::isnan(c.old_seed_sd) && std::isnan(c.new_seed_sd)) return {};
+  return c.scenario + " " + c.target + " " + c.metric + ": standard deviation " +
+         side("old", c.old_seeds, c.old_seed_sd) + ", " + side("new", c.new_seeds, c.new_seed_sd);
+}
+
 /// Comparisons that share a row and problem stand together.
 bool same_block(const Comparison& a, const Comparison& b) {
   return a.dataset == b.dataset && a.subset == b.subset && a.scenario == b.scenario && a.old_spec == b.old_spec &&
@@ -135,6 +145,14 @@ std::string to_text(const CompareResult& r) {
     first = false;
     out += "  " + core::escape_line(c.scenario + " " + c.target + " " + c.metric + ": " + lost_line(c)) + "\n";
   }
+  first = true;
+  for (const Comparison& c : r.comparisons) {
+    const std::string line = seeds_line(c);
+    if (line.empty()) continue;
+    if (first) out += "\nseeds (the verdict is about those that were run):\n";
+    first = false;
+    out += "  " + core::escape_line(line) + "\n";
+  }
   if (!r.costs.empty()) out += "\n";
   for (const CostComparison& c : r.costs) out += core::escape_line(cost_line(c)) + "\n";
   if (!r.unpaired.empty()) {
@@ -176,6 +194,14 @@ std::string to_markdown(const CompareResult& r) {
     if (first) out += "\nTracks that lost most:\n\n";
     first = false;
     out += "- " + core::escape_markdown(c.scenario + " " + c.target + " " + c.metric + ": " + lost_line(c)) + "\n";
+  }
+  first = true;
+  for (const Comparison& c : r.comparisons) {
+    const std::string line = seeds_line(c);
+    if (line.empty()) continue;
+    if (first) out += "\nSeeds (the verdict is about those that were run):\n\n";
+    first = false;
+    out += "- " + core::escape_markdown(line) + "\n";
   }
   if (!r.costs.empty()) out += "\n";
   for (const CostComparison& c : r.costs) out += "- " + core::escape_markdown(cost_line(c)) + "\n";
@@ -282,6 +308,10 @@ Value to_json(const CompareResult& r) {
     entry["judged"] = !c.average;
     entry["old"] = number(c.old_value);
     entry["new"] = number(c.new_value);
+    entry["old_seeds"] = c.old_seeds;
+    entry["new_seeds"] = c.new_seeds;
+    entry["old_seed_sd"] = number(c.old_seed_sd);
+    entry["new_seed_sd"] = number(c.new_seed_sd);
     entry["mean_difference"] = number(j.mean);
     entry["median_difference"] = number(j.median);
     entry["sd"] = number(j.sd);

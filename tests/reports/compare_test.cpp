@@ -169,6 +169,27 @@ TEST_CASE("time and memory count on one machine only, after quality", "[reports]
   CHECK(compare(before, run({.seconds = 12}), options).outcome() == Outcome::equivalent);
 }
 
+TEST_CASE("seeds are averaged per track, and their scatter is shown", "[reports]") {
+  auto before = run({.tracks = 10}), after = before;
+  for (const std::uint64_t seed : {1, 2}) {
+    auto more = run({.tracks = 10});
+    for (Record& r : more) {
+      r.key.seed = seed;
+      r.body["scores"]["SDR"] = r.score("SDR") + static_cast<double>(seed);
+      after.push_back(r);
+    }
+  }
+  const CompareResult result = compare(before, after);
+  const Comparison& vocals = of(result, "vocals");
+  CHECK(vocals.judgement.mean == Approx(1));  // seeds 0, 1, 2 lie at +0, +1, +2
+  CHECK(vocals.new_seeds == 3);
+  CHECK(vocals.new_seed_sd == Approx(1));
+  CHECK(std::isnan(vocals.old_seed_sd));
+  CHECK(to_text(result).find("stems vocals SDR: standard deviation old 1 seed, new 1.000 over 3 seeds") !=
+        std::string::npos);
+  CHECK(to_text(compare(before, before)).find("seeds") == std::string::npos);
+}
+
 TEST_CASE("comparisons are written for people, pull requests and JUnit", "[reports]") {
   const std::string hostile = "a<b>&\"c\"|d]]>\x1b[31m";
   auto before = run({.spec = hostile, .spread = 0.1}),

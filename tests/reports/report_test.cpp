@@ -543,6 +543,9 @@ TEST_CASE("rows can be chosen, named and ordered, subsets joined, digits set", "
     if (row.kind == RowKind::method) order.push_back(row.spec);
   }
   CHECK(order == std::vector<std::string>{"repet", "nmf:components=40,init=random", "umx@x_y:a=1,b=\"p,q\"|wiener"});
+  options.order = {"repat", "irm2"};
+  CHECK(build_report(example_records(), options).warnings.at(0) ==
+        "order: no row is called 'repat'; did you mean 'repet'?");
   options.order = {"file"};
   order.clear();
   const Report as_read = build_report(example_records(), options);
