@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "audio/file.h"
@@ -10,21 +11,26 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/text.h"
+#include "core/unicode.h"
 #include "records/store.h"
 
 namespace mss::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using audio::AudioBuffer;
+using datasets::StemFile;
+using datasets::StemFolder;
 using datasets::Track;
 using datasets::TrackAudio;
 
-/// A folder of audio files that stands for one track.
+/// Folders of folders of … that are looked through for tracks.
+constexpr int kDepth = 5;
+
+/// A folder of audio files that stands for one track, and the folders that it lies in below the root.
 struct TrackFolder {
-  std::string subset, name;  ///< subset empty where the tree has no such level
-  fs::path folder;
-  std::vector<TargetFile> files;
+  std::vector<std::string> levels;
+  StemFolder stems;
+  std::string name() const { return stems.folder.filename().string(); }
 };
 
 bool is_folder(const fs::path& path) {
@@ -32,173 +38,155 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-bool is_stem_container(const fs::path& path) { return core::to_lower(path.filename().string()).ends_with(".stem.mp4"); }
-
-/// The name of a folder given as "x", "x/" or ".".
-std::string folder_name(const fs::path& folder) {
-  std::error_code ignored;
-  const fs::path absolute = fs::weakly_canonical(folder, ignored);
-  return absolute.filename().empty() ? folder.string() : absolute.filename().string();
+bool is_subset(const std::string& level) {
+  static const std::set<std::string> names = {"train", "test", "valid", "dev"};
+  return names.contains(core::to_lower(level));
 }
 
-std::vector<TargetFile> audio_files(const fs::path& folder) {
-  static const std::set<std::string> extensions = {".wav", ".flac", ".aiff", ".aif", ".ogg", ".mp3", ".m4a"};
-  std::vector<TargetFile> files;
-  for (const fs::path& path : core::list_directory(folder)) {
-    if (path.filename().string().starts_with('.') || is_folder(path)) continue;
-    if (extensions.count(core::to_lower(path.extension().string())) == 0) continue;
-    const std::string target = path.stem().string();
-    for (const TargetFile& other : files) {
-      if (other.first == target) {
-        throw Error({Code::dataset, folder.string(), "two files for the target '" + target + "'", "one",
-                     other.second.filename().string() + " and " + path.filename().string(), "remove one of them"});
-      }
+StemFolder read_folder(const fs::path& folder) {
+  StemFolder stems = datasets::read_stem_folder(folder);
+  if (stems.defect) throw Error(*stems.defect);
+  return stems;
+}
+
+void scan(const fs::path& folder, std::vector<std::string>& levels, std::vector<TrackFolder>& out) {
+  for (const fs::path& inner : core::list_directory(folder)) {
+    if (!is_folder(inner) || inner.filename().string().starts_with('.')) continue;
+    StemFolder stems = read_folder(inner);
+    if (!stems.empty()) {
+      out.push_back({levels, std::move(stems)});
+    } else if (static_cast<int>(levels.size()) < kDepth) {
+      levels.push_back(inner.filename().string());
+      scan(inner, levels, out);
+      levels.pop_back();
     }
-    files.emplace_back(target, path);
   }
+}
+
+std::vector<TrackFolder> scan_tree(const fs::path& root) {
+  std::vector<TrackFolder> out;
+  std::vector<std::string> levels;
+  scan(root, levels, out);
+  return out;
+}
+
+/// Collects what was taken for what, each once.
+class Notes {
+ public:
+  void add(const StemFolder& folder) {
+    for (const auto& names : folder.taken) ++counts_[names];
+  }
+  void write(std::string_view whose, std::vector<std::string>& out) const {
+    for (const auto& [names, count] : counts_) {
+      out.push_back(fmt::format("{}: '{}' is taken for '{}' ({} track{})", whose, names.first, names.second, count,
+                                count == 1 ? "" : "s"));
+    }
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, int> counts_;
+};
+
+/// Estimates of one track, named like the references where these are vocals and accompaniment.
+std::vector<StemFile> estimates_of(StemFolder& folder, const std::vector<std::string>& references) {
+  if (references == std::vector<std::string>{"accompaniment", "vocals"}) {
+    name_accompaniment(folder);
+    if (folder.stems.size() == 1 && folder.derived.empty() &&
+        datasets::pair_accompaniment({folder.stems[0].name, "vocals"})) {
+      folder.taken.emplace_back(folder.stems[0].name, "accompaniment");
+      folder.stems[0].name = "accompaniment";
+    }
+  }
+  std::vector<StemFile> files = folder.stems;
+  files.insert(files.end(), folder.derived.begin(), folder.derived.end());
+  if (folder.mixture) files.push_back({"mixture", *folder.mixture});
   return files;
 }
 
-/// [subset/]track/ folders with audio in them.
-std::vector<TrackFolder> scan_tree(const fs::path& root) {
-  std::vector<TrackFolder> out;
-  const auto add = [&](const std::string& subset, const fs::path& folder) {
-    std::vector<TargetFile> files = audio_files(folder);
-    if (files.empty()) return false;
-    out.push_back({subset, folder.filename().string(), folder, std::move(files)});
-    return true;
-  };
-  for (const fs::path& folder : core::list_directory(root)) {
-    if (!is_folder(folder) || folder.filename().string().starts_with('.')) continue;
-    if (add("", folder)) continue;
-    for (const fs::path& inner : core::list_directory(folder)) {
-      if (is_folder(inner)) add(folder.filename().string(), inner);
-    }
-  }
-  return out;
-}
-
-const std::vector<std::string>& usual_order() {
-  static const std::vector<std::string> order = {"drums", "bass", "other", "vocals"};
-  return order;
-}
-
-/// Stems of a folder of references with their files, after the mixture (if there is one); MUSDB18's order, then names.
-Track stem_folder_track(const std::vector<TargetFile>& files) {
-  Track track;
-  std::vector<TargetFile> stems;
-  fs::path mixture;
-  bool others = false;
-  for (const TargetFile& file : files)
-    others = others || (file.first != "vocals" && file.first != "accompaniment" && file.first != "mixture" &&
-                        file.first != "linear_mixture");
-  for (const TargetFile& file : files) {
-    if (file.first == "mixture") {
-      mixture = file.second;
-    } else if (file.first != "linear_mixture" && !(file.first == "accompaniment" && others)) {
-      stems.push_back(file);
-    }
-  }
-  const auto rank = [](const std::string& name) {
-    return std::find(usual_order().begin(), usual_order().end(), name) - usual_order().begin();
-  };
-  std::stable_sort(stems.begin(), stems.end(),
-                   [&](const TargetFile& a, const TargetFile& b) { return rank(a.first) < rank(b.first); });
-  if (!mixture.empty()) track.files.push_back(mixture);
-  for (const auto& [name, path] : stems) {
-    track.stems.push_back(name);
-    track.files.push_back(path);
-  }
-  if (!stems.empty()) {
-    const audio::FileInfo info = audio::probe(stems.front().second);
-    track.rate_hz = info.rate_hz;
-    track.channels = info.channels;
-    track.samples = info.samples.value_or(0);
-  }
-  return track;
-}
-
-std::string shape_text(audio::AudioView audio) {
-  return fmt::format("{} samples, {} channels, {} Hz", audio.samples(), audio.channels(), audio.rate_hz());
-}
-
-void require_finite(const AudioBuffer& audio, const fs::path& path) {
-  const audio::SamplePosition bad = audio::find_non_finite(audio);
-  if (bad.channel < 0) return;
-  throw Error({Code::numeric, path.string(), "a sample is not a number", "finite samples",
-               fmt::format("{} at channel {}, sample {}",
-                           audio.channel(bad.channel)[static_cast<std::size_t>(bad.sample)], bad.channel, bad.sample),
-               ""});
-}
-
-/// Reads what Dataset::load would refuse for its missing mixture.
-TrackAudio load_files(const Track& track) {
-  TrackAudio out;
-  out.names = track.stems;
-  const bool has_mixture = track.files.size() > track.stems.size();
-  for (std::size_t i = 0; i < track.files.size(); ++i) {
-    const fs::path& path = track.files[i];
-    AudioBuffer audio = audio::read_file(path);
-    if (audio.samples() == 0) {
-      throw Error({Code::dataset, path.string(), "no samples", "at least one sample", "0 samples", ""});
-    }
-    require_finite(audio, path);
-    const AudioBuffer* first = !out.stems.empty() ? &out.stems.front() : has_mixture && i > 0 ? &out.mixture : nullptr;
-    if (first != nullptr && !audio::same_shape(*first, audio)) {
-      throw Error(
-          {Code::dataset, path.string(), "the references differ in shape", shape_text(*first), shape_text(audio), ""});
-    }
-    if (has_mixture && i == 0) {
-      out.mixture = std::move(audio);
-    } else {
-      out.stems.push_back(std::move(audio));
-    }
-  }
-  return out;
-}
-
-TrackAudio load_container(const Track& track) {
-  std::vector<AudioBuffer> streams = audio::read_streams(track.files.front());
-  if (streams.size() != usual_order().size() + 1) {
-    throw Error({Code::dataset, track.files.front().string(), "wrong number of audio streams",
-                 "5 (mixture, drums, bass, other, vocals)", std::to_string(streams.size()), ""});
-  }
-  TrackAudio out;
-  out.mixture = std::move(streams.front());
-  out.names = usual_order();
-  out.stems.assign(std::make_move_iterator(streams.begin() + 1), std::make_move_iterator(streams.end()));
-  return out;
-}
-
-Pairing pair_plain(const fs::path& references, const fs::path& estimates, std::vector<TargetFile> files) {
+Pairing pair_plain(const fs::path& references, StemFolder estimates) {
   Pairing out;
   out.plain = true;
+  Notes notes, estimate_notes;
   Track track;
-  if (is_stem_container(references)) {
-    const audio::FileInfo info = audio::probe(references);
-    track.files = {references};
-    track.stems = usual_order();
-    track.rate_hz = info.rate_hz;
-    track.channels = info.channels;
-    track.samples = info.samples.value_or(0);
-    track.name = references.filename().string();
-    track.name.resize(track.name.size() - std::string_view(".stem.mp4").size());
+  if (datasets::is_stem_container(references)) {
+    (void)audio::probe(references);  // throws what is wrong with it
+    track = datasets::track_of(references);
   } else {
-    const std::vector<TargetFile> found = is_folder(references) ? audio_files(references) : std::vector<TargetFile>{};
-    if (found.empty()) {
+    StemFolder folder;
+    if (is_folder(references)) folder = read_folder(references);
+    if (folder.stems.empty()) {
       throw Error({Code::dataset, references.string(),
-                   "no references beside the one folder of estimates " + estimates.string(),
+                   "no references beside the one folder of estimates " + estimates.folder.string(),
                    "a folder with one audio file per target, or a stem.mp4",
                    is_folder(references) ? "no audio in the folder itself" : "no such folder", ""});
     }
-    track = stem_folder_track(found);
-    track.name = folder_name(references);
+    name_accompaniment(folder);
+    notes.add(folder);
+    track = datasets::track_of(folder);
   }
   track.subset = track.split = "test";
-  out.dataset = track.name;
+  out.dataset = track.name + "#" + datasets::tracks_tag({track});
   out.stems = track.stems;
-  out.pairs.push_back({std::move(track), std::move(files)});
+  std::vector<StemFile> files = estimates_of(estimates, out.stems);
+  estimate_notes.add(estimates);
+  notes.write("references", out.notes);
+  estimate_notes.write("estimates", out.notes);
+  out.pairs.push_back({std::move(track), std::move(files), estimates.folder});
   return out;
+}
+
+/// A tree of stems without mixtures is no data set, but it can be scored against.
+std::vector<Track> tracks_without_mixtures(const std::string& references, Pairing& out) {
+  std::vector<TrackFolder> folders = scan_tree(references);
+  std::set<std::string> names;
+  for (const TrackFolder& folder : folders) {
+    for (const StemFile& stem : folder.stems.stems) names.insert(stem.name);
+  }
+  const bool pair = datasets::pair_accompaniment({names.begin(), names.end()}).has_value();
+  Notes notes;
+  names.clear();
+  std::vector<Track> tracks;
+  for (TrackFolder& folder : folders) {
+    if (pair) name_accompaniment(folder.stems);
+    notes.add(folder.stems);
+    Track track = datasets::track_of(folder.stems);
+    const auto subset = std::find_if(folder.levels.begin(), folder.levels.end(), is_subset);
+    track.subset = track.split = subset == folder.levels.end() ? "test" : core::to_lower(*subset);
+    names.insert(track.stems.begin(), track.stems.end());
+    tracks.push_back(std::move(track));
+  }
+  notes.write("references", out.notes);
+  out.stems.assign(names.begin(), names.end());
+  datasets::sort_stems(out.stems);
+  out.dataset = datasets::song_name(references) + "#" + datasets::tracks_tag(tracks);
+  return tracks;
+}
+
+/// The folder of estimates of a track: of its own subset first, then one under no subset's name. Null: none.
+TrackFolder* find_folder(std::vector<TrackFolder>& folders, const Track& track) {
+  const std::string name = core::decomposed(track.name), component = records::path_component(track.name);
+  TrackFolder* found = nullptr;
+  bool found_in_subset = false;
+  for (TrackFolder& folder : folders) {
+    if (core::decomposed(folder.name()) != name && folder.name() != component) continue;
+    bool own = false, foreign = false;
+    for (const std::string& level : folder.levels) {
+      const std::string lower = core::to_lower(level);
+      own = own || lower == track.subset || lower == track.split;
+      foreign = foreign || (is_subset(level) && lower != track.subset && lower != track.split);
+    }
+    if (foreign && !own) continue;
+    if (found != nullptr && own == found_in_subset) {
+      throw Error({Code::dataset, track.name, "two folders of estimates for this track", "one",
+                   found->stems.folder.string() + " and " + folder.stems.folder.string(),
+                   "give the folder of one set of estimates"});
+    }
+    if (found == nullptr || own) {
+      found = &folder;
+      found_in_subset = own;
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -210,77 +198,71 @@ Pairing pair_up(const std::string& references, const std::string& estimates) {
     throw Error({Code::io, estimates, fs::exists(estimate_root, ignored) ? "not a folder" : "no such folder",
                  "a folder of estimates", "", ""});
   }
-  if (std::vector<TargetFile> files = audio_files(estimate_root); !files.empty()) {
-    return pair_plain(references, estimate_root, std::move(files));
+  if (StemFolder folder = read_folder(estimate_root); !folder.empty()) {
+    return pair_plain(references, std::move(folder));
   }
-  const std::vector<TrackFolder> folders = scan_tree(estimate_root);
+  std::vector<TrackFolder> folders = scan_tree(estimate_root);
   if (folders.empty()) {
-    throw Error(
-        {Code::dataset, estimates, "no estimates found", "[subset/]track/target.wav (or flac)", "no such files", ""});
+    throw Error({Code::dataset, estimates, "no estimates found",
+                 "[subset/]track/target.wav (or " + datasets::audio_extensions() + ")", "no such files", ""});
   }
 
   Pairing out;
   std::vector<Track> tracks;
-  std::vector<TrackFolder> reference_folders;
   try {
     out.set = datasets::open(references);
     tracks = out.set->tracks();
     out.dataset = out.set->name();
     out.stems = out.set->stems();
+    for (const std::string& note : out.set->notes()) out.notes.push_back("references: " + note);
   } catch (const Error& error) {
-    // A tree of stems without mixtures is no data set, but it can be scored against.
     if (error.code() != Code::dataset || !is_folder(references)) throw;
-    reference_folders = scan_tree(references);
-    if (reference_folders.empty()) throw;
-    out.dataset = folder_name(references);
-    std::set<std::string> names;
-    for (const TrackFolder& folder : reference_folders) {
-      Track track = stem_folder_track(folder.files);
-      track.name = folder.name;
-      track.subset = track.split = folder.subset.empty() ? "test" : folder.subset;
-      names.insert(track.stems.begin(), track.stems.end());
-      tracks.push_back(std::move(track));
-    }
-    out.stems.assign(names.begin(), names.end());
+    tracks = tracks_without_mixtures(references, out);
+    if (tracks.empty()) throw;
   }
 
-  std::vector<bool> used(folders.size(), false);
+  Notes notes;
+  std::set<const TrackFolder*> used;
+  std::set<std::string> levels;
   std::vector<std::string> track_names;
   for (const Track& track : tracks) {
     track_names.push_back(track.name);
-    std::size_t found = folders.size();
-    for (std::size_t i = 0; i < folders.size(); ++i) {
-      if (folders[i].name != track.name && folders[i].name != records::path_component(track.name)) continue;
-      if (folders[i].subset == track.subset || folders[i].subset == track.split) {
-        found = i;
-        break;
-      }
-      if (folders[i].subset.empty()) found = i;
-    }
-    if (found == folders.size()) {
+    TrackFolder* folder = find_folder(folders, track);
+    if (folder == nullptr) {
       out.without_estimates.push_back(track.subset + "/" + track.name);
       continue;
     }
-    used[found] = true;
-    out.pairs.push_back({track, folders[found].files});
+    used.insert(folder);
+    for (const std::string& level : folder->levels) {
+      if (!is_subset(level)) levels.insert(level);
+    }
+    std::vector<StemFile> files = estimates_of(folder->stems, out.stems);
+    notes.add(folder->stems);
+    out.pairs.push_back({track, std::move(files), folder->stems.folder});
   }
-  for (std::size_t i = 0; i < folders.size(); ++i) {
-    if (!used[i]) out.without_references.push_back(folders[i].folder.string());
+  notes.write("estimates", out.notes);
+  if (!levels.empty()) {
+    out.notes.push_back("estimates: taken from " +
+                        core::join(std::vector<std::string>(levels.begin(), levels.end()), ", ") + " in " + estimates);
+  }
+  for (const TrackFolder& folder : folders) {
+    if (!used.contains(&folder)) out.without_references.push_back(folder.stems.folder.string());
   }
   if (out.pairs.empty()) {
     throw Error({Code::dataset, estimates, "no folder is named like a track of " + references,
-                 "names such as '" + track_names.front() + "'", "'" + folders.front().name + "'",
-                 core::did_you_mean(folders.front().name, track_names)});
+                 "names such as '" + track_names.front() + "'", "'" + folders.front().name() + "'",
+                 core::did_you_mean(folders.front().name(), track_names)});
   }
   return out;
 }
 
 TrackAudio load_references(const Pairing& pairing, const Pair& pair) {
   const Track& track = pair.track;
-  if (pairing.plain && is_stem_container(track.files.front())) return load_container(track);
-  if (!pairing.set) return load_files(track);
+  if (pairing.plain && datasets::is_stem_container(track.files.front())) {
+    return datasets::load_container(track.files.front());
+  }
   const bool lacks_mixture = track.defect && !track.stems.empty() && track.files.size() == track.stems.size();
-  return lacks_mixture ? load_files(track) : pairing.set->load(track);
+  return pairing.set && !lacks_mixture ? pairing.set->load(track) : datasets::load_files(track);
 }
 
 std::string references_sha256(const Pairing& pairing, const Pair& pair) {

@@ -158,6 +158,7 @@ std::vector<Finding> check(const Dataset& dataset, const CheckOptions& options) 
   for (const auto& path : dataset.ignored()) {
     all.push_back({Severity::warning, "", "ignored", fmt::format("{}: not part of the data set", path.string())});
   }
+  for (const std::string& note : dataset.notes()) all.push_back({Severity::info, "", "names", note});
   for (auto& part : found) all.insert(all.end(), part.begin(), part.end());
   for (std::size_t a = 0; a < tracks.size(); ++a) {
     for (std::size_t b = a + 1; b < tracks.size(); ++b) {

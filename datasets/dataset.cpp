@@ -10,9 +10,12 @@
 #include <tuple>
 
 #include "audio/file.h"
+#include "audio/stream.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/text.h"
+#include "core/unicode.h"
+#include "datasets/stem_folder.h"
 #include "datasets/synth.h"
 
 namespace mss::datasets {
@@ -22,9 +25,6 @@ using audio::AudioBuffer;
 
 namespace {
 
-const std::vector<std::string> kMusdbStems = {"drums", "bass", "other", "vocals"};  // the streams of a stem.mp4 from 1
-constexpr std::string_view kStemSuffix = ".stem.mp4";
-
 // Singers of MIR-1K; the recipe of Huang et al. (2014) trains on the first two and keeps four of their clips for
 // development.
 const std::set<std::string> kMir1kSingers = {"abjones",  "amy",   "Ani",          "annar",  "ariel", "bobon",   "bug",
@@ -32,6 +32,9 @@ const std::set<std::string> kMir1kSingers = {"abjones",  "amy",   "Ani",        
                                              "leon",     "stool", "tammy",        "titon",  "yifen"};
 const std::set<std::string> kMir1kTrainSingers = {"abjones", "amy"};
 const std::set<std::string> kMir1kDevelopment = {"abjones_5_08", "abjones_5_09", "amy_9_08", "amy_9_09"};
+
+/// Lengths in the table of published tracks are estimates: a song may differ by this much and be the whole song.
+constexpr double kPublishedSeconds = 1.5;
 
 [[noreturn]] void fail(Code code, std::string where, std::string what, std::string expected = {},
                        std::string found = {}, std::string hint = {}) {
@@ -56,8 +59,8 @@ Kind kind_of(const fs::path& path) {
   if (name.empty() || name[0] == '.') return Kind::hidden;
   std::error_code error;
   if (fs::is_directory(path, error)) return Kind::folder;
-  if (ends_with_no_case(name, kStemSuffix)) return Kind::container;
-  if (ends_with_no_case(name, ".wav") || ends_with_no_case(name, ".flac")) return Kind::sound;
+  if (is_stem_container(path)) return Kind::container;
+  if (is_audio_file(path)) return Kind::sound;
   return Kind::other;
 }
 
@@ -85,21 +88,13 @@ Listing list(const fs::path& folder) {
   return result;
 }
 
-/// The part of an audio file's name that names the signal. Only the extension goes: "M.E.R.C. Music" keeps its dots.
-std::string signal_name(const fs::path& path) { return path.stem().string(); }
-
-bool is_mixture(const fs::path& path) { return signal_name(path) == "mixture"; }
-bool is_derived(const std::string& name) { return name == "accompaniment" || name == "linear_mixture"; }
-
-std::string container_name(const fs::path& path) {
-  std::string name = path.filename().string();
-  name.resize(name.size() - kStemSuffix.size());
-  return name;
-}
+/// Is this file a mixture by its name? (A folder's files may all begin with the song's name: read_stem_folder decides.)
+bool is_mixture(const fs::path& path) { return core::to_lower(song_name(path)) == "mixture"; }
+bool is_derived(std::string_view name) { return name == "accompaniment" || name == "linear_mixture"; }
 
 std::optional<std::string> mir1k_singer(const fs::path& path) {
   if (!ends_with_no_case(path.filename().string(), ".wav")) return std::nullopt;
-  const auto parts = core::split(signal_name(path), '_');
+  const auto parts = core::split(song_name(path), '_');
   if (parts.size() != 3 || !kMir1kSingers.contains(parts[0])) return std::nullopt;
   for (std::size_t i = 1; i < 3; ++i) {
     if (parts[i].empty() || parts[i].find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
@@ -120,7 +115,7 @@ bool is_subset_name(std::string_view name) {
 std::vector<Place> places_of(const fs::path& root, const Listing& top, std::vector<fs::path>& ignored) {
   std::vector<Place> places;
   for (const auto& folder : top.folders) {
-    const std::string name = folder.filename().string();
+    const std::string name = core::to_lower(folder.filename().string());
     if (!is_subset_name(name)) continue;
     const Listing inside = list(folder);
     // A song may be called "test": a folder with a mixture in it is a track.
@@ -173,72 +168,44 @@ std::string names_of(const std::vector<fs::path>& paths) {
   return names.empty() ? "no audio" : core::join(names, ", ");
 }
 
-Track folder_track(const fs::path& folder, const std::vector<fs::path>& sounds) {
-  Track track;
-  track.name = folder.filename().string();
-  fs::path mixture;
-  std::map<std::string, fs::path> stems;
-  const auto duplicate = [&](const fs::path& first, const fs::path& second) {
+/// What data sets remember of how names were read: the writing and the signal, with the number of tracks.
+using Taken = std::map<std::pair<std::string, std::string>, int>;
+
+Track folder_track(const fs::path& path, std::vector<fs::path>& ignored, Taken& taken) {
+  const StemFolder folder = read_stem_folder(path);
+  Track track = track_of(folder);
+  ignored.insert(ignored.end(), folder.ignored.begin(), folder.ignored.end());
+  for (const auto& names : folder.taken) ++taken[names];
+  if (!folder.mixture) {
     track.defect = ErrorParts{.code = Code::dataset,
-                              .where = folder.string(),
-                              .what = fmt::format("two files for the signal '{}'", signal_name(first)),
-                              .expected = "one",
-                              .found = first.filename().string() + " and " + second.filename().string(),
-                              .hint = "remove or rename one of them"};
-  };
-  for (const auto& path : sounds) {
-    const std::string name = signal_name(path);
-    if (is_derived(name)) continue;
-    if (name == "mixture") {
-      if (!mixture.empty()) duplicate(mixture, path);
-      mixture = path;
-    } else if (const auto [at, added] = stems.emplace(name, path); !added) {
-      duplicate(at->second, path);
-    }
-  }
-  if (mixture.empty()) {
-    track.defect = ErrorParts{.code = Code::dataset,
-                              .where = folder.string(),
+                              .where = path.string(),
                               .what = "track without a mixture",
-                              .expected = "mixture.wav or mixture.flac",
-                              .found = names_of(sounds),
+                              .expected = "mixture.wav (or flac, …)",
+                              .found = names_of(track.files),
                               .hint = "write the sum of the stems to mixture.wav"};
-  } else {
-    track.files.push_back(mixture);
-    if (stems.empty() && !track.defect) {
-      track.defect = ErrorParts{.code = Code::dataset,
-                                .where = folder.string(),
-                                .what = "track without stems",
-                                .expected = "one wav or flac file per stem beside the mixture",
-                                .found = names_of(sounds),
-                                .hint = ""};
-    }
+  } else if (folder.stems.empty() && !track.defect) {
+    track.defect = ErrorParts{.code = Code::dataset,
+                              .where = path.string(),
+                              .what = "track without stems",
+                              .expected = "one audio file per stem beside the mixture",
+                              .found = names_of(track.files),
+                              .hint = ""};
   }
-  for (const auto& [name, path] : stems) {
-    track.stems.push_back(name);
-    track.files.push_back(path);
-  }
-  if (!mixture.empty()) probe_into(track, mixture);
   return track;
 }
 
 bool musdb_like(const std::vector<std::string>& stems) {
   return std::all_of(stems.begin(), stems.end(), [](const std::string& name) {
-    return std::find(kMusdbStems.begin(), kMusdbStems.end(), name) != kMusdbStems.end();
+    return std::find(musdb_stems().begin(), musdb_stems().end(), name) != musdb_stems().end();
   });
 }
 
-/// Union over tracks: MUSDB18's stream order when every name is one of its four, else by name.
+/// Union over tracks, in the usual order.
 std::vector<std::string> union_of_stems(const std::vector<Track>& tracks) {
   std::set<std::string> names;
   for (const auto& track : tracks) names.insert(track.stems.begin(), track.stems.end());
   std::vector<std::string> result(names.begin(), names.end());
-  if (musdb_like(result)) {
-    result.clear();
-    for (const auto& name : kMusdbStems) {
-      if (names.contains(name)) result.push_back(name);
-    }
-  }
+  sort_stems(result);
   return result;
 }
 
@@ -266,7 +233,7 @@ std::vector<std::string> track_names(const std::vector<Track>& tracks) {
 /// A cut of a published song: its length differs from the table by more than the table's error.
 bool is_excerpt(const Track& track) {
   const MusdbFact* fact = musdb_fact(track.name);
-  return fact != nullptr && track.samples > 0 && std::abs(track.seconds() - fact->seconds) > 1.5;
+  return fact != nullptr && track.samples > 0 && std::abs(track.seconds() - fact->seconds) > kPublishedSeconds;
 }
 
 std::string describe_shape(audio::AudioView a) {
@@ -292,7 +259,7 @@ void require_same(const AudioBuffer& mixture, const AudioBuffer& stem, const std
 }
 
 std::string stream_label(const fs::path& path, std::size_t stream) {
-  return fmt::format("{}: stream {} ({})", path.string(), stream, stream == 0 ? "mixture" : kMusdbStems[stream - 1]);
+  return fmt::format("{}: stream {} ({})", path.string(), stream, stream == 0 ? "mixture" : musdb_stems()[stream - 1]);
 }
 
 AudioBuffer one_channel(audio::AudioView audio, int channel) {
@@ -382,9 +349,12 @@ std::vector<Track> Dataset::select(const Selection& selection) const {
   if (selection.limit < 0) {
     fail(Code::dataset, name_, "negative limit", "0 (all) or a number of tracks", std::to_string(selection.limit));
   }
+  const auto is = [](const Track& track, const std::string& wanted) {
+    return track.name == wanted || core::decomposed(track.name) == core::decomposed(wanted);
+  };
   for (const auto& wanted : selection.tracks) {
     const auto names = track_names(tracks_);
-    if (std::find(names.begin(), names.end(), wanted) == names.end()) {
+    if (std::none_of(tracks_.begin(), tracks_.end(), [&](const Track& track) { return is(track, wanted); })) {
       fail(Code::dataset, name_, fmt::format("no track '{}'", wanted), fmt::format("one of {} tracks", tracks_.size()),
            {}, core::did_you_mean(wanted, names));
     }
@@ -393,8 +363,8 @@ std::vector<Track> Dataset::select(const Selection& selection) const {
   for (const auto& track : tracks_) {
     if (!selection.subset.empty() && track.subset != selection.subset) continue;
     if (!selection.split.empty() && track.split != selection.split) continue;
-    if (!selection.tracks.empty() &&
-        std::find(selection.tracks.begin(), selection.tracks.end(), track.name) == selection.tracks.end()) {
+    if (!selection.tracks.empty() && std::none_of(selection.tracks.begin(), selection.tracks.end(),
+                                                  [&](const std::string& wanted) { return is(track, wanted); })) {
       continue;
     }
     chosen.push_back(track);
@@ -411,6 +381,89 @@ std::vector<Track> Dataset::select(const Selection& selection) const {
   return chosen;
 }
 
+Track track_of(const StemFolder& folder) {
+  Track track;
+  track.name = song_name(folder.folder);
+  track.defect = folder.defect;
+  if (folder.mixture) track.files.push_back(*folder.mixture);
+  for (const StemFile& stem : folder.stems) {
+    track.stems.push_back(stem.name);
+    track.files.push_back(stem.path);
+  }
+  if (!track.files.empty()) probe_into(track, track.files.front());
+  return track;
+}
+
+Track track_of(const fs::path& container) {
+  Track track;
+  track.name = song_name(container);
+  track.files = {container};
+  track.stems = musdb_stems();
+  probe_into(track, container);
+  return track;
+}
+
+TrackAudio load_container(const fs::path& path) {
+  auto streams = audio::read_streams(path);
+  if (streams.size() != musdb_stems().size() + 1) {
+    fail(Code::dataset, path.string(), "wrong number of audio streams", "5 (mixture, drums, bass, other, vocals)",
+         std::to_string(streams.size()));
+  }
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    require_sound(streams[i], stream_label(path, i));
+    require_same(streams[0], streams[i], stream_label(path, i));
+  }
+  TrackAudio result;
+  result.mixture = std::move(streams[0]);
+  result.names = musdb_stems();
+  result.stems.assign(std::make_move_iterator(streams.begin() + 1), std::make_move_iterator(streams.end()));
+  return result;
+}
+
+TrackAudio load_files(const Track& track) {
+  TrackAudio result;
+  result.names = track.stems;
+  const bool has_mixture = track.files.size() > track.stems.size();
+  for (std::size_t i = 0; i < track.files.size(); ++i) {
+    const fs::path& path = track.files[i];
+    AudioBuffer audio = audio::read_file(path);
+    if (has_mixture && i > 0) require_same(result.mixture, audio, path.string());
+    if (!has_mixture && i > 0 && !audio::same_shape(result.stems.front(), audio)) {
+      fail(Code::dataset, path.string(), "the stems differ in shape", describe_shape(result.stems.front()),
+           describe_shape(audio));
+    }
+    require_sound(audio, path.string());
+    if (has_mixture && i == 0) {
+      result.mixture = std::move(audio);
+    } else {
+      result.stems.push_back(std::move(audio));
+    }
+  }
+  return result;
+}
+
+AudioBuffer Dataset::load_stem(const Track& track, std::string_view name) const {
+  const auto found = std::find(track.stems.begin(), track.stems.end(), name);
+  if (found == track.stems.end()) return {};
+  const auto index = static_cast<std::size_t>(found - track.stems.begin());
+  if (layout_ == Layout::folders && track.files.size() >= track.stems.size()) {
+    // Also where the track has a defect: it can lack another stem, or its mixture, and still teach this one.
+    const fs::path& path = track.files[track.files.size() - track.stems.size() + index];
+    AudioBuffer stem = audio::read_file(path);
+    require_sound(stem, path.string());
+    return stem;
+  }
+  if (track.defect) throw Error(*track.defect);
+  if (layout_ == Layout::stems) {
+    const auto source = audio::open_file(track.files.at(0), static_cast<int>(index) + 1);  // stream 0 is the mixture
+    AudioBuffer stem = audio::read_all(*source);
+    require_sound(stem, stream_label(track.files[0], index + 1));
+    return stem;
+  }
+  TrackAudio all = load(track);
+  return std::move(all.stems[index]);
+}
+
 TrackAudio Dataset::load(const Track& track) const {
   if (track.defect) throw Error(*track.defect);
   if (layout_ == Layout::synthetic) return render_song(track.synth_seed, track.synth_song, track.samples);
@@ -425,33 +478,7 @@ TrackAudio Dataset::load(const Track& track) const {
     result.mixture = sum_of({&result.stems[0], &result.stems[1]});
     return result;
   }
-  if (layout_ == Layout::stems) {
-    const fs::path& path = track.files.at(0);
-    auto streams = audio::read_streams(path);
-    if (streams.size() != kMusdbStems.size() + 1) {
-      fail(Code::dataset, path.string(), "wrong number of audio streams", "5 (mixture, drums, bass, other, vocals)",
-           std::to_string(streams.size()));
-    }
-    for (std::size_t i = 0; i < streams.size(); ++i) {
-      require_sound(streams[i], stream_label(path, i));
-      require_same(streams[0], streams[i], stream_label(path, i));
-    }
-    result.mixture = std::move(streams[0]);
-    result.names = track.stems;
-    for (std::size_t i = 1; i < streams.size(); ++i) result.stems.push_back(std::move(streams[i]));
-    return result;
-  }
-  result.mixture = audio::read_file(track.files.at(0));
-  require_sound(result.mixture, track.files[0].string());
-  result.names = track.stems;
-  for (std::size_t i = 0; i < track.stems.size(); ++i) {
-    const fs::path& path = track.files.at(i + 1);
-    AudioBuffer stem = audio::read_file(path);
-    require_same(result.mixture, stem, path.string());
-    require_sound(stem, path.string());
-    result.stems.push_back(std::move(stem));
-  }
-  return result;
+  return layout_ == Layout::stems ? load_container(track.files.at(0)) : load_files(track);
 }
 
 AudioBuffer Dataset::load_mixture(const Track& track) const {
@@ -466,7 +493,7 @@ AudioBuffer Dataset::load_mixture(const Track& track) const {
 AudioBuffer Dataset::target(const TrackAudio& audio, std::string_view name) {
   std::vector<const AudioBuffer*> terms;
   bool vocals = false;
-  const bool derived = is_derived(std::string(name));
+  const bool derived = is_derived(name);
   for (std::size_t i = 0; i < audio.names.size(); ++i) {
     if (audio.names[i] == name) return audio.stems[i];
     vocals = vocals || audio.names[i] == "vocals";
@@ -498,6 +525,18 @@ std::string Dataset::sha256(const Track& track) const {
     lines += fmt::format("{}  {}\n", core::sha256_file(path), path.filename().string());
   }
   return core::sha256_hex(lines);
+}
+
+std::string tracks_tag(const std::vector<Track>& tracks) {
+  std::vector<std::string> lines;
+  for (const Track& track : tracks) {
+    std::vector<std::string> stems = track.stems;
+    std::sort(stems.begin(), stems.end());
+    lines.push_back(fmt::format("{}/{} {} {} {}\n", track.subset, core::decomposed(track.name), track.samples,
+                                track.rate_hz, core::join(stems, ",")));
+  }
+  std::sort(lines.begin(), lines.end());
+  return core::sha256_hex(core::join(lines, "")).substr(0, 8);
 }
 
 std::vector<double> levels_db(audio::AudioView mixture) {
@@ -547,7 +586,7 @@ Dataset open(const std::string& where, Layout layout) {
       Track track;
       track.name = describe_song(spec.seed, song).name;
       track.subset = track.split = "test";
-      track.stems = kMusdbStems;
+      track.stems = musdb_stems();
       track.rate_hz = kSynthRateHz;
       track.channels = 2;
       track.samples = static_cast<std::int64_t>(std::floor(spec.seconds * kSynthRateHz));
@@ -555,7 +594,7 @@ Dataset open(const std::string& where, Layout layout) {
       track.synth_song = song;
       set.tracks_.push_back(std::move(track));
     }
-    set.stems_ = kMusdbStems;
+    set.stems_ = musdb_stems();
     return set;
   }
 
@@ -579,7 +618,7 @@ Dataset open(const std::string& where, Layout layout) {
   }
   if (!fs::is_directory(root, error)) {
     fail(Code::dataset, where, "a data set is a folder of tracks", "a folder", "a file",
-         ends_with_no_case(where, kStemSuffix) ? "give the folder that the file lies in" : "");
+         is_stem_container(where) ? "give the folder that the file lies in" : "");
   }
 
   // "folder/" and "." have no file name of their own.
@@ -596,9 +635,8 @@ Dataset open(const std::string& where, Layout layout) {
   if (layout == Layout::automatic) layout = wanted_by_name == Layout::automatic ? seen : wanted_by_name;
   if (layout == Layout::automatic) {
     fail(Code::dataset, root.string(), "no tracks found",
-         "NAME.stem.mp4 files, folders with mixture and stems as wav or flac, or MIR-1K's wav files, in the folder "
-         "itself or in train/ and "
-         "test/",
+         "NAME.stem.mp4 files, folders with mixture and stems as audio files, or MIR-1K's wav files, in the folder "
+         "itself or in train/ and test/",
          top.sounds.empty() ? (top.folders.empty() ? "no audio at all" : "folders without audio in them")
                             : names_of(top.sounds));
   }
@@ -614,19 +652,16 @@ Dataset open(const std::string& where, Layout layout) {
   set.layout_ = layout;
 
   bool some_mixture = false;
+  Taken taken;
   for (const auto& place : places) {
     const Listing inside = list(place.folder);
     switch (layout) {
       case Layout::stems:
         for (const auto& path : inside.containers) {
-          Track track;
-          track.name = container_name(path);
-          track.files = {path};
-          track.stems = kMusdbStems;
+          Track track = track_of(path);
           const MusdbFact* fact = musdb_fact(track.name);
           place_track(track, place, fact == nullptr ? "" : fact->split);
           if (fact != nullptr) track.erratum = fact->erratum;
-          probe_into(track, path);
           set.tracks_.push_back(std::move(track));
           some_mixture = true;
         }
@@ -643,7 +678,7 @@ Dataset open(const std::string& where, Layout layout) {
             continue;
           }
           Track track;
-          track.name = signal_name(path);
+          track.name = song_name(path);
           track.files = {path};
           track.stems = {"accompaniment", "vocals"};
           const char* split = kMir1kDevelopment.contains(track.name) ? "valid"
@@ -662,7 +697,7 @@ Dataset open(const std::string& where, Layout layout) {
             set.ignored_.push_back(folder);
             continue;
           }
-          Track track = folder_track(folder, files.sounds);
+          Track track = folder_track(folder, set.ignored_, taken);
           const MusdbFact* fact = musdb_fact(track.name);
           place_track(track, place, fact == nullptr ? "" : fact->split);
           if (fact != nullptr) track.erratum = fact->erratum;
@@ -681,6 +716,20 @@ Dataset open(const std::string& where, Layout layout) {
   if (!some_mixture) throw Error(*set.tracks_[0].defect);
 
   set.stems_ = union_of_stems(set.tracks_);
+  if (const auto alias = pair_accompaniment(set.stems_); alias && layout == Layout::folders) {
+    for (auto& track : set.tracks_) {
+      for (auto& stem : track.stems) {
+        if (stem != *alias) continue;
+        stem = "accompaniment";
+        ++taken[{*alias, stem}];
+      }
+    }
+    set.stems_ = union_of_stems(set.tracks_);
+  }
+  for (const auto& [names, count] : taken) {
+    set.notes_.push_back(
+        fmt::format("'{}' is taken for '{}' ({} track{})", names.first, names.second, count, count == 1 ? "" : "s"));
+  }
   for (auto& track : set.tracks_) {
     if (layout != Layout::folders) continue;
     order_stems(track, set.stems_);
@@ -709,17 +758,20 @@ Dataset open(const std::string& where, Layout layout) {
          "rename one of them");
   }
 
-  const bool known = std::any_of(set.tracks_.begin(), set.tracks_.end(),
-                                 [](const Track& track) { return musdb_fact(track.name) != nullptr; });
+  // A name of a published set is earned by its tracks.
+  const bool known = std::all_of(set.tracks_.begin(), set.tracks_.end(), [](const Track& track) {
+    const MusdbFact* fact = musdb_fact(track.name);
+    return fact != nullptr && track.seconds() < fact->seconds + kPublishedSeconds;
+  });
   const bool excerpts = std::any_of(set.tracks_.begin(), set.tracks_.end(), is_excerpt);
   if (layout == Layout::mir1k) {
     set.name_ = "MIR-1K";
   } else if (known && layout == Layout::stems) {
     set.name_ = excerpts ? "MUSDB18-sample" : "MUSDB18";
-  } else if (known && set.stems_ == kMusdbStems) {
+  } else if (known && set.stems_ == musdb_stems()) {
     set.name_ = excerpts ? "MUSDB18-HQ-sample" : "MUSDB18-HQ";
   } else {
-    set.name_ = absolute.filename().string();
+    set.name_ = absolute.filename().string() + "#" + tracks_tag(set.tracks_);
   }
   return set;
 }

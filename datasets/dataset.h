@@ -2,9 +2,8 @@
 //
 // Layouts (found by looking, or given; docs/datasets.md):
 //   stems      MUSDB18's NAME.stem.mp4 files, streams 0 mixture, 1 drums, 2 bass, 3 other, 4 vocals
-//   folders    one folder per track with mixture.wav and one file per stem, wav or flac (MUSDB18-HQ, any stem folder
-//   with any stem
-//              names); accompaniment and linear_mixture files are derived signals, not stems
+//   folders    one folder per track with mixture.wav and one file per stem (MUSDB18-HQ, any stem names);
+//              datasets/stem_folder.h says which file is what
 //   mir1k      MIR-1K's two-channel wav files: left = accompaniment, right = singing; mixture = left + right (mono)
 //   synthetic  the built-in songs (datasets/synth.h), no files
 // A root may hold `train/`, `test/` and `valid/` (or `dev/`) folders. Without them the tracks lie in the root itself; a
@@ -27,6 +26,7 @@
 #include "audio/stream.h"
 #include "core/error.h"
 #include "core/value.h"
+#include "datasets/stem_folder.h"
 
 namespace mss::datasets {
 
@@ -67,21 +67,27 @@ struct Selection {
 
 class Dataset {
  public:
-  /// "MUSDB18" or "MUSDB18-HQ" (with "-sample" when tracks are shorter than the published ones), "MIR-1K", "synthetic"
-  /// (with ":seconds=S,seed=N" where these are not the default), or the folder's name.
+  /// "MUSDB18" or "MUSDB18-HQ" where all tracks are published ones (with "-sample" when some are shorter), "MIR-1K",
+  /// "synthetic" (with ":seconds=S,seed=N" where these are not the default); any other set "FOLDER#HASH8", the folder's
+  /// name and tracks_tag(), which keeps different sets of one name apart.
   const std::string& name() const noexcept { return name_; }
   Layout layout() const noexcept { return layout_; }
   const std::filesystem::path& root() const noexcept { return root_; }
   const std::vector<std::string>& stems() const noexcept { return stems_; }  ///< union over tracks; J = size
   const std::vector<Track>& tracks() const noexcept { return tracks_; }      ///< sorted by (subset, name)
-  /// Folders and audio files that no layout rule takes.
+  /// Folders and audio files that no layout rule takes, folders inside tracks among them.
   const std::vector<std::filesystem::path>& ignored() const noexcept { return ignored_; }
+  /// What was taken for what, where names say something else: "'other' is taken for 'accompaniment' (100 tracks)".
+  const std::vector<std::string>& notes() const noexcept { return notes_; }
   /// Throws Error(dataset) for an empty selection or unknown names (with the nearest).
   std::vector<Track> select(const Selection& selection) const;
   /// Decodes a track. Throws Error(dataset) naming track and file for stems of unequal length, rate or channels, for 0
   /// samples and for missing stems or mixture; Error(numeric) with channel and sample for NaN or infinity; what
   /// audio/file.h throws otherwise.
   TrackAudio load(const Track& track) const;
+  /// One stem alone; an empty buffer where the track has none of this name. Works also for a track that lacks another
+  /// stem or its mixture. Errors about the stem's file as load() has them.
+  audio::AudioBuffer load_stem(const Track& track, std::string_view name) const;
   /// The mixture alone, with the same errors about it.
   audio::AudioBuffer load_mixture(const Track& track) const;
   /// A derived target of a loaded track: a stem's name, "accompaniment" (sum of all stems but vocals) or
@@ -104,6 +110,7 @@ class Dataset {
   std::vector<std::string> stems_;
   std::vector<Track> tracks_;
   std::vector<std::filesystem::path> ignored_;
+  std::vector<std::string> notes_;
 };
 
 /// `where` is a folder, "synthetic" (optionally "synthetic:songs=4,seconds=12,seed=1"), or a name ("musdb18",
@@ -112,6 +119,20 @@ class Dataset {
 /// such folder or name, nothing in it, one track instead of a folder of tracks, no mixture anywhere; Error(io): an
 /// unreadable folder. A single defective track does not stop the rest: load() throws for it.
 Dataset open(const std::string& where, Layout layout = Layout::automatic);
+
+/// A folder of stems, or a stem.mp4, as a track without subset and split. Its files' header facts are those of the
+/// mixture, or of the first stem.
+Track track_of(const StemFolder& folder);
+Track track_of(const std::filesystem::path& container);
+/// What Dataset::load does for a track of several files, but that the mixture may be missing (an empty buffer then).
+TrackAudio load_files(const Track& track);
+/// What Dataset::load does for a stem.mp4.
+TrackAudio load_container(const std::filesystem::path& path);
+
+/// Eight hexadecimal digits that keep sets of tracks of one name apart: of the SHA-256 over every track's subset, name,
+/// length, rate and stems, whatever their order. Mending a file does not change it; other audio of the same names and
+/// lengths is told by the tracks' fingerprints (sha256()).
+std::string tracks_tag(const std::vector<Track>& tracks);
 
 /// The levels of Dataset::levels_db for audio in memory.
 std::vector<double> levels_db(audio::AudioView mixture);

@@ -18,10 +18,12 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/measure.h"
 #include "core/parallel.h"
 #include "core/spec.h"
 #include "core/text.h"
+#include "harness/scoring.h"
 #include "methods/networks.h"
 #include "methods/nmf/register.h"
 #include "records/store.h"
@@ -31,10 +33,6 @@ namespace {
 
 using core::Value;
 namespace fs = std::filesystem;
-
-constexpr const char* kVocals = "vocals";
-constexpr const char* kAccompaniment = "accompaniment";
-constexpr const char* kPairScenario = "vocals/accompaniment";
 
 /// A method of the plan, made.
 struct Method {
@@ -52,6 +50,7 @@ struct Work {
   datasets::Track track;
   std::int64_t bytes = 0;
   std::vector<Item> items;
+  PartialProblems partial;  ///< that some method of the plan needs
 };
 
 const core::ParamTable* table_of(const methods::Registry& registry, const std::string& name, bool filter) {
@@ -106,11 +105,33 @@ std::vector<Method> make_methods(const Plan& plan, const methods::Registry& regi
   return out;
 }
 
-Value identity_value(const Plan& plan, const datasets::Dataset& dataset) {
+/// The name of a set that has grown or was mended since the run folder was begun is the one that its records have:
+/// "songs#12345678" of run.json for "songs#87654321".
+std::string recorded_name(const fs::path& run, const std::string& name, const core::LogFn& log) {
+  const fs::path file = run / "run.json";
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return name;
+  std::string before;
+  try {
+    before = core::read_json_file(file).at("identity").at("dataset").at("name").as_string();
+  } catch (const Error&) {
+    return name;  // opening the run says what is wrong with it
+  }
+  const auto folder = [](const std::string& text) { return text.substr(0, text.rfind('#')); };
+  if (before == name || name.find('#') == std::string::npos || before.find('#') == std::string::npos ||
+      folder(before) != folder(name)) {
+    return name;
+  }
+  core::log(log, core::LogLevel::warning,
+            name + ": other tracks than when " + run.string() + " was begun; its records keep the name " + before);
+  return before;
+}
+
+Value identity_value(const Plan& plan, const datasets::Dataset& dataset, const std::string& dataset_name) {
   Value stems = Value::array();
   for (const std::string& stem : dataset.stems()) stems.push_back(stem);
   Value data = Value::object();
-  data["name"] = dataset.name();
+  data["name"] = dataset_name;
   data["stems"] = std::move(stems);
   Value scoring = Value::object();
   scoring["metrics"] = plan.metrics;
@@ -187,92 +208,13 @@ class CpuClock {
 };
 
 /// A track in memory with its references, analysed once per set of targets.
-class LoadedTrack {
- public:
+struct LoadedTrack {
   LoadedTrack(const datasets::Dataset& dataset, const datasets::Track& track, eval::ScorerOptions options)
-      : audio_(dataset.load(track)), fingerprint_(dataset.sha256(track)), options_(std::move(options)) {}
+      : audio(dataset.load(track)), fingerprint(dataset.sha256(track)), scorer(audio, std::move(options)) {}
 
-  const datasets::TrackAudio& audio() const { return audio_; }
-  const std::string& fingerprint() const { return fingerprint_; }
-
-  /// Scores of a method's stems under the scenarios that they allow; see runner.h.
-  std::vector<eval::Scores> score(const methods::StemSet& stems, std::vector<std::string>& unscored) {
-    const auto yields = [&](const std::string& name) {
-      return std::find(stems.names.begin(), stems.names.end(), name) != stems.names.end();
-    };
-    std::vector<std::string> common;
-    for (const std::string& name : audio_.names) {
-      if (yields(name)) common.push_back(name);
-    }
-    const bool is_stem = std::find(audio_.names.begin(), audio_.names.end(), kAccompaniment) != audio_.names.end();
-    const bool pair = !is_stem && yields(kVocals) && yields(kAccompaniment) && audio_.names.size() >= 2 &&
-                      std::find(audio_.names.begin(), audio_.names.end(), kVocals) != audio_.names.end();
-    std::vector<eval::Scores> out;
-    std::vector<std::string> used = common;
-    if (common.size() == audio_.names.size()) {
-      // An accompaniment of the method's own stands for the sum of its other stems.
-      if (pair && common.size() >= 3 && options_.accompaniment) used.push_back(kAccompaniment);
-      out = score_problem(common, stems, used, options_.accompaniment);
-    } else {
-      if (!common.empty() && !(pair && common.size() == 1)) {
-        std::vector<eval::Scores> part = score_problem(common, stems, common, false);
-        part.front().scenario = "stems:" + core::join(common, "+");
-        out = std::move(part);
-      }
-      if (pair && options_.accompaniment) {
-        const std::vector<std::string> both = {kVocals, kAccompaniment};
-        std::vector<eval::Scores> part = score_problem(both, stems, both, false);
-        part.front().scenario = kPairScenario;
-        out.push_back(std::move(part.front()));
-        used.push_back(kAccompaniment);
-      }
-    }
-    if (out.empty()) {
-      throw Error({Code::dataset, "", "no stem of the method has a reference", core::join(audio_.names, ", "),
-                   core::join(stems.names, ", "), ""});
-    }
-    for (const std::string& name : stems.names) {
-      if (std::find(used.begin(), used.end(), name) == used.end()) unscored.push_back(name);
-    }
-    return out;
-  }
-
- private:
-  std::vector<eval::Scores> score_problem(const std::vector<std::string>& references, const methods::StemSet& stems,
-                                          const std::vector<std::string>& estimates, bool accompaniment) {
-    std::vector<std::string> key = references;
-    key.push_back(accompaniment ? "+" : "");
-    auto& set = sets_[key];
-    if (!set) {
-      std::vector<eval::Signal> signals;
-      for (const std::string& name : references) signals.emplace_back(reference(name));
-      eval::ScorerOptions options = options_;
-      options.accompaniment = accompaniment;
-      set = std::make_unique<eval::ReferenceSet>(references, std::move(signals), eval::Signal(audio_.mixture.view()),
-                                                 audio_.mixture.rate_hz(), std::move(options));
-    }
-    std::vector<eval::Signal> signals;
-    for (const std::string& name : estimates) {
-      const auto at = std::find(stems.names.begin(), stems.names.end(), name) - stems.names.begin();
-      signals.emplace_back(stems.audio[static_cast<std::size_t>(at)].view());
-    }
-    return set->score(estimates, signals);
-  }
-
-  audio::AudioView reference(const std::string& name) {
-    for (std::size_t i = 0; i < audio_.names.size(); ++i) {
-      if (audio_.names[i] == name) return audio_.stems[i];
-    }
-    auto& derived = derived_[name];
-    if (derived.empty()) derived = datasets::Dataset::target(audio_, name);
-    return derived;
-  }
-
-  datasets::TrackAudio audio_;
-  std::string fingerprint_;
-  eval::ScorerOptions options_;
-  std::map<std::string, audio::AudioBuffer> derived_;
-  std::map<std::vector<std::string>, std::unique_ptr<eval::ReferenceSet>> sets_;
+  datasets::TrackAudio audio;
+  std::string fingerprint;
+  TrackScorer scorer;
 };
 
 /// Whatever was thrown, as an Error.
@@ -298,16 +240,18 @@ class Runner {
         progress_(options.progress != nullptr ? *options.progress : core::null_progress()),
         methods_(make_methods(plan, registry, options.log)),
         dataset_(datasets::open(plan.dataset, plan.layout)),
+        dataset_name_(recorded_name(plan.out, dataset_.name(), options.log)),
         host_(core::host_name()),
         processor_(core::processor_name()) {}
 
   RunResult run() {
     const std::vector<datasets::Track> tracks = dataset_.select(selection(plan_));
     check_names(tracks);
+    for (const std::string& note : dataset_.notes()) core::log(options_.log, core::LogLevel::info, note);
     records::RunStore store(plan_.out, options_.shard);
     store_ = &store;
-    for (const std::string& warning :
-         store.open_plan(identity_value(plan_, dataset_), plan_value(plan_, tracks, methods_), options_.command)) {
+    for (const std::string& warning : store.open_plan(identity_value(plan_, dataset_, dataset_name_),
+                                                      plan_value(plan_, tracks, methods_), options_.command)) {
       core::log(options_.log, core::LogLevel::warning, warning);
     }
     collect(tracks);
@@ -347,14 +291,20 @@ class Runner {
     for (const Method& method : methods_) infos.push_back(method.separator->info());
     for (std::size_t t = 0; t < tracks.size(); ++t) {
       if (shard[t] != options_.shard.index) continue;
-      Work work{tracks[t], estimate_track_bytes(tracks[t], infos, plan_), {}};
+      Work work{tracks[t], estimate_track_bytes(tracks[t], infos, plan_), {}, {}};
+      std::vector<std::vector<std::string>> targets;
+      for (const Method& method : methods_) {
+        targets.push_back(targets_on(method, tracks[t]));
+        work.partial.add(tracks[t].stems, targets.back());
+      }
       for (std::size_t m = 0; m < methods_.size(); ++m) {
         const bool random = methods_[m].separator->info().is_random;
         const std::vector<std::uint64_t> seeds = random ? plan_.seeds : std::vector<std::uint64_t>{0};
         for (const std::uint64_t seed : seeds) {
           ++result_.items;
           Item item{m, {tracks[t].subset, tracks[t].name, methods_[m].spec, seed}};
-          if (store_->finished(item.key) && has_estimates(tracks[t], item)) {
+          if (store_->finished(item.key) && has_estimates(targets[m], item) &&
+              has_problems(work.partial, tracks[t], targets[m], item)) {
             ++result_.reused;
           } else {
             work.items.push_back(std::move(item));
@@ -365,16 +315,31 @@ class Runner {
     }
   }
 
-  bool has_estimates(const datasets::Track& track, const Item& item) const {
+  /// What a method yields on a track.
+  std::vector<std::string> targets_on(const Method& method, const datasets::Track& track) const {
+    const methods::Separator& separator = *method.separator;
+    return separator.targets_for(separator.info().needs_references ? track.stems : dataset_.stems());
+  }
+
+  bool has_estimates(const std::vector<std::string>& targets, const Item& item) const {
     if (!plan_.save_estimates) return true;
-    const methods::Separator& separator = *methods_[item.method].separator;
-    const auto targets = separator.targets_for(separator.info().needs_references ? track.stems : dataset_.stems());
     return std::all_of(targets.begin(), targets.end(), [&](const std::string& target) {
       std::error_code ignored;
       return fs::exists(
           records::estimate_path(plan_.out, item.key.spec, item.key.seed, item.key.subset, item.key.track, target),
           ignored);
     });
+  }
+
+  /// A method that came later may ask for problems that earlier rows have not been scored in.
+  bool has_problems(const PartialProblems& partial, const datasets::Track& track,
+                    const std::vector<std::string>& targets, const Item& item) const {
+    const std::vector<std::string> done = store_->scenarios(item.key);
+    for (const std::string& scenario : partial.scenarios(track.stems, targets)) {
+      if (scenario == "vocals/accompaniment" && !plan_.accompaniment) continue;
+      if (std::find(done.begin(), done.end(), scenario) == done.end()) return false;
+    }
+    return true;
   }
 
   void work() {
@@ -498,7 +463,7 @@ class Runner {
   }
 
   records::RecordKey record_key(const Item& item, std::string scenario, std::string target) const {
-    return {dataset_.name(),     item.key.subset, item.key.track,   item.key.spec,
+    return {dataset_name_,       item.key.subset, item.key.track,   item.key.spec,
             std::move(scenario), item.key.seed,   std::move(target)};
   }
 
@@ -534,7 +499,7 @@ class Runner {
 
   std::vector<records::Record> separate_and_score(LoadedTrack& loaded, const Work& work, const Item& item,
                                                   const std::string& started) {
-    const datasets::TrackAudio& audio = loaded.audio();
+    const datasets::TrackAudio& audio = loaded.audio;
     const methods::Separator& separator = *methods_[item.method].separator;
     methods::Options options;
     options.seed = item.key.seed;
@@ -562,7 +527,8 @@ class Runner {
     }
     const core::Stopwatch scoring;
     std::vector<std::string> unscored;
-    const std::vector<eval::Scores> scores = loaded.score(stems, unscored);
+    const std::vector<audio::AudioView> views(stems.audio.begin(), stems.audio.end());
+    const std::vector<eval::Scores> scores = loaded.scorer.score(stems.names, views, work.partial, unscored);
     const core::Cost scoring_cost = scoring.elapsed();
 
     std::vector<records::Record> records;
@@ -575,7 +541,7 @@ class Runner {
         Value list = Value::array();
         for (const std::string& name : unscored) list.push_back(name);
         body["unscored_targets"] = std::move(list);
-        body["fingerprint"] = loaded.fingerprint();
+        body["fingerprint"] = loaded.fingerprint;
         body["samples"] = audio.mixture.samples();
         body["rate_hz"] = audio.mixture.rate_hz();
         body["channels"] = audio.mixture.channels();
@@ -609,7 +575,7 @@ class Runner {
   core::Progress& progress_;
   std::vector<Method> methods_;
   datasets::Dataset dataset_;
-  std::string host_, processor_;
+  std::string dataset_name_, host_, processor_;
   records::RunStore* store_ = nullptr;
 
   std::vector<Work> pending_;

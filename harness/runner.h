@@ -12,10 +12,9 @@
 // Cancellation. After a stop request the work in hand is abandoned (a record that is being written is written whole),
 // everything finished so far is on disk, RunResult::cancelled is set.
 //
-// Scenarios. Stems that a method yields are scored jointly under "stems" when they cover all the data set's stems, and
-// again as "vocals/accompaniment" where there are vocals. A method that yields some of the stems only (say vocals, or
-// vocals and accompaniment) is scored on those: "vocals/accompaniment" for that pair, else "stems:drums+vocals" with
-// the names in the data set's order. Extra targets (a residual) are saved but not scored.
+// Scenarios: harness/scoring.h. Every method is scored in all partial problems that any method of the plan needs and it
+// covers; a row that was finished before such a method came is done again. Extra targets (a residual) are saved but not
+// scored.
 #pragma once
 
 #include <cstdint>

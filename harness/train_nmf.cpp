@@ -85,15 +85,6 @@ Value selection_value(const datasets::Selection& selection) {
   return out;
 }
 
-audio::AudioBuffer finite(audio::AudioBuffer stem, const fs::path& file) {
-  const audio::SamplePosition bad = audio::find_non_finite(stem);
-  if (bad.channel >= 0) {
-    throw Error({Code::numeric, file.string(), "a sample is not a finite number", "",
-                 fmt::format("channel {}, sample {}", bad.channel, bad.sample), ""});
-  }
-  return stem;
-}
-
 /// Ends the task on every way out.
 class Task {
  public:
@@ -107,28 +98,6 @@ class Task {
 };
 
 }  // namespace
-
-audio::AudioBuffer load_stem(const datasets::Dataset& dataset, const datasets::Track& track,
-                             const std::string& target) {
-  const auto found = std::find(track.stems.begin(), track.stems.end(), target);
-  if (found == track.stems.end()) return {};
-  const auto index = static_cast<std::size_t>(found - track.stems.begin());
-  if (dataset.layout() == datasets::Layout::folders && track.files.size() == track.stems.size() + 1) {
-    const fs::path& file = track.files[index + 1];
-    // Also where the track has a defect: it can lack another stem and still teach this one.
-    return finite(audio::read_file(file), file);
-  }
-  if (track.defect) throw Error(*track.defect);
-  if (dataset.layout() == datasets::Layout::stems) {
-    const auto source = audio::open_file(track.files.at(0), static_cast<int>(index) + 1);  // stream 0 is the mixture
-    return finite(audio::read_all(*source), track.files[0]);
-  }
-  datasets::TrackAudio all = dataset.load(track);
-  for (std::size_t i = 0; i < all.names.size(); ++i) {
-    if (all.names[i] == target) return std::move(all.stems[i]);
-  }
-  return {};
-}
 
 NmfTrained train_nmf(const NmfTraining& training) {
   if (training.dataset.empty()) {
@@ -161,7 +130,7 @@ NmfTrained train_nmf(const NmfTraining& training) {
   for (const datasets::Track& track : tracks) {
     sources.push_back(
         {track_label(track), [&, label = track_label(track)](const std::string& target) {
-           audio::AudioBuffer stem = load_stem(dataset, track, target);
+           audio::AudioBuffer stem = dataset.load_stem(track, target);
            if (stem.empty() || audio::is_silent(stem)) {
              std::vector<std::string>& without = result.without[target];
              if (std::ranges::find(without, label) == without.end()) {  // stems are loaded more than once

@@ -57,8 +57,4 @@ struct NmfTrained {
 /// throws, with the track's name.
 NmfTrained train_nmf(const NmfTraining& training);
 
-/// The isolated stem `target` of a track, read alone where the layout allows it; empty where the track has none. Throws
-/// what Dataset::load throws about it.
-audio::AudioBuffer load_stem(const datasets::Dataset& dataset, const datasets::Track& track, const std::string& target);
-
 }  // namespace mss::harness

@@ -432,6 +432,15 @@ bool RunStore::finished(const ItemKey& item) const {
   return found != impl_->items.end() && !found->second.failed;
 }
 
+std::vector<std::string> RunStore::scenarios(const ItemKey& item) const {
+  const std::lock_guard lock(impl_->mutex);
+  std::set<std::string> names;
+  if (const auto found = impl_->items.find(item); found != impl_->items.end()) {
+    for (const auto& [key, line] : found->second.lines) names.insert(key.scenario);
+  }
+  return {names.begin(), names.end()};
+}
+
 void RunStore::put(const ItemKey& key, const std::vector<Record>& records) {
   MSS_ASSERT(!records.empty());
   Impl::Item item;

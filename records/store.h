@@ -77,6 +77,8 @@ class RunStore {
   std::vector<std::string> open_plan(const core::Value& identity, const core::Value& plan, std::string_view command);
 
   bool finished(const ItemKey& item) const;  ///< has records without error
+  /// Scenarios of the item's records.
+  std::vector<std::string> scenarios(const ItemKey& item) const;
   void put(const ItemKey& item, const std::vector<Record>& records);
   /// Merges, writes the records file, removes this run's or shard's parts. Returns the file.
   std::filesystem::path finish();

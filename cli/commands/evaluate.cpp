@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -24,6 +25,7 @@
 #include "eval/scorer.h"
 #include "harness/plan.h"
 #include "harness/runner.h"
+#include "harness/scoring.h"
 #include "records/record.h"
 #include "records/store.h"
 
@@ -35,9 +37,7 @@ using audio::AudioBuffer;
 using core::LogLevel;
 using core::Value;
 
-constexpr const char* kVocals = "vocals";
 constexpr const char* kAccompaniment = "accompaniment";
-constexpr const char* kPairScenario = "vocals/accompaniment";
 
 struct Request {
   harness::Plan plan;  ///< how to score
@@ -52,20 +52,14 @@ struct Request {
 struct Outcome {
   std::vector<eval::Scores> scores;
   std::vector<records::Record> records;
+  std::vector<std::string> missing;  ///< references without an estimate
   std::optional<Error> error;
 };
-
-bool holds(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 /// Estimates of one track, brought to the references' length.
 struct Estimates {
   std::vector<std::string> names;
   std::vector<AudioBuffer> audio;
-  const AudioBuffer& at(const std::string& name) const {
-    return audio[static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
-  }
 };
 
 std::string with_track(const Pair& pair, const std::string& text) { return pair.track.name + ": " + text; }
@@ -73,17 +67,19 @@ std::string with_track(const Pair& pair, const std::string& text) { return pair.
 Estimates load_estimates(const Pair& pair, const datasets::TrackAudio& references, const core::LogFn& log) {
   Estimates out;
   const AudioBuffer& reference = references.stems.front();
+  std::vector<std::string> given;
+  for (const datasets::StemFile& file : pair.estimates) given.push_back(file.name);
   for (const auto& [target, path] : pair.estimates) {
-    const bool derived = target == kAccompaniment && holds(references.names, kVocals) && references.names.size() > 1;
-    if (!holds(references.names, target) && !derived) {
+    if (!harness::has_reference(target, references.names, given)) {
       if (target != "mixture" && target != "linear_mixture") {
         core::log(log, LogLevel::warning, with_track(pair, path.filename().string() + " has no reference; not scored"));
       }
       continue;
     }
     AudioBuffer audio = audio::read_file(path);
-    const auto refuse = [&](const char* what, int expected, int found, const char* unit, const char* hint) {
-      throw Error({Code::dataset, path.string(), what, fmt::format("{}{}", expected, unit),
+    const auto refuse = [&, &file = path](const char* what, int expected, int found, const char* unit,
+                                          const char* hint) {
+      throw Error({Code::dataset, file.string(), what, fmt::format("{}{}", expected, unit),
                    fmt::format("{}{}", found, unit), hint});
     };
     if (audio.rate_hz() != reference.rate_hz()) {
@@ -114,14 +110,33 @@ Estimates load_estimates(const Pair& pair, const datasets::TrackAudio& reference
   }
   if (out.names.empty()) {
     std::vector<std::string> found;
-    for (const TargetFile& file : pair.estimates) found.push_back(file.second.filename().string());
-    throw Error({Code::dataset, pair.estimates.front().second.parent_path().string(), "no estimate has a reference",
-                 core::join(references.names, ", "), core::join(found, ", "), ""});
+    for (const datasets::StemFile& file : pair.estimates) found.push_back(file.path.filename().string());
+    throw Error({Code::dataset, pair.folder.string(), "no estimate has a reference", core::join(references.names, ", "),
+                 core::join(found, ", "), ""});
   }
   return out;
 }
 
-void warn_alignment(const Pair& pair, const std::string& target, const AudioBuffer& reference,
+/// Stems without a single sample that is not 0 have scores by definition only.
+void warn_silence(const Pair& pair, const datasets::TrackAudio& references, const Estimates& estimates,
+                  const core::LogFn& log) {
+  const auto silent = [](const std::vector<std::string>& names, const std::vector<AudioBuffer>& audio) {
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (audio::is_silent(audio[i])) out.push_back(names[i]);
+    }
+    return core::join(out, ", ");
+  };
+  if (const std::string names = silent(references.names, references.stems); !names.empty()) {
+    core::log(log, LogLevel::warning, with_track(pair, "silent reference: " + names + "; without a score"));
+  }
+  if (const std::string names = silent(estimates.names, estimates.audio); !names.empty()) {
+    core::log(log, LogLevel::warning,
+              with_track(pair, "silent estimate: " + names + "; its scores are what the definitions say of silence"));
+  }
+}
+
+void warn_alignment(const Pair& pair, const std::string& target, audio::AudioView reference,
                     const AudioBuffer& estimate, const core::LogFn& log) {
   const Alignment found = compare_alignment(reference, estimate);
   const auto warn = [&](const std::string& text) {
@@ -135,56 +150,6 @@ void warn_alignment(const Pair& pair, const std::string& target, const AudioBuff
   }
   if (found.gain_db != 0) warn(fmt::format("has a constant gain of {:+.1f} dB", found.gain_db));
   if (found.inverted) warn("has inverted polarity");
-}
-
-/// Scores under the scenarios that the estimates allow, as a run does (runner.h).
-std::vector<eval::Scores> score(const datasets::TrackAudio& references, const Estimates& estimates,
-                                const eval::ScorerOptions& options) {
-  const auto solve = [&](const std::vector<std::string>& targets, const std::vector<std::string>& given,
-                         bool accompaniment) {
-    std::vector<AudioBuffer> derived;  // keeps its addresses: one element at most
-    derived.reserve(1);
-    std::vector<eval::Signal> signals, estimated;
-    for (const std::string& name : targets) {
-      const auto at = std::find(references.names.begin(), references.names.end(), name);
-      if (at == references.names.end()) {
-        derived.push_back(datasets::Dataset::target(references, name));
-        signals.emplace_back(derived.back().view());
-      } else {
-        signals.emplace_back(references.stems[static_cast<std::size_t>(at - references.names.begin())].view());
-      }
-    }
-    for (const std::string& name : given) estimated.emplace_back(estimates.at(name).view());
-    eval::ScorerOptions chosen = options;
-    chosen.cache_bytes = 0;  // one estimate: nothing to keep spectra for
-    chosen.accompaniment = accompaniment;
-    const eval::ReferenceSet set(targets, std::move(signals), eval::Signal(references.mixture.view()),
-                                 references.stems.front().rate_hz(), std::move(chosen));
-    return set.score(given, estimated);
-  };
-  std::vector<std::string> common;
-  for (const std::string& name : references.names) {
-    if (holds(estimates.names, name)) common.push_back(name);
-  }
-  const bool pair = !holds(references.names, kAccompaniment) && holds(estimates.names, kVocals) &&
-                    holds(estimates.names, kAccompaniment) && references.names.size() >= 2;
-  if (common.size() == references.names.size()) {
-    std::vector<std::string> given = common;
-    if (pair && common.size() >= 3 && options.accompaniment) given.push_back(kAccompaniment);
-    return solve(common, given, options.accompaniment);
-  }
-  std::vector<eval::Scores> out;
-  if (!common.empty() && !(pair && common.size() == 1)) {
-    out = solve(common, common, false);
-    out.front().scenario = "stems:" + core::join(common, "+");
-  }
-  if (pair && options.accompaniment) {
-    const std::vector<std::string> both = {kVocals, kAccompaniment};
-    std::vector<eval::Scores> scores = solve(both, both, false);
-    scores.front().scenario = kPairScenario;
-    out.push_back(std::move(scores.front()));
-  }
-  return out;
 }
 
 Value stem_list(const std::vector<std::string>& names) {
@@ -202,6 +167,28 @@ void add_row_facts(Value& body, const Pairing& pairing) {
   body["options"] = Value::object();
   body["weights"] = Value();
   body["dataset_stems"] = stem_list(pairing.stems);
+}
+
+eval::ScorerOptions scoring_options(const Request& request, const Invocation& invocation, int threads) {
+  eval::ScorerOptions options = harness::scorer_options(request.plan);
+  options.framewise_filters = request.framewise_filters;
+  options.strict = request.strict;
+  options.threads = threads;
+  options.stop = invocation.stop;
+  options.cache_bytes = 0;  // one estimate: nothing to keep spectra for
+  return options;
+}
+
+/// References that no estimate was scored against, where the estimates are some of the stems only.
+std::vector<std::string> missing(const std::vector<std::string>& references, const std::vector<eval::Scores>& scores) {
+  for (const eval::Scores& problem : scores) {
+    if (problem.scenario == "stems" || problem.scenario == "vocals/accompaniment") return {};
+  }
+  std::vector<std::string> out = references;
+  for (const eval::Scores& problem : scores) {
+    for (const eval::TargetScores& target : problem.targets) std::erase(out, target.target);
+  }
+  return out;
 }
 
 Outcome evaluate_pair(const Invocation& invocation, const Request& request, const Pairing& pairing, const Pair& pair,
@@ -230,18 +217,19 @@ Outcome evaluate_pair(const Invocation& invocation, const Request& request, cons
     const datasets::TrackAudio references = load_references(pairing, pair);
     const Estimates estimates = load_estimates(pair, references, log);
     invocation.stop.check();
+    warn_silence(pair, references, estimates, log);
+    harness::TrackScorer scorer(references, scoring_options(request, invocation, threads));
     if (request.check_alignment) {
       for (std::size_t i = 0; i < estimates.names.size(); ++i) {
-        warn_alignment(pair, estimates.names[i], datasets::Dataset::target(references, estimates.names[i]),
-                       estimates.audio[i], log);
+        const std::string& name = estimates.names[i];
+        if (!harness::has_reference(name, references.names, {name})) continue;  // one term of a sum
+        warn_alignment(pair, name, scorer.reference(name), estimates.audio[i], log);
       }
     }
-    eval::ScorerOptions options = harness::scorer_options(request.plan);
-    options.framewise_filters = request.framewise_filters;
-    options.strict = request.strict;
-    options.threads = threads;
-    options.stop = invocation.stop;
-    out.scores = score(references, estimates, options);
+    const std::vector<audio::AudioView> views(estimates.audio.begin(), estimates.audio.end());
+    std::vector<std::string> unscored;
+    out.scores = scorer.score(estimates.names, views, {}, unscored);
+    out.missing = missing(references.names, out.scores);
     const std::string fingerprint = references_sha256(pairing, pair);
     const AudioBuffer& reference = references.stems.front();
     for (const eval::Scores& problem : out.scores) {
@@ -342,10 +330,30 @@ Request make_request(const Invocation& invocation) {
   return request;
 }
 
+/// What most tracks lack (nothing, as a rule): the medians are over these tracks.
+std::vector<std::string> most_frequent_missing(const std::vector<Outcome>& outcomes) {
+  std::map<std::vector<std::string>, int> counts;
+  for (const Outcome& outcome : outcomes) {
+    if (!outcome.error) ++counts[outcome.missing];
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? std::vector<std::string>{} : most->first;
+}
+
+std::string left_out_text(const std::vector<std::string>& missing, const std::vector<std::string>& usual) {
+  const auto text = [](const std::vector<std::string>& names) {
+    return names.empty() ? std::string("all estimates") : "no estimate of " + core::join(names, ", ");
+  };
+  return text(missing) + ", where most tracks have " + text(usual) +
+         "; scored as a problem of its own, not in the medians";
+}
+
 int run_evaluate(Invocation& invocation) {
   const Request request = make_request(invocation);
   Console& console = *invocation.console;
   const Pairing pairing = pair_up(invocation.arguments[0], invocation.arguments[1]);
+  for (const std::string& note : pairing.notes) console.message(LogLevel::info, note);
   for (const std::string& folder : pairing.without_references) {
     console.message(LogLevel::warning, folder + ": no track of the references is named like this; not scored");
   }
@@ -381,11 +389,18 @@ int run_evaluate(Invocation& invocation) {
   std::vector<eval::MusevalTrack> scored;
   Value list = Value::array();
   int first_status = kOk;
+  const std::vector<std::string> usual_missing = most_frequent_missing(outcomes);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     records.insert(records.end(), outcomes[i].records.begin(), outcomes[i].records.end());
     list.push_back(score_value(pairing.pairs[i], outcomes[i]));
     if (!outcomes[i].error) {
-      scored.push_back(museval_view(outcomes[i].scores, request.pair_vocals));
+      // Medians are over one problem: a track that lacks an estimate is another one than its neighbours.
+      if (outcomes[i].missing == usual_missing) {
+        scored.push_back(museval_view(outcomes[i].scores, request.pair_vocals));
+      } else {
+        console.message(LogLevel::warning,
+                        with_track(pairing.pairs[i], left_out_text(outcomes[i].missing, usual_missing)));
+      }
       continue;
     }
     console.error(*outcomes[i].error);
@@ -425,10 +440,12 @@ Command evaluate_command() {
           "Scores separated stems, whoever made them, against the true ones: BSS Eval v4 (SDR, ISR, SIR, SAR) and the "
           "SDR family. Prints museval's lines; with -o writes museval's JSON, <DIR>/<subset>/<track>.json, and all "
           "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table.\n\n"
-          "Trees: REFERENCES is a data set, ESTIMATES holds [subset/]track/target.wav (or flac, ...). Two plain "
-          "folders "
-          "with one file per target are one track; the JSON is then named after the folder of estimates, and "
-          "REFERENCES may be a stem.mp4.\n\n"
+          "Trees: REFERENCES is a data set or a tree of stems, ESTIMATES holds folders named like its tracks, at any "
+          "depth (TRACK/, test/TRACK/, MODEL/TRACK/). Two plain folders with one file per target are one track; the "
+          "JSON "
+          "is then named after the folder of estimates, and REFERENCES may be a stem.mp4. Names and formats of other "
+          "programs are understood (Vocals.WAV, Song_vocals.flac, no_vocals.mp3, ...); what was taken for what is "
+          "said.\n\n"
           "Another sample rate is an error. Another length is padded or cut at the end, as museval does, with a "
           "warning; so is a constant lag or gain of an estimate reported, which museval keeps quiet about. A track "
           "that "

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <set>
 
 #include "audio/file.h"
 #include "cli/commands/commands.h"
@@ -14,6 +13,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/text.h"
+#include "datasets/stem_folder.h"
 #include "harness/builtin_methods.h"
 #include "harness/pictures.h"
 #include "methods/openunmix/entries.h"
@@ -26,17 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 using core::ParamType;
 using core::Value;
-
-/// The file's name without its extension, which is ".stem.mp4" for a stem file.
-std::string song_name(const fs::path& song) {
-  constexpr std::string_view kStemFile = ".stem.mp4";
-  std::string name = song.filename().string();
-  if (core::to_lower(name).ends_with(kStemFile) && name.size() > kStemFile.size()) {
-    name.resize(name.size() - kStemFile.size());
-    return name;
-  }
-  return song.stem().string();
-}
 
 struct Written {
   std::string target;
@@ -108,35 +97,6 @@ struct OpenReferences {
   methods::References references;
 };
 
-fs::path find_stem_file(const fs::path& folder, const std::string& name) {
-  for (const char* extension : {".wav", ".flac", ".aiff", ".ogg", ".m4a", ".mp3"}) {
-    const fs::path path = folder / (name + extension);
-    std::error_code ignored;
-    if (fs::is_regular_file(path, ignored)) return path;
-  }
-  return {};
-}
-
-/// Stem names of a folder: its audio files but mixtures, in the order vocals, drums, bass, other, then by name.
-std::vector<std::string> stem_names(const fs::path& folder) {
-  const std::set<std::string> extensions = {".wav", ".flac", ".aiff", ".ogg", ".m4a", ".mp3"};
-  const std::set<std::string> derived = {"mixture", "mix", "accompaniment", "linear_mixture"};
-  std::vector<std::string> found;
-  for (const fs::path& path : core::list_directory(folder)) {
-    const std::string stem = path.stem().string();
-    if (extensions.count(path.extension().string()) > 0 && derived.count(stem) == 0) found.push_back(stem);
-  }
-  std::vector<std::string> names;
-  for (const char* usual : {"vocals", "drums", "bass", "other"}) {
-    const auto at = std::find(found.begin(), found.end(), usual);
-    if (at == found.end()) continue;
-    names.emplace_back(usual);
-    found.erase(at);
-  }
-  names.insert(names.end(), found.begin(), found.end());
-  return names;
-}
-
 void check_reference(const audio::Source& reference, const fs::path& file, const audio::Source& mixture,
                      const std::string& mixture_name) {
   if (reference.rate_hz() != mixture.rate_hz()) {
@@ -153,27 +113,44 @@ void check_reference(const audio::Source& reference, const fs::path& file, const
   }
 }
 
-OpenReferences open_references(const fs::path& where, const fs::path& song, std::vector<std::string> targets,
-                               const audio::Source& mixture) {
-  fs::path folder = where / song_name(song);
+OpenReferences open_references(const fs::path& where, const fs::path& song, const std::vector<std::string>& targets,
+                               const audio::Source& mixture, const core::LogFn& log) {
+  fs::path path = where / datasets::song_name(song);
   std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) folder = where;
-  if (targets.empty()) targets = stem_names(folder);
-  if (targets.empty()) {
-    throw Error({Code::dataset, folder.string(), "no stems in the folder of references",
+  if (!fs::is_directory(path, ignored)) path = where;
+  datasets::StemFolder folder = datasets::read_stem_folder(path);
+  if (folder.defect) throw Error(*folder.defect);
+  if (targets.empty()) datasets::name_accompaniment(folder);  // else the caller has named the files
+  for (const auto& [written, name] : folder.taken) {
+    core::log(log, core::LogLevel::info, path.string() + ": '" + written + "' is taken for '" + name + "'");
+  }
+  std::vector<datasets::StemFile> wanted = folder.stems;
+  if (!targets.empty()) {
+    wanted.clear();
+    std::vector<datasets::StemFile> known = folder.stems;
+    known.insert(known.end(), folder.derived.begin(), folder.derived.end());
+    std::vector<std::string> names;
+    for (const datasets::StemFile& file : known) names.push_back(file.name);
+    for (const std::string& name : targets) {
+      const auto found = std::find(names.begin(), names.end(), name);
+      if (found == names.end()) {
+        throw Error({Code::dataset, path.string(), "missing stem '" + name + "'",
+                     name + ".wav (or " + datasets::audio_extensions() + ")", core::join(names, ", "),
+                     core::did_you_mean(name, names)});
+      }
+      wanted.push_back(known[static_cast<std::size_t>(found - names.begin())]);
+    }
+  }
+  if (wanted.empty()) {
+    throw Error({Code::dataset, path.string(), "no stems in the folder of references",
                  "one audio file per stem, such as vocals.wav", "", ""});
   }
   OpenReferences out;
-  for (const std::string& name : targets) {
-    const fs::path path = find_stem_file(folder, name);
-    if (path.empty()) {
-      throw Error({Code::dataset, (folder / name).string(), "missing stem '" + name + "'",
-                   name + ".wav (or flac, aiff, ogg, m4a, mp3)", "no such file", ""});
-    }
-    out.owned.push_back(audio::open_file(path));
-    check_reference(*out.owned.back(), path, mixture, song.string());
-    out.paths.push_back(path);
-    out.references.names.push_back(name);
+  for (const datasets::StemFile& stem : wanted) {
+    out.owned.push_back(audio::open_file(stem.path));
+    check_reference(*out.owned.back(), stem.path, mixture, song.string());
+    out.paths.push_back(stem.path);
+    out.references.names.push_back(stem.name);
     out.references.sources.push_back(out.owned.back().get());
   }
   return out;
@@ -214,11 +191,11 @@ Outcome separate_file(const Invocation& invocation, const Request& request, cons
   OpenReferences references;
   std::vector<fs::path> protect = {song};
   if (request.separator->info().needs_references) {
-    references = open_references(request.references, song, request.targets, *mixture);
+    references = open_references(request.references, song, request.targets, *mixture, options.log);
     options.references = &references.references;
     options.targets = references.references.names;
   }
-  FileSink sink(request.out / song_name(song), request.extension, request.write, std::move(protect));
+  FileSink sink(request.out / datasets::song_name(song), request.extension, request.write, std::move(protect));
   core::Cost cost;
   options.cost = &cost;
   request.separator->separate(*mixture, sink, options);
@@ -244,7 +221,7 @@ Outcome separate_file(const Invocation& invocation, const Request& request, cons
 void check_folders(const std::vector<std::string>& songs, const fs::path& out) {
   std::map<std::string, std::string> seen;
   for (const std::string& song : songs) {
-    const auto [at, fresh] = seen.emplace(song_name(song), song);
+    const auto [at, fresh] = seen.emplace(datasets::song_name(song), song);
     if (!fresh) {
       throw Error({Code::config, song, "its stems would go to the same folder as those of " + at->second,
                    "one name per file", (out / at->first).string(), "separate them into different folders"});

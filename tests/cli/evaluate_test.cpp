@@ -258,3 +258,72 @@ TEST_CASE("a MUSDB stem file is a reference by itself", "[cli]") {
   CHECK(has_line(result.out, "vocals          ==> SDR: +nan .*"));
   CHECK(has_line(result.out, "drums           ==> SDR: +-?\\d+\\.\\d{3} .*"));
 }
+
+TEST_CASE("sets of two stems are scored in a tree as in one folder", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer a = noise(1), b = noise(2);
+  for (const char* name : {"accompaniment", "other"}) {
+    const fs::path root = folder / name;
+    write_audio(root / "ds/test/A" / (std::string(name) + ".wav"), b);
+    write_audio(root / "ds/test/A/vocals.wav", a);
+    write_audio(root / "ds/test/A/mixture.wav", mix(a, b, 1));
+    write_audio(root / "est/htdemucs/A/Vocals.wav", mix(a, b, 0.1F));  // 20 dB
+    write_audio(root / "est/htdemucs/A/no_vocals.wav", mix(b, a, 0.1F));
+    const Result result = evaluate(root, {"ds", "est", "-o", "scores"});
+    INFO(name << "\n" << result.err << result.out);
+    REQUIRE(result.status == 0);
+    CHECK(has_line(result.out, R"(vocals          ==> SDR:  (19\.9|20\.0)\d\d  .*)"));
+    CHECK(has_line(result.out, R"(accompaniment   ==> SDR:  (19\.9|20\.0)\d\d  .*)"));
+    CHECK(contains(result.err, "'no_vocals' is taken for 'accompaniment'"));
+    CHECK(contains(result.err, "taken from htdemucs"));
+    const Result oracle =
+        call({.arguments = {"separate", "ds/test/A/mixture.wav", "-m", "irm2", "--references", "ds/test/A", "-o", "o"},
+              .folder = root});
+    REQUIRE(oracle.status == 0);
+    const audio::AudioBuffer vocals = audio::read_file(root / "o/mixture/vocals.wav");
+    const audio::AudioBuffer whole = mix(a, b, 1);
+    float largest = 0;
+    for (std::size_t t = 0; t < vocals.channel(0).size(); ++t)
+      largest = std::max(largest, std::abs(vocals.channel(0)[t] - whole.channel(0)[t]));
+    CHECK(largest > 0.01F);  // the mask is none of ones
+    CHECK(fs::exists(root / "o/mixture/accompaniment.wav"));
+  }
+}
+
+TEST_CASE("medians are over one problem, and silence is named", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer a = noise(1), b = noise(2), c = noise(3);
+  for (const char* track : {"A", "B", "C"}) {
+    write_audio(folder / "ref" / track / "vocals.wav", a);
+    write_audio(folder / "ref" / track / "drums.wav", b);
+    write_audio(folder / "ref" / track / "keys.wav", c);
+    write_audio(folder / "est" / track / "vocals.wav", mix(a, b, 0.1F));
+    write_audio(folder / "est" / track / "drums.wav", mix(b, c, 0.1F));
+    write_audio(folder / "est" / track / "keys.wav", mix(c, a, 0.1F));
+  }
+  fs::remove(folder / "est/B/keys.wav");
+  write_audio(folder / "ref/C/drums.wav", mix(b, b, -1));
+  const Result result = evaluate(folder.path(), {"ref", "est", "-o", "scores", "--metrics", "sdr"});
+  INFO(result.err << result.out);
+  REQUIRE(result.status == 0);
+  CHECK(contains(result.err, "B: no estimate of keys, where most tracks have all estimates"));
+  CHECK(contains(result.err, "C: silent reference: drums"));
+  // Tracks A and C are left: vocals 20 dB in both.
+  CHECK(has_line(result.out, R"(.*vocals.*(19\.9|20\.0)\d*.*)"));
+
+  const Result silent = evaluate(folder.path(), {"ref/A", "est/A"});
+  CHECK(!contains(silent.err, "silent"));
+  write_audio(folder / "est/A/keys.wav", mix(c, c, -1));
+  CHECK(contains(evaluate(folder.path(), {"ref/A", "est/A"}).err, "A: silent estimate: keys"));
+}
+
+TEST_CASE("two sets of estimates below one folder are refused by name", "[cli]") {
+  const TempDir folder;
+  for (const char* path : {"ref/A/vocals.wav", "ref/A/drums.wav", "est/one/A/vocals.wav", "est/two/A/vocals.wav"}) {
+    write_audio(folder / path, noise(4, 44100));
+  }
+  const Result result = evaluate(folder.path(), {"ref", "est"});
+  CHECK(result.status == 3);
+  CHECK(contains(result.err, "two folders of estimates for this track"));
+  CHECK(contains(result.err, "est/one/A and est/two/A"));
+}

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "core/file.h"
@@ -200,4 +201,43 @@ TEST_CASE("datasets list shows names and tracks, check finds nothing wrong with 
   const Result musdb = mssbench({"datasets", "list", "musdb18"});
   CHECK(musdb.status == 3);
   CHECK(contains(musdb.err, "MUSDB_PATH"));
+}
+
+TEST_CASE("every table of a run has its floors and oracles", "[cli]") {
+  const TempDir folder;
+  for (int i = 0; i < 3; ++i) {
+    const char* names[] = {"vocals", "drums", "piano"};
+    write_audio(folder / "ds/A" / (std::string(names[i]) + ".wav"), tones(i + 1, 1, 16000, 8000));
+  }
+  audio::AudioBuffer mixture = tones(1, 1, 16000, 8000);
+  audio::add_to(mixture.span(), tones(2, 1, 16000, 8000));
+  audio::add_to(mixture.span(), tones(3, 1, 16000, 8000));
+  write_audio(folder / "ds/A/mixture.wav", mixture);
+  const auto scenarios = [&](const std::string& spec) {
+    std::set<std::string> found;
+    for (const std::string& line : lines(core::read_text_file(folder / "r/records.jsonl"))) {
+      const core::Value record = core::parse_json(line, "records");
+      if (record.at("spec").as_string() == spec) found.insert(record.at("scenario").as_string());
+    }
+    return found;
+  };
+  using Set = std::set<std::string>;
+  const auto run = [&](std::vector<std::string> methods) {
+    std::vector<std::string> arguments = {"run", "-d", "ds", "-o", "r", "--metrics", "sdr"};
+    for (const std::string& method : methods) arguments.insert(arguments.end(), {"-m", method});
+    const Result result = call({.arguments = arguments, .folder = folder.path()});
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    return result;
+  };
+  run({"mixture", "irm2"});
+  CHECK(scenarios("irm2") == Set{"stems", "vocals/accompaniment"});
+  // hpss makes the drums alone: rows that were finished are scored beside it.
+  const Result more = run({"mixture", "irm2", "hpss"});
+  CHECK(scenarios("hpss") == Set{"stems:drums"});
+  for (const char* spec : {"mixture", "irm2"}) {
+    CHECK(scenarios(spec) == Set{"stems", "stems:drums", "vocals/accompaniment"});
+  }
+  const Result again = run({"mixture", "irm2", "hpss"});
+  CHECK(contains(again.err, "3 found finished"));
 }

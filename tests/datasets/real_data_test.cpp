@@ -100,7 +100,7 @@ TEST_CASE("the same clip is recognised in another container", "[datasets]") {
 TEST_CASE("the CC0 album has exact sums and two silent stems", "[datasets]") {
   MSS_REQUIRE_TEST_DATA(data);
   const auto set = datasets::open((data / "evr_cc0").string());
-  CHECK(set.name() == "evr_cc0");
+  CHECK(set.name().starts_with("evr_cc0#"));
   CHECK(set.layout() == datasets::Layout::folders);
   CHECK(set.stems() == std::vector<std::string>{"drums", "bass", "other", "vocals"});
   CHECK(set.select({.subset = "train"}).size() == 4);
