@@ -73,6 +73,8 @@ std::map<std::string, Side> sides_of(const std::vector<Record>& records) {
     if (measured == nullptr || !costed.insert({track, key.spec, key.seed}).second) continue;
     Cost cost;
     cost.time = number_of(measured, "wall_s");
+    // Estimates that were made elsewhere: the memory is the scorer's, and says nothing of the method.
+    if (std::isnan(cost.time)) continue;
     cost.memory = number_of(measured, "peak_rss_bytes");
     cost.machine =
         fmt::format("{} ({}), {:g} threads, {:g} jobs, {}", text_of(*measured, "host"), text_of(*measured, "processor"),

@@ -164,6 +164,11 @@ TEST_CASE("time and memory count on one machine only, after quality", "[reports]
   CHECK(elsewhere.outcome() == Outcome::equivalent);
   CHECK(elsewhere.costs[0].not_compared.find("laptop") != std::string::npos);
   CHECK(to_text(elsewhere).find("not compared") != std::string::npos);
+  // What `evaluate` scored was separated elsewhere.
+  auto foreign = run({.memory = 9e9});
+  for (Record& r : foreign) r.body["measured"]["wall_s"] = Value();
+  CHECK(compare(before, foreign).outcome() == Outcome::equivalent);
+  CHECK(compare(before, foreign).costs[0].not_compared == "not recorded");
   CompareOptions options;
   options.cost_tolerance = 0.5;
   CHECK(compare(before, run({.seconds = 12}), options).outcome() == Outcome::equivalent);
