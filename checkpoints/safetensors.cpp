@@ -85,56 +85,58 @@ double half_to_double(std::uint16_t bits) {
 }
 
 template <class Stored, class Out>
-std::vector<Out> convert(const std::vector<std::byte>& bytes) {
-  std::vector<Out> out(bytes.size() / sizeof(Stored));
+void convert(std::span<const std::byte> bytes, std::span<Out> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     Stored x;
     std::memcpy(&x, bytes.data() + i * sizeof(Stored), sizeof(Stored));
     out[i] = static_cast<Out>(x);
   }
-  return out;
 }
 
 template <class Out>
-std::vector<Out> values(const Tensor& tensor) {
-  const auto& b = tensor.bytes;
-  switch (tensor.dtype) {
+void widen(DType dtype, std::span<const std::byte> b, std::span<Out> out) {
+  switch (dtype) {
     case DType::f64:
-      return convert<double, Out>(b);
+      return convert<double, Out>(b, out);
     case DType::f32:
-      return convert<float, Out>(b);
+      return convert<float, Out>(b, out);
     case DType::i64:
-      return convert<std::int64_t, Out>(b);
+      return convert<std::int64_t, Out>(b, out);
     case DType::i32:
-      return convert<std::int32_t, Out>(b);
+      return convert<std::int32_t, Out>(b, out);
     case DType::i16:
-      return convert<std::int16_t, Out>(b);
+      return convert<std::int16_t, Out>(b, out);
     case DType::i8:
-      return convert<std::int8_t, Out>(b);
+      return convert<std::int8_t, Out>(b, out);
     case DType::u64:
-      return convert<std::uint64_t, Out>(b);
+      return convert<std::uint64_t, Out>(b, out);
     case DType::u32:
-      return convert<std::uint32_t, Out>(b);
+      return convert<std::uint32_t, Out>(b, out);
     case DType::u16:
-      return convert<std::uint16_t, Out>(b);
+      return convert<std::uint16_t, Out>(b, out);
     case DType::u8:
-      return convert<std::uint8_t, Out>(b);
+      return convert<std::uint8_t, Out>(b, out);
     case DType::boolean: {
-      auto out = convert<std::uint8_t, Out>(b);
+      convert<std::uint8_t, Out>(b, out);
       for (auto& x : out) x = x != Out(0) ? Out(1) : Out(0);
-      return out;
+      return;
     }
     case DType::f16:
     case DType::bf16:
       break;
   }
-  const auto bits = convert<std::uint16_t, std::uint16_t>(b);
-  std::vector<Out> out(bits.size());
-  for (std::size_t i = 0; i < bits.size(); ++i) {
-    out[i] = tensor.dtype == DType::f16
-                 ? static_cast<Out>(half_to_double(bits[i]))
-                 : static_cast<Out>(std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]) << 16));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, b.data() + 2 * i, 2);
+    out[i] = dtype == DType::f16 ? static_cast<Out>(half_to_double(bits))
+                                 : static_cast<Out>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
   }
+}
+
+template <class Out>
+std::vector<Out> values(const Tensor& tensor) {
+  std::vector<Out> out(tensor.bytes.size() / element_bytes(tensor.dtype));
+  widen<Out>(tensor.dtype, tensor.bytes, out);
   return out;
 }
 
@@ -288,7 +290,47 @@ SafetensorsFile::SafetensorsFile(std::shared_ptr<const ByteSource> source)
   data_begin_ = 8 + header_bytes;
 }
 
-Tensor SafetensorsFile::read(std::string_view name) const {
+std::int64_t LazyTensor::elements() const {
+  std::int64_t n = 1;
+  for (const std::int64_t x : shape) n *= x;
+  return n;
+}
+
+void LazyTensor::read(std::span<float> out) const {
+  if (dtype == DType::f32) return fetch(std::as_writable_bytes(out));
+  std::vector<std::byte> stored(bytes());
+  fetch(stored);
+  widen<float>(dtype, stored, out);
+}
+
+std::vector<float> LazyTensor::values() const {
+  std::vector<float> out(static_cast<std::size_t>(elements()));
+  read(out);
+  return out;
+}
+
+LazyTensor LazyTensor::from(std::vector<float> data, std::vector<std::int64_t> shape) {
+  LazyTensor out{DType::f32, std::move(shape), {}};
+  std::uint64_t bytes = 0;
+  if (!byte_count(out.shape, sizeof(float), bytes) || bytes != data.size() * sizeof(float)) {
+    throw Error({Code::invalid_argument, "tensor", "number of values does not fit the shape", shape_text(out.shape),
+                 fmt::format("{} values", data.size()), ""});
+  }
+  out.fetch = [kept = std::make_shared<const std::vector<float>>(std::move(data))](std::span<std::byte> to) {
+    std::ranges::copy(std::as_bytes(std::span(*kept)), to.begin());
+  };
+  return out;
+}
+
+LazyTensor LazyTensor::from(Tensor tensor) {
+  LazyTensor out{tensor.dtype, tensor.shape, {}};
+  out.fetch = [kept = std::make_shared<const Tensor>(std::move(tensor))](std::span<std::byte> to) {
+    std::ranges::copy(kept->bytes, to.begin());
+  };
+  return out;
+}
+
+const TensorInfo& SafetensorsFile::find(std::string_view name) const {
   const auto it = tensors_.find(name);
   if (it == tensors_.end()) {
     std::vector<std::string> names;
@@ -300,10 +342,21 @@ Tensor SafetensorsFile::read(std::string_view name) const {
                  {},
                  core::did_you_mean(name, names)});
   }
-  const TensorInfo& info = it->second;
+  return it->second;
+}
+
+Tensor SafetensorsFile::read(std::string_view name) const {
+  const TensorInfo& info = find(name);
   Tensor tensor{info.dtype, info.shape, std::vector<std::byte>(info.end - info.begin)};
   source_->read(data_begin_ + info.begin, tensor.bytes.data(), tensor.bytes.size());
   return tensor;
+}
+
+LazyTensor SafetensorsFile::lazy(std::string_view name) const {
+  const TensorInfo& info = find(name);
+  return {info.dtype, info.shape, [source = source_, begin = data_begin_ + info.begin](std::span<std::byte> to) {
+            source->read(begin, to.data(), to.size());
+          }};
 }
 
 Tensors SafetensorsFile::read_all() const {
@@ -314,16 +367,22 @@ Tensors SafetensorsFile::read_all() const {
 
 namespace {
 
+/// What the header says of a tensor.
+struct Described {
+  DType dtype;
+  const std::vector<std::int64_t>* shape;
+  std::uint64_t bytes;
+};
+
 struct Layout {
-  std::string head;                               // length and header, padded
-  std::vector<const Tensors::value_type*> order;  // of the data behind it
+  std::string head;                // length and header, padded
+  std::vector<std::string> order;  // of the data behind it
   std::uint64_t data_bytes = 0;
 };
 
-Layout plan(const Tensors& tensors, const Metadata& metadata) {
-  std::vector<const Tensors::value_type*> order;
-  for (const auto& item : tensors) {
-    const auto& [name, tensor] = item;
+Layout plan(const std::map<std::string, Described>& tensors, const Metadata& metadata) {
+  Layout out;
+  for (const auto& [name, tensor] : tensors) {
     std::uint64_t bytes = 0;
     if (name.empty() || name == kMetadata || !core::is_utf8(name)) {
       throw Error({Code::invalid_argument,
@@ -333,24 +392,23 @@ Layout plan(const Tensors& tensors, const Metadata& metadata) {
                    "'" + name + "'",
                    {}});
     }
-    if (!byte_count(tensor.shape, element_bytes(tensor.dtype), bytes) || bytes != tensor.bytes.size()) {
+    if (!byte_count(*tensor.shape, element_bytes(tensor.dtype), bytes) || bytes != tensor.bytes) {
       throw Error({Code::invalid_argument,
                    "tensor '" + name + "'",
                    "bytes do not follow from dtype and shape",
-                   fmt::format("{} bytes for {} {}", bytes, dtype_name(tensor.dtype), shape_text(tensor.shape)),
-                   fmt::format("{}", tensor.bytes.size()),
+                   fmt::format("{} bytes for {} {}", bytes, dtype_name(tensor.dtype), shape_text(*tensor.shape)),
+                   fmt::format("{}", tensor.bytes),
                    {}});
     }
-    order.push_back(&item);
+    out.order.push_back(name);
   }
-  std::ranges::stable_sort(order, [](const auto* a, const auto* b) {
-    return element_bytes(a->second.dtype) > element_bytes(b->second.dtype);
+  std::ranges::stable_sort(out.order, [&](const std::string& a, const std::string& b) {
+    return element_bytes(tensors.at(a).dtype) > element_bytes(tensors.at(b).dtype);
   });
   std::map<std::string_view, std::uint64_t> begins;
-  std::uint64_t at = 0;
-  for (const auto* item : order) {
-    begins[item->first] = at;
-    at += item->second.bytes.size();
+  for (const std::string& name : out.order) {
+    begins[name] = out.data_bytes;
+    out.data_bytes += tensors.at(name).bytes;
   }
   core::Value header = core::Value::object();
   if (!metadata.empty()) {
@@ -368,23 +426,30 @@ Layout plan(const Tensors& tensors, const Metadata& metadata) {
     core::Value info = core::Value::object();
     info["dtype"] = core::Value(dtype_name(tensor.dtype));
     core::Value shape = core::Value::array();
-    for (const std::int64_t n : tensor.shape) shape.push_back(core::Value(n));
+    for (const std::int64_t n : *tensor.shape) shape.push_back(core::Value(n));
     info["shape"] = std::move(shape);
     core::Value range = core::Value::array();
     range.push_back(core::Value(begins[name]));
-    range.push_back(core::Value(begins[name] + tensor.bytes.size()));
+    range.push_back(core::Value(begins[name] + tensor.bytes));
     info["data_offsets"] = std::move(range);
-    header[name] = std::move(info);
+    header.as_object().emplace_back(name, std::move(info));
   }
   std::string text = core::dump_json(header);
   text.append((8 - text.size() % 8) % 8, ' ');
-  Layout out;
   for (int i = 0; i < 8; ++i)
     out.head.push_back(static_cast<char>((static_cast<std::uint64_t>(text.size()) >> (8 * i)) & 255));
   out.head += text;
-  out.order = std::move(order);
-  out.data_bytes = at;
   return out;
+}
+
+Layout plan(const Tensors& tensors, const Metadata& metadata) {
+  std::map<std::string, Described> described;
+  for (const auto& [name, tensor] : tensors) described[name] = {tensor.dtype, &tensor.shape, tensor.bytes.size()};
+  return plan(described, metadata);
+}
+
+std::string_view text_of(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 }  // namespace
@@ -393,19 +458,36 @@ std::string serialize_safetensors(const Tensors& tensors, const Metadata& metada
   const Layout layout = plan(tensors, metadata);
   std::string out = layout.head;
   out.reserve(layout.head.size() + layout.data_bytes);
-  for (const auto* item : layout.order) {
-    out.append(reinterpret_cast<const char*>(item->second.bytes.data()), item->second.bytes.size());
-  }
+  for (const std::string& name : layout.order) out += text_of(tensors.at(name).bytes);
   return out;
 }
 
 void write_safetensors(const std::filesystem::path& path, const Tensors& tensors, const Metadata& metadata) {
-  // Tensor by tensor: models of half a gigabyte are not copied once more.
   const Layout layout = plan(tensors, metadata);
   std::vector<std::string_view> pieces = {layout.head};
-  for (const auto* item : layout.order)
-    pieces.emplace_back(reinterpret_cast<const char*>(item->second.bytes.data()), item->second.bytes.size());
+  for (const std::string& name : layout.order) pieces.push_back(text_of(tensors.at(name).bytes));
   core::write_file_atomic(path, pieces);
+}
+
+void write_safetensors(const std::filesystem::path& path, const LazyTensors& tensors, const Metadata& metadata) {
+  std::map<std::string, Described> described;
+  for (const auto& [name, tensor] : tensors) described[name] = {tensor.dtype, &tensor.shape, tensor.bytes()};
+  const Layout layout = plan(described, metadata);
+  std::size_t next = 0;
+  std::vector<std::byte> bytes;
+  core::write_file_atomic(path, [&](std::string_view& piece) {
+    if (next > layout.order.size()) return false;
+    if (next == 0) {
+      piece = layout.head;
+    } else {
+      const LazyTensor& tensor = tensors.find(layout.order[next - 1])->second;
+      bytes.resize(tensor.bytes());
+      tensor.fetch(bytes);
+      piece = text_of(bytes);
+    }
+    ++next;
+    return true;
+  });
 }
 
 }  // namespace mss::checkpoints

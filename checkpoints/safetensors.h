@@ -18,8 +18,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +56,24 @@ struct Tensor {
 };
 
 using Tensors = std::map<std::string, Tensor, std::less<>>;
+
+/// A tensor whose bytes stay where they are (in a file, in memory, in a generator) until somebody asks: models of a
+/// gigabyte are read into their place, not into a copy first.
+struct LazyTensor {
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  /// Writes exactly bytes() bytes, little-endian, C order; may be called from several threads at once, and again.
+  std::function<void(std::span<std::byte>)> fetch;
+
+  std::int64_t elements() const;
+  std::size_t bytes() const { return static_cast<std::size_t>(elements()) * element_bytes(dtype); }
+  /// elements() values of any dtype as float32 (f16 and bf16 widened, f64 rounded).
+  void read(std::span<float> values) const;
+  std::vector<float> values() const;
+  static LazyTensor from(std::vector<float> values, std::vector<std::int64_t> shape);
+  static LazyTensor from(Tensor tensor);
+};
+using LazyTensors = std::map<std::string, LazyTensor, std::less<>>;
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
 class SafetensorsFile {
@@ -70,8 +90,12 @@ class SafetensorsFile {
   /// changed.
   Tensor read(std::string_view name) const;
   Tensors read_all() const;
+  /// The same data, read when they are fetched; keeps the file open. Throws as read() does.
+  LazyTensor lazy(std::string_view name) const;
 
  private:
+  const TensorInfo& find(std::string_view name) const;
+
   std::filesystem::path path_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;
   Metadata metadata_;
@@ -92,5 +116,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, std::uint64_
 std::string serialize_safetensors(const Tensors& tensors, const Metadata& metadata);
 /// Atomically; throws Error(io).
 void write_safetensors(const std::filesystem::path& path, const Tensors& tensors, const Metadata& metadata);
+/// The same, one tensor in memory at a time.
+void write_safetensors(const std::filesystem::path& path, const LazyTensors& tensors, const Metadata& metadata);
 
 }  // namespace mss::checkpoints

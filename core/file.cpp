@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "core/error.h"
 
@@ -64,22 +65,34 @@ void write_file_atomic(const fs::path& path, std::string_view content) {
 }
 
 void write_file_atomic(const fs::path& path, std::span<const std::string_view> pieces) {
+  std::size_t at = 0;
+  write_file_atomic(path, [&](std::string_view& piece) {
+    if (at == pieces.size()) return false;
+    piece = pieces[at++];
+    return true;
+  });
+}
+
+void write_file_atomic(const fs::path& path, const std::function<bool(std::string_view& piece)>& next) {
   AtomicFile file(path);
-  const int fd = ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int fd = ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) fail(path, "cannot create", errno);
-  for (std::string_view left : pieces) {
-    while (!left.empty()) {
-      const ssize_t n = ::write(fd, left.data(), left.size());
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        const int error = errno;
-        ::close(fd);
-        fail(path, "cannot write", error);
+  const auto close_now = [&fd] { return ::close(std::exchange(fd, -1)); };
+  try {
+    std::string_view left;
+    while (next(left)) {
+      while (!left.empty()) {
+        const ssize_t n = ::write(fd, left.data(), left.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) fail(path, "cannot write", errno);
+        left.remove_prefix(static_cast<std::size_t>(n));
       }
-      left.remove_prefix(static_cast<std::size_t>(n));
     }
+  } catch (...) {
+    close_now();
+    throw;
   }
-  if (::close(fd) != 0) fail(path, "cannot write", errno);
+  if (close_now() != 0) fail(path, "cannot write", errno);
   file.commit();
 }
 

@@ -20,6 +20,9 @@ std::string read_text_file(const fs::path& path);
 void write_file_atomic(const fs::path& path, std::string_view content);
 /// The same from pieces, one behind the other, without a copy of the whole.
 void write_file_atomic(const fs::path& path, std::span<const std::string_view> pieces);
+/// The same from pieces that are made one by one: `next` sets `piece` (valid until its next call), or returns false
+/// behind the last one.
+void write_file_atomic(const fs::path& path, const std::function<bool(std::string_view& piece)>& next);
 
 /// Temporary name beside `path` for writers that fill the file themselves; commit() renames, the destructor removes
 /// what was not committed.

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "methods/weights.h"
 
 namespace mss::methods {
 namespace {
@@ -162,6 +163,18 @@ void Registry::add(FilterEntry entry) {
   core::Params::resolve(entry.params, {}, entry.name);
   MSS_ASSERT(static_cast<bool>(entry.make));
   filters_.push_back(std::move(entry));
+}
+
+void Registry::add(const NetworkFamily& family) {
+  if (std::ranges::find(families_, &family) != families_.end()) return;
+  for (const NetworkFamily* other : families_) {
+    if (other->name == family.name) {
+      throw Error(Code::internal, family.name, "a second family of networks of this name was registered");
+    }
+  }
+  MSS_ASSERT(family.normalise && family.list && family.sizes && family.timing && family.recognises && family.import &&
+             family.state_dict);
+  families_.push_back(&family);
 }
 
 std::unique_ptr<Separator> Registry::make(std::string_view spec) const { return make(core::parse_spec(spec)); }

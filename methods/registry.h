@@ -38,12 +38,18 @@ struct FilterEntry {
   std::function<std::unique_ptr<PostFilter>(const core::Params& params, const core::SpecPart& spec)> make;
 };
 
+struct NetworkFamily;  // methods/weights.h
+
 class Registry {
  public:
   void add(MethodEntry entry);  ///< throws Error(internal) for a second entry of one name
   void add(FilterEntry entry);
+  /// For import, export and checkpoint. The same family may come several times, with each of its methods; it must
+  /// outlive the registry.
+  void add(const NetworkFamily& family);
   const std::vector<MethodEntry>& methods() const noexcept { return methods_; }
   const std::vector<FilterEntry>& filters() const noexcept { return filters_; }
+  const std::vector<const NetworkFamily*>& families() const noexcept { return families_; }
 
   /// Resolves names, presets and parameters; the canonical spec keeps name and preset and prints the arguments that
   /// differ from the defaults, in table order. Throws Error(config) with the nearest name, Error(unsupported) for
@@ -56,6 +62,7 @@ class Registry {
  private:
   std::vector<MethodEntry> methods_;
   std::vector<FilterEntry> filters_;
+  std::vector<const NetworkFamily*> families_;
 };
 
 }  // namespace mss::methods
