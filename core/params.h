@@ -16,13 +16,13 @@ namespace mss::core {
 enum class ParamType { boolean, integer, real, text, choice, file };
 
 struct Param {
-  std::string name;
+  std::string name{};
   ParamType type = ParamType::text;
-  std::string default_value;  ///< as text; empty = no default (optional parameter)
-  std::string unit;           ///< "samples", "Hz", "dB", … or empty
-  std::string range;          ///< integer/real: "[1,inf)", "(0,1]"; choice: "a|b|c"; else empty
-  std::string help;           ///< one sentence
-  std::string source;         ///< paper or reference implementation, or empty
+  std::string default_value{};  ///< as text; empty = no default (optional parameter)
+  std::string unit{};           ///< "samples", "Hz", "dB", … or empty
+  std::string range{};          ///< integer/real: "[1,inf)", "(0,1]"; choice: "a|b|c"; else empty
+  std::string help{};           ///< one sentence
+  std::string source{};         ///< paper or reference implementation, or empty
 };
 
 using ParamTable = std::vector<Param>;

@@ -40,9 +40,6 @@ core::ParamTable table_of(const NetworkMethod& method) {
   core::ParamTable table = {
       Param{.name = "weights",
             .type = ParamType::file,
-            .default_value = "",
-            .unit = "",
-            .range = "",
             .help = fmt::format("Folder or file of weights ({}), or the LABEL#HASH of a record, looked up in the "
                                 "folders of MSSBENCH_WEIGHTS.",
                                 method.family->files_help),
@@ -50,35 +47,30 @@ core::ParamTable table_of(const NetworkMethod& method) {
       Param{.name = "model",
             .type = ParamType::choice,
             .default_value = "auto",
-            .unit = "",
             .range = models,
             .help = fmt::format("Named configuration that the weights must have, or that random weights get (auto: "
                                 "what the files say; {}).",
                                 method.random_model),
             .source = method.source},
-      Param{.name = "random",
-            .type = ParamType::integer,
-            .default_value = "",
-            .unit = "",
-            .range = "[0,9223372036854775807]",
-            .help = "Seed of random weights instead of trained ones: for tests and timings, it separates nothing.",
-            .source = ""},
+      Param{
+          .name = "random",
+          .type = ParamType::integer,
+          .range = "[0,9223372036854775807]",
+          .help = "Seed of random weights instead of trained ones: for tests and timings, it separates nothing.",
+      },
       Param{.name = "targets",
             .type = ParamType::text,
-            .default_value = "",
-            .unit = "",
-            .range = "",
             .help = "Stems to compute, joined by +; all without it.",
             .source = method.source},
   };
   table.insert(table.end(), method.params.begin(), method.params.end());
-  table.push_back(Param{.name = "engine",
-                        .type = ParamType::choice,
-                        .default_value = "native",
-                        .unit = "",
-                        .range = "native|libtorch",
-                        .help = "Our kernels, or the same network on LibTorch: on a GPU, or to compare with.",
-                        .source = ""});
+  table.push_back(Param{
+      .name = "engine",
+      .type = ParamType::choice,
+      .default_value = "native",
+      .range = "native|libtorch",
+      .help = "Our kernels, or the same network on LibTorch: on a GPU, or to compare with.",
+  });
   return table;
 }
 
@@ -187,6 +179,12 @@ void add_network(Registry& registry, const NetworkMethod& method) {
   for (const auto& [model, configuration] : method.models) entry.presets.push_back({model, {{"model", model}}});
   entry.presets.insert(entry.presets.end(), method.presets.begin(), method.presets.end());
   entry.preset_filters = method.preset_filters;
+  entry.flags.push_back({.param = {.name = "targets", .help = "The stems to compute."},
+                         .placeholder = "NAME",
+                         .settings = [](const std::string& value, const FlagValues&, std::string_view) {
+                           return std::vector<FlagSetting>{{.key = "targets", .value = value}};
+                         }});
+  entry.flags.insert(entry.flags.end(), method.flags.begin(), method.flags.end());
   entry.example = method.example;
   entry.make = [method](const core::Params& params, const core::SpecPart& part) {
     if (params.text("engine") == "libtorch") return make_network(part.name, params, part);

@@ -53,6 +53,7 @@ struct NetworkMethod {
   std::function<ReadOptions(const core::Params& params)> read_options;  ///< from them; may be null
   std::vector<std::pair<std::string, core::ParamText>> presets;         ///< beside those of the models
   std::vector<std::pair<std::string, std::string>> preset_filters;      ///< as in MethodEntry
+  std::vector<Flag> flags;                                              ///< as in MethodEntry, beside --targets
   core::ParamText example = {{"random", "1"}};                          ///< as in MethodEntry
   std::function<std::unique_ptr<Separator>(NetworkRequest request)> make;
 };

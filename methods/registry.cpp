@@ -177,6 +177,8 @@ void Registry::add(const NetworkFamily& family) {
   families_.push_back(&family);
 }
 
+core::Spec Registry::expanded(const core::Spec& spec) const { return expand_preset(*this, spec); }
+
 std::unique_ptr<Separator> Registry::make(std::string_view spec) const { return make(core::parse_spec(spec)); }
 
 std::unique_ptr<Separator> Registry::make(const core::Spec& given) const {

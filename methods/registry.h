@@ -10,6 +10,7 @@
 
 #include "core/params.h"
 #include "core/spec.h"
+#include "methods/flags.h"
 #include "methods/separator.h"
 
 namespace mss::methods {
@@ -24,6 +25,8 @@ struct MethodEntry {
   /// Such a preset is an abbreviation: it is written out before anything else happens, so that the canonical spec, and
   /// with it every record, names parameters and filters.
   std::vector<std::pair<std::string, std::string>> preset_filters;
+  /// Options of people's command lines that fold into the spec (methods/flags.h).
+  std::vector<Flag> flags;
   /// Arguments of the cheapest object, for methods that cannot be made from their name alone (they need weights).
   core::ParamText example;
   std::string unavailable;  ///< reason; empty = available
@@ -56,6 +59,8 @@ class Registry {
   /// unavailable methods.
   std::unique_ptr<Separator> make(std::string_view spec) const;
   std::unique_ptr<Separator> make(const core::Spec& spec) const;
+  /// With a preset that stands for a chain written out (MethodEntry::preset_filters); any other spec as it is.
+  core::Spec expanded(const core::Spec& spec) const;
   /// The canonical spec string without building the method (no weights are read).
   std::string canonical(std::string_view spec) const;
 

@@ -21,6 +21,11 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoints::DType;
 
+std::optional<int> plain(double number) {
+  if (!(number >= 1.0 && number <= 1e6) || number != std::floor(number)) return std::nullopt;
+  return static_cast<int>(number);
+}
+
 bool has_extension(const fs::path& path, std::initializer_list<std::string_view> extensions) {
   const std::string extension = core::to_lower(path.extension().string());
   return std::ranges::find(extensions, extension) != extensions.end();
@@ -63,6 +68,12 @@ checkpoints::LazyTensor NetworkFile::array(const std::string& tensor) const {
                  "floating point", std::string(checkpoints::dtype_name(out.dtype)), ""});
   }
   return out;
+}
+
+std::optional<int> NetworkFile::integer(const std::string& tensor) const {
+  const std::vector<double> values =
+      safetensors_ != nullptr ? safetensors_->read(tensor).to_double() : pytorch->read(tensor).to_double();
+  return values.size() == 1 ? plain(values[0]) : std::nullopt;
 }
 
 NetworkFile open_network_file(const FileName& name, const ReadOptions& options) {
@@ -139,15 +150,6 @@ bool is_container(std::string_view name) {
       "net", "network",    "state", "weights",          "_orig_mod",   "params"};
   return std::ranges::find(kContainers, name) != kContainers.end();
 }
-
-namespace {
-
-std::optional<int> plain(double number) {
-  if (!(number >= 1.0 && number <= 1e6) || number != std::floor(number)) return std::nullopt;
-  return static_cast<int>(number);
-}
-
-}  // namespace
 
 std::optional<int> plain_integer(const core::Value* value) {
   if (value == nullptr || !value->is_number()) return std::nullopt;

@@ -37,7 +37,9 @@ struct NetworkFile {
   std::map<std::string, nn::Shape, std::less<>> shapes;     ///< by the file's names
 
   /// Throws Error(checkpoint) for a tensor that does not hold real numbers or that cannot be read.
-  checkpoints::LazyTensor array(const std::string& name) const;
+  checkpoints::LazyTensor array(const std::string& tensor) const;
+  /// A scalar or single value in 1 … 10^6 of any type, else nothing.
+  std::optional<int> integer(const std::string& tensor) const;
   std::string where() const { return name.path.string(); }
 
  private:

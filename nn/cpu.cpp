@@ -108,6 +108,14 @@ Cpu::Linear::Linear(const Scope& scope, const LinearOptions& options)
 Tensor Cpu::Linear::operator()(const Tensor& x) const { return apply_linear(*weight_, x); }
 
 Cpu::LinearBatchNorm::LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, double eps)
+    : LinearBatchNorm(linear, norm, options, nullptr, nullptr, eps) {}
+
+Cpu::LinearBatchNorm::LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options,
+                                      const Vector& factor, const Vector& summand, double eps)
+    : LinearBatchNorm(linear, norm, options, &factor, &summand, eps) {}
+
+Cpu::LinearBatchNorm::LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options,
+                                      const Vector* then_factor, const Vector* then_summand, double eps)
     : options_(options) {
   const std::vector<Parameter> wanted = parameters(options);
   const std::vector<float> weight = linear.get(wanted[0]);
@@ -118,12 +126,20 @@ Cpu::LinearBatchNorm::LinearBatchNorm(const Scope& linear, const Scope& norm, co
   const std::vector<float>&gamma = values[0], &beta = values[1], &mean = values[2], &variance = values[3];
   auto packed = std::make_shared<Packed>(options.inputs, options.outputs, options.activation,
                                          [&](std::int64_t j) { return weight.data() + j * options.inputs; });
-  const auto factor = [&](std::int64_t j) {
+  for (const Vector* vector : {then_factor, then_summand}) {
+    MSS_ASSERT(vector == nullptr || vector->values_.size() == weight.size() / sz(options.inputs));
+  }
+  const auto scale = [&](std::int64_t j) {
     return gamma[sz(j)] / std::sqrt(static_cast<double>(variance[sz(j)]) + eps);
   };
-  packed->set_factor(factor);
-  packed->set_summand(
-      [&](std::int64_t j) { return beta[sz(j)] + (static_cast<double>(bias[sz(j)]) - mean[sz(j)]) * factor(j); });
+  const auto then = [&](std::int64_t j) {
+    return then_factor == nullptr ? 1.0 : static_cast<double>(then_factor->values_[sz(j)]);
+  };
+  packed->set_factor([&](std::int64_t j) { return scale(j) * then(j); });
+  packed->set_summand([&](std::int64_t j) {
+    const double shift = beta[sz(j)] + (static_cast<double>(bias[sz(j)]) - mean[sz(j)]) * scale(j);
+    return then_summand == nullptr ? shift : shift * then(j) + static_cast<double>(then_summand->values_[sz(j)]);
+  });
   weight_ = std::move(packed);
 }
 
@@ -608,7 +624,12 @@ Tensor Cpu::PRelu::operator()(const Tensor& x) const {
 }
 
 Cpu::Vector::Vector(const Scope& scope, const std::string& name, const VectorOptions& options)
-    : values_(scope.get({name, {options.channels}, options.init, options.trained})) {}
+    : values_(scope.get({name, {options.channels}, options.init, options.trained})) {
+  values_.reserve(sz(options.channels * options.repeats));
+  for (std::int64_t i = options.channels; i < options.channels * options.repeats; ++i) {
+    values_.push_back(values_[sz(i - options.channels)]);
+  }
+}
 
 namespace {
 

@@ -65,13 +65,20 @@ struct Cpu {
     std::shared_ptr<const Packed> weight_;
   };
 
-  /// act(BatchNorm(x W^T + b)): the normalisation's running statistics are folded into the product.
+  class Vector;
+
+  /// act(BatchNorm(x W^T + b)): the normalisation's running statistics are folded into the product. With `factor` and
+  /// `summand` act(BatchNorm(x W^T + b) factor + summand), folded too.
   class LinearBatchNorm {
    public:
     LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, double eps = 1e-5);
+    LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, const Vector& factor,
+                    const Vector& summand, double eps = 1e-5);
     Tensor operator()(const Tensor& x) const;
 
    private:
+    LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, const Vector* factor,
+                    const Vector* summand, double eps);
     LinearOptions options_;
     std::shared_ptr<const Packed> weight_;
   };
@@ -174,7 +181,8 @@ struct Cpu {
     std::vector<float> weight_;
   };
 
-  /// A parameter (channels) of its own: `name` in `scope`. add(x) = x + v, multiply(x) = x v, for every frame.
+  /// A parameter (channels) of its own: `name` in `scope`. add(x) = x + v, multiply(x) = x v, for every frame
+  /// (VectorOptions: repeats).
   class Vector {
    public:
     Vector(const Scope& scope, const std::string& name, const VectorOptions& options);
@@ -182,7 +190,8 @@ struct Cpu {
     Tensor multiply(const Tensor& x) const;
 
    private:
-    std::vector<float> values_;
+    friend class Cpu::LinearBatchNorm;
+    std::vector<float> values_;  ///< repeated
   };
 
   /// A fixed filter bank without parameters, the same for every channel: `taps` are phases x kernel values; frame (m *

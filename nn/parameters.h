@@ -110,9 +110,10 @@ struct PReluOptions {
   std::int64_t channels = 1;
 };
 
-/// A vector added to or multiplied with every frame: y = x + v, y = x v.
+/// A vector added to or multiplied with every frame: y = x + v, y = x v. With `repeats` > 1 x has channels * repeats
+/// channels, of which channel j meets v[j mod channels] (the same values for several audio channels).
 struct VectorOptions {
-  std::int64_t channels = 0;
+  std::int64_t channels = 0, repeats = 1;
   Init init{};
   bool trained = true;
 };

@@ -92,11 +92,15 @@ struct Trace {
     }
   };
 
+  class Vector;
   struct LinearBatchNorm : Layer<LinearOptions> {
     LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, double eps = 1e-5)
         : Layer(linear, options) {
       norm.want(parameters(BatchNormOptions{gated(options.outputs, options.activation), eps}));
     }
+    LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, const Vector&, const Vector&,
+                    double eps = 1e-5)
+        : LinearBatchNorm(linear, norm, options, eps) {}
     Tensor operator()(const Tensor& x) const {
       MSS_ASSERT(x.C == options_.inputs);
       count(x.B * x.T * options_.inputs * gated(options_.outputs, options_.activation));

@@ -16,7 +16,8 @@
 #include "datasets/stem_folder.h"
 #include "harness/builtin_methods.h"
 #include "harness/pictures.h"
-#include "methods/openunmix/entries.h"
+#include "methods/flags.h"
+#include "methods/registry.h"
 #include "methods/separator.h"
 #include "records/store.h"
 
@@ -229,22 +230,54 @@ void check_folders(const std::vector<std::string>& songs, const fs::path& out) {
   }
 }
 
-/// The method's spec with Open-Unmix's own options written into it.
-core::Spec folded_spec(const Settings& settings) {
-  core::Spec spec = core::parse_spec(settings.text("method"));
-  methods::openunmix::Flags flags;
-  if (settings.is_set("niter")) flags.niter = settings.integer("niter");
-  if (settings.is_set("wiener_win_len")) flags.wiener_win_len = settings.integer("wiener_win_len");
-  if (settings.is_set("residual")) flags.residual = settings.text("residual");
-  if (settings.is_set("aggregate")) flags.aggregate = settings.text("aggregate");
-  if (methods::openunmix::is_family(spec.method.name)) flags.targets = settings.list("targets");
-  return methods::openunmix::fold_flags(std::move(spec), flags);
+/// The method's spec with the flags written into it that methods have (methods/flags.h).
+core::Spec folded_spec(const Settings& settings, const methods::Registry& registry) {
+  const core::Spec spec = core::parse_spec(settings.text("method"));
+  methods::FlagValues given;
+  for (const methods::MethodEntry& entry : registry.methods()) {
+    for (const methods::Flag& flag : entry.flags) {
+      const std::string& name = flag.param.name;
+      if (!settings.is_set(name) || methods::flag_value(given, name) != nullptr) continue;
+      // --targets is also an option for methods that have no flag of this name.
+      if (name == "targets") {
+        const bool folds = entry.name == spec.method.name;
+        if (folds && !settings.list("targets").empty())
+          given.emplace_back(name, core::join(settings.list("targets"), "+"));
+      } else {
+        given.emplace_back(name, settings.at(name).values.front());
+      }
+    }
+  }
+  return methods::fold_flags(registry, spec, given);
+}
+
+/// The flags of all methods as options; the first method that has a flag describes it.
+void add_flags(std::vector<Option>& options) {
+  std::vector<std::string> owners;
+  std::vector<Option> flags;
+  for (const methods::MethodEntry& entry : harness::builtin_methods().methods()) {
+    for (const methods::Flag& flag : entry.flags) {
+      const auto same = [&flag](const Option& option) { return option.param.name == flag.param.name; };
+      if (std::ranges::any_of(options, same)) continue;
+      const auto known = std::ranges::find_if(flags, same);
+      if (known != flags.end()) {
+        owners[static_cast<std::size_t>(known - flags.begin())] += ", " + entry.name;
+        continue;
+      }
+      flags.push_back({.param = flag.param, .placeholder = flag.placeholder});
+      owners.push_back(entry.name);
+    }
+  }
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    flags[i].param.help = fmt::format("{} (an option of {})", flags[i].param.help, owners[i]);
+    options.push_back(std::move(flags[i]));
+  }
 }
 
 int run_separate(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   const methods::Registry& registry = harness::builtin_methods();
-  const core::Spec spec = folded_spec(settings);
+  const core::Spec spec = folded_spec(settings, registry);
   const std::unique_ptr<methods::Separator> separator = registry.make(spec);
 
   Request request;
@@ -336,7 +369,7 @@ int run_separate(Invocation& invocation) {
 }  // namespace
 
 Command separate_command() {
-  return {
+  Command command = {
       .name = "separate",
       .summary = "split audio files into stems",
       .description =
@@ -372,33 +405,10 @@ Command separate_command() {
                   {.param = {.name = "targets",
                              .help = "Stems asked for from methods that have none of their own (floors, oracles); "
                                      "without it vocals, drums, bass, other, or what the references hold. For "
-                                     "Open-Unmix the stems to compute: folded into the spec."},
+                                     "networks the stems to compute: folded into the spec."},
                    .placeholder = "NAME",
                    .list = true,
                    .complete = Complete::target},
-                  {.param = {.name = "niter",
-                             .type = ParamType::integer,
-                             .range = "[0,1000]",
-                             .help = "Open-Unmix's option: folds into the spec as the filter "
-                                     "wiener:iters=N,mode=openunmix (0: no filter). The three options below bring "
-                                     "it along with N = 1, as in the Python package."},
-                   .placeholder = "N"},
-                  {.param = {.name = "residual",
-                             .help = "Open-Unmix's option: one more stem NAME, what the others leave over; folds into "
-                                     "the spec as residual=true of the filter."},
-                   .placeholder = "NAME"},
-                  {.param = {.name = "aggregate",
-                             .help =
-                                 "Open-Unmix's option: sums of stems, as JSON {\"NAME\": [\"STEM\", …], …}; folds into "
-                                 "the spec as the filter aggregate."},
-                   .placeholder = "JSON"},
-                  {.param = {.name = "wiener_win_len",
-                             .type = ParamType::integer,
-                             .unit = "frames",
-                             .range = "[1,1000000000]",
-                             .help = "Open-Unmix's option: frames that share one set of covariances; folds into the "
-                                     "spec as the filter's window."},
-                   .placeholder = "FRAMES"},
                   {.param = {.name = "format",
                              .type = ParamType::choice,
                              .default_value = "float32",
@@ -428,6 +438,8 @@ Command separate_command() {
                    {"mssbench separate mix.wav -m irm2 -o oracle --references true_stems",
                     "the best that a ratio mask can do, from the true stems"}},
       .run = run_separate};
+  add_flags(command.options);
+  return command;
 }
 
 }  // namespace mss::cli

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -15,13 +16,15 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/text.h"
-#include "methods/openunmix/weights.h"
+#include "harness/builtin_methods.h"
+#include "methods/registry.h"
+#include "methods/weight_files.h"
+#include "methods/weights.h"
 
 namespace mss::cli {
 namespace {
 
 namespace fs = std::filesystem;
-namespace umx = methods::openunmix;
 using core::ParamType;
 using core::Value;
 
@@ -35,9 +38,9 @@ auto reading(F&& f) -> decltype(f()) {
   }
 }
 
-umx::ReadOptions read_options(const Invocation& invocation) {
+methods::ReadOptions read_options(const Invocation& invocation) {
   const Settings& settings = *invocation.settings;
-  umx::ReadOptions options;
+  methods::ReadOptions options;
   const auto integer = [&](const char* key) {
     return settings.is_set(key) ? std::optional<int>(static_cast<int>(settings.integer(key))) : std::nullopt;
   };
@@ -57,52 +60,60 @@ fs::path output(const Settings& settings) {
   return out;
 }
 
-std::string description(const umx::Weights& weights) {
-  const umx::Configuration& c = weights.configuration;
-  return fmt::format(
-      "{}, {}\n  targets     {}\n  sizes       H = {}, {} channel{}, {} of {} bins, {} LSTM layers{}, {:.1f} M "
-      "parameters\n"
-      "  frames      {} Hz, FFT {}, hop {}\n  content     SHA-256 {}\n",
-      weights.name(), umx::architecture_name(c.architecture), core::join(c.targets, ", "), c.hidden, c.channels,
-      c.channels == 1 ? "" : "s", c.max_bin, c.bins, c.layers, c.unidirectional ? " (unidirectional)" : "",
-      static_cast<double>(weights.parameters()) * 1e-6, c.rate_hz, c.fft_size, c.hop_samples, weights.content_hash);
+const std::vector<const methods::NetworkFamily*>& families() { return harness::builtin_methods().families(); }
+
+std::vector<std::string> family_names() {
+  std::vector<std::string> names;
+  for (const methods::NetworkFamily* family : families()) names.push_back(family->name);
+  return names;
 }
 
-Value to_value(const umx::Weights& weights) {
+std::string description(const methods::Weights& weights) {
+  return fmt::format(
+      "{}, {}\n  targets     {}\n  sizes       {}; {:.2f} M parameters\n  frames      {}\n  content     "
+      "SHA-256 {}\n",
+      weights.name(), weights.architecture(), core::join(weights.targets(), ", "),
+      weights.family->sizes(weights.configuration), static_cast<double>(weights.parameters()) * 1e-6,
+      weights.family->timing(weights.configuration), weights.content_hash);
+}
+
+Value to_value(const methods::Weights& weights) {
   Value out = Value::object();
+  out["family"] = weights.family->name;
   out["name"] = weights.name();
   out["label"] = weights.label;
   out["content_sha256"] = weights.content_hash;
   out["parameters"] = weights.parameters();
-  out["configuration"] = umx::configuration_value(weights.configuration);
+  out["configuration"] = weights.configuration;
   out["provenance"] = weights.provenance;
   return out;
 }
 
-void tell_assumptions(Console& console, const umx::Weights& weights, const std::string& place) {
+void tell_assumptions(Console& console, const methods::Weights& weights, const std::string& place) {
   const Value* assumed = weights.provenance.find("assumed");
   if (assumed == nullptr || assumed->size() == 0) return;
   std::vector<std::string> names;
   for (const Value& name : assumed->as_array()) names.push_back(name.as_string());
-  const umx::Configuration& c = weights.configuration;
   console.message(core::LogLevel::warning,
-                  fmt::format("{}: the files do not say {}; assumed {} Hz, hop {} (--rate, --hop)", place,
-                              fmt::join(names, " and "), c.rate_hz, c.hop_samples));
+                  fmt::format("{}: the files do not say {}; assumed {} (--rate, --fft, --hop)", place,
+                              fmt::join(names, " and "), weights.family->timing(weights.configuration)));
 }
 
 int run_import(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   const fs::path out = output(settings);
+  const auto named = [&](const methods::NetworkFamily* family) { return family->name == invocation.arguments[0]; };
+  const methods::NetworkFamily& family = **std::ranges::find_if(families(), named);
   const std::vector<fs::path> paths(invocation.arguments.begin() + 1, invocation.arguments.end());
-  umx::ReadOptions options = read_options(invocation);
+  methods::ReadOptions options = read_options(invocation);
   options.hash_files = true;
   options.fallback_label = out.stem().string();
   if (settings.is_set("label")) options.label = settings.text("label");
   if (settings.is_set("target")) options.target_name = settings.text("target");
-  const umx::Weights weights = reading([&] { return umx::read_weights(paths, options); });
-  writing([&] { umx::write_weights(out, weights); });
+  const methods::Weights weights = reading([&] { return methods::read_weights(family, paths, options); });
+  writing([&] { methods::write_weights(out, weights); });
   // What is on the disk is what later runs use: read it back once.
-  const umx::Weights written = writing([&] { return umx::read_weights(out); });
+  const methods::Weights written = writing([&] { return methods::read_weights(family, out); });
   if (written.content_hash != weights.content_hash) {
     throw Failure(kFailed, Error({Code::io, out.string(), "the file does not hold what was written to it",
                                   "SHA-256 " + weights.content_hash, written.content_hash, ""}));
@@ -123,11 +134,12 @@ int run_export(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   const fs::path out = output(settings);
   const std::vector<fs::path> paths(invocation.arguments.begin(), invocation.arguments.end());
-  const umx::Weights weights = reading([&] { return umx::read_weights(paths, read_options(invocation)); });
+  const methods::Weights weights =
+      reading([&] { return methods::read_weights(families(), paths, read_options(invocation)); });
   std::optional<std::string> target;
   if (settings.is_set("target")) target = settings.text("target");
   try {
-    umx::export_weights(out, weights, target);
+    methods::export_weights(out, weights, target);
   } catch (const Error& error) {
     throw Failure(error.code() == Code::invalid_argument ? kUsage : kFailed, error);
   }
@@ -176,13 +188,16 @@ int run_checkpoint(Invocation& invocation) {
     }
   });
   // Is it a network that we know? Its own error is of no interest here.
-  std::optional<umx::Weights> weights;
+  std::optional<methods::Weights> weights;
   try {
-    weights = umx::read_weights(path, {.check_names = false, .threads = invocation.threads()});
+    weights = methods::read_weights(families(), {path}, {.check_names = false, .threads = invocation.threads()});
   } catch (const Error&) {
   }
   const std::string sha256 = reading([&] { return core::sha256_file(path); });
-  const std::optional<std::string> official = umx::official_file(sha256);
+  std::optional<std::string> official;
+  for (const methods::NetworkFamily* family : families()) {
+    if (!official) official = methods::official_file(*family, sha256);
+  }
   std::int64_t elements = 0;
   std::map<std::string, int> types;
   for (const Listed& tensor : tensors) {
@@ -267,24 +282,28 @@ std::vector<Option> with(std::vector<Option> first, std::vector<Option> more) {
 }  // namespace
 
 Command import_command() {
+  std::string kinds;
+  std::vector<Example> examples;
+  for (const methods::NetworkFamily* family : families()) {
+    kinds += fmt::format("  {}: reads {}.\n", family->name, family->files_help);
+    for (const auto& [command, says] : family->examples) examples.push_back({command, says});
+  }
   return {
       .name = "import",
       .summary = "make weights of other programs into one file",
-      .description =
-          "openunmix: reads the weights of Open-Unmix (a folder such as umxhq's, with separator.json and one "
-          "TARGET-HASH.pth per target; what its trainer wrote; single .pth or .chkpnt files) or of X-UMX, and writes "
-          "one "
-          "safetensors file with everything in it: tensors, sizes, rate, hop, where they come from, hashes. The "
-          "method reads the folder itself as well (umx:weights=DIR); the file is one piece, names itself, and loads "
-          "faster.\n\n"
+      .description = fmt::format(
+          "Reads weights that other programs wrote and writes one safetensors file with everything in it: tensors, "
+          "sizes, rate, where they come from, hashes.\n\n{}\nA method reads the originals as well "
+          "(umx:weights=DIR); the file is one piece, names itself, and loads faster.\n\n"
           "Nothing in the files is executed. A file that names Python functions such as os.system is refused. A name "
           "that carries 8 digits of the file's SHA-256 is checked against it.",
-      .arguments = {{.name = "WHAT",
-                     .help = "What kind of weights.",
+          kinds),
+      .arguments = {{.name = "FAMILY",
+                     .help = "What kind of network: " + core::join(family_names(), ", ") + ".",
                      .least = 1,
                      .most = 1,
                      .complete = Complete::choice,
-                     .choices = {"openunmix"}},
+                     .choices = family_names()},
                     {.name = "PATH",
                      .help = "Folder, or the files that belong together.",
                      .least = 1,
@@ -300,12 +319,7 @@ Command import_command() {
             .placeholder = "NAME",
             .complete = Complete::target}},
           reading_options()),
-      .examples =
-          {{"mssbench import openunmix umxhq/ -o umxhq.safetensors", "then separate -m umx:weights=umxhq.safetensors"},
-           {"mssbench import openunmix best.pth --target vocals -o mine.safetensors", "one target, any file name"},
-           {"mssbench import openunmix ~/.cache/torch/hub/checkpoints/*-{b62c91ce,9619578f,8d85a5bd,b52fbbf7}.pth "
-            "-o umxhq.safetensors",
-            "what the Python package has downloaded already"}},
+      .examples = examples,
       .run = run_import};
 }
 
@@ -314,9 +328,9 @@ Command export_command() {
       .name = "export",
       .summary = "write weights for Python",
       .description =
-          "Writes a safetensors file that Python loads back: the state dict of the openunmix package's Separator, or "
-          "with --target that of one OpenUnmix; for X-UMX that of asteroid's XUMX. It is complete, so that "
-          "load_state_dict(safetensors.torch.load_file(FILE)) accepts it.",
+          "Writes a safetensors file that Python loads back: the state dict of the network's own package (of "
+          "openunmix's Separator, or with --target that of one OpenUnmix; of asteroid's XUMX; …). It is complete, so "
+          "that load_state_dict(safetensors.torch.load_file(FILE)) accepts it.",
       .arguments = {{.name = "PATH",
                      .help = "What import wrote, or anything that it reads.",
                      .least = 1,

@@ -103,8 +103,16 @@ Torch::LinearBatchNorm::LinearBatchNorm(const Scope& linear, const Scope& norm, 
       linear_(linear, without_activation(options)),
       norm_(norm, {.channels = without_activation(options).outputs, .eps = eps}) {}
 
+Torch::LinearBatchNorm::LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options,
+                                        const Vector& factor, const Vector& summand, double eps)
+    : LinearBatchNorm(linear, norm, options, eps) {
+  factor_ = factor;
+  summand_ = summand;
+}
+
 at::Tensor Torch::LinearBatchNorm::operator()(const Tensor& x) const {
-  return activated(activation_, norm_(linear_(x)));
+  const at::Tensor y = norm_(linear_(x));
+  return activated(activation_, factor_ ? summand_->add(factor_->multiply(y)) : y);
 }
 
 Torch::Conv1d::Conv1d(const Scope& scope, const Conv1dOptions& options) : options_(options) {
@@ -139,6 +147,24 @@ at::Tensor Torch::Lstm::operator()(const Tensor& x) const {
   const at::Tensor zero = at::zeros({options_.layers * options_.directions(), x.size(0), options_.hidden}, x.options());
   return std::get<0>(at::lstm(x, {zero, zero}, weights_, /*has_biases=*/true, options_.layers, options_.dropout,
                               *training_, options_.bidirectional, /*batch_first=*/true));
+}
+
+Torch::Lstm::State Torch::Lstm::start(std::int64_t items) const {
+  const at::Tensor zero = at::zeros({1, items, options_.hidden}, weights_[0].options().requires_grad(false));
+  return {zero, zero};
+}
+
+at::Tensor Torch::Lstm::project(std::int64_t, std::int64_t, const Tensor& x) const { return x; }
+
+void Torch::Lstm::recur(std::int64_t layer, std::int64_t direction, const Tensor& x, State& state, Tensor out) const {
+  const auto first = static_cast<std::size_t>(4 * (layer * options_.directions() + direction));
+  const std::vector<at::Tensor> weights(weights_.begin() + static_cast<std::ptrdiff_t>(first),
+                                        weights_.begin() + static_cast<std::ptrdiff_t>(first + 4));
+  const auto [y, hidden, cell] =
+      at::lstm(direction == 0 ? x : x.flip(1), {state.hidden, state.cell}, weights, /*has_biases=*/true,
+               /*num_layers=*/1, /*dropout=*/0.0, /*train=*/false, /*bidirectional=*/false, /*batch_first=*/true);
+  out.narrow(2, 0, options_.hidden).copy_(direction == 0 ? y : y.flip(1));
+  state = {hidden, cell};
 }
 
 Torch::GroupNorm::GroupNorm(const Scope& scope, const GroupNormOptions& options)
@@ -176,10 +202,15 @@ at::Tensor Torch::PRelu::operator()(const Tensor& x) const {
 }
 
 Torch::Vector::Vector(const Scope& scope, const std::string& name, const VectorOptions& options)
-    : values_(scope.get(Parameter{name, {options.channels}, options.init, options.trained})) {}
+    : repeats_(options.repeats),
+      values_(scope.get(Parameter{name, {options.channels}, options.init, options.trained})) {}
 
-at::Tensor Torch::Vector::add(const Tensor& x) const { return x + values_; }
-at::Tensor Torch::Vector::multiply(const Tensor& x) const { return x * values_; }
+at::Tensor Torch::Vector::add(const Tensor& x) const {
+  return x + (repeats_ == 1 ? values_ : values_.repeat(repeats_));
+}
+at::Tensor Torch::Vector::multiply(const Tensor& x) const {
+  return x * (repeats_ == 1 ? values_ : values_.repeat(repeats_));
+}
 
 Torch::FilterBank::FilterBank(std::int64_t phases, std::int64_t stride, std::int64_t before, std::vector<double> taps)
     : phases_(phases), stride_(stride), before_(before), kernel_(static_cast<std::int64_t>(taps.size()) / phases) {

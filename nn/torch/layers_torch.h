@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -93,15 +94,30 @@ struct Torch {
     std::shared_ptr<const bool> training_;
   };
 
+  /// A parameter (channels) of its own.
+  class Vector {
+   public:
+    Vector(const Scope& scope, const std::string& name, const VectorOptions& options);
+    Tensor add(const Tensor& x) const;
+    Tensor multiply(const Tensor& x) const;
+
+   private:
+    std::int64_t repeats_;
+    at::Tensor values_;
+  };
+
   class LinearBatchNorm {
    public:
     LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, double eps = 1e-5);
+    LinearBatchNorm(const Scope& linear, const Scope& norm, const LinearOptions& options, const Vector& factor,
+                    const Vector& summand, double eps = 1e-5);
     Tensor operator()(const Tensor& x) const;
 
    private:
     Activation activation_;
     Linear linear_;
     BatchNorm norm_;
+    std::optional<Vector> factor_, summand_;
   };
 
   class Conv1d {
@@ -129,6 +145,15 @@ struct Torch {
     Lstm(const Scope& scope, const LstmOptions& options);
     Tensor operator()(const Tensor& x) const;
     const LstmOptions& options() const noexcept { return options_; }
+
+    /// The step interface of nn/cpu.h, for inference: what project() yields is for recur() only (it is x itself, since
+    /// LibTorch projects and steps in one operator).
+    struct State {
+      Tensor hidden, cell;
+    };
+    State start(std::int64_t items) const;
+    Tensor project(std::int64_t layer, std::int64_t direction, const Tensor& x) const;
+    void recur(std::int64_t layer, std::int64_t direction, const Tensor& x, State& state, Tensor out) const;
 
    private:
     LstmOptions options_;
@@ -172,16 +197,6 @@ struct Torch {
 
    private:
     at::Tensor weight_;
-  };
-
-  class Vector {
-   public:
-    Vector(const Scope& scope, const std::string& name, const VectorOptions& options);
-    Tensor add(const Tensor& x) const;
-    Tensor multiply(const Tensor& x) const;
-
-   private:
-    at::Tensor values_;
   };
 
   class FilterBank {

@@ -150,6 +150,18 @@ std::vector<Case> cases() {
   }));
   out.push_back(MSS_CASE("prelu", 2, 30, 21, return typename L::PRelu(w / "p", {})(x);));
   out.push_back(MSS_CASE("prelu per channel", 2, 30, 21, return typename L::PRelu(w / "p", {.channels = 21})(x);));
+  out.push_back(MSS_CASE("vectors, repeated", 2, 30, 21, {
+    const typename L::Vector mean(w, "mean", {.channels = 7, .repeats = 3}),
+        scale(w, "scale", {.channels = 7, .repeats = 3, .init = {Init::Kind::constant, 1.0}});
+    return scale.multiply(mean.add(x));
+  }));
+  out.push_back(MSS_CASE("linear, batch norm and vectors", 2, 31, 20, {
+    const typename L::Vector factor(w, "factor", {.channels = 11, .repeats = 3, .init = {Init::Kind::constant, 1.0}}),
+        summand(w, "summand", {.channels = 33});
+    return typename L::LinearBatchNorm(w / "fc", w / "bn",
+                                       {.inputs = 20, .outputs = 33, .activation = Activation::relu}, factor,
+                                       summand)(x);
+  }));
   out.push_back(MSS_CASE("vectors", 2, 30, 21, {
     const typename L::Vector mean(w, "mean", {.channels = 21}),
         scale(w, "scale", {.channels = 21, .init = {Init::Kind::constant, 1.0}});
