@@ -18,7 +18,8 @@ using core::ParamType;
 
 [[noreturn]] void refuse(const core::SpecPart& part, std::string what, std::string expected, std::string found,
                          std::string hint = {}) {
-  throw Error({Code::config, core::to_string(part), std::move(what), std::move(expected), std::move(found), std::move(hint)});
+  throw Error(
+      {Code::config, core::to_string(part), std::move(what), std::move(expected), std::move(found), std::move(hint)});
 }
 
 /// Names joined by '+'.
@@ -133,22 +134,26 @@ Weights weights_of(const NetworkMethod& method, const core::Params& params, cons
 }  // namespace
 
 NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& params, const core::SpecPart& part) {
-  NetworkRequest request;
-  request.params = params;
-  request.targets = names_of(params.text("targets"), part);
-  request.weights = weights_of(method, params, part);
-  const Weights& weights = request.weights;
-
+  std::vector<std::string> targets = names_of(params.text("targets"), part);
+  Weights weights = weights_of(method, params, part);
   core::SpecPart spec = part;
   for (auto& [key, value] : spec.arguments) {
     if (key == "weights") value = weights.name();
   }
-  SeparatorInfo& info = request.info;
+  SeparatorInfo info;
   info.spec = core::to_string(spec);
   info.method = part.name;
   info.resolved_options = params.resolved();
   if (params.is_set("weights")) info.resolved_options["weights"] = weights.name();
   info.resolved_options["configuration"] = weights.configuration;
+  NetworkRequest request = make_request(std::move(weights), std::move(targets), std::move(info));
+  request.params = params;
+  return request;
+}
+
+NetworkRequest make_request(Weights weights, std::vector<std::string> targets, SeparatorInfo info) {
+  NetworkRequest request;
+  request.targets = std::move(targets);
   info.rate_hz = static_cast<int>(weights.configuration.at("rate_hz").as_integer());
   info.channels = static_cast<int>(weights.configuration.at("channels").as_integer());
   info.weights_label = weights.name();
@@ -165,6 +170,8 @@ NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& 
     request.wanted.push_back(static_cast<std::size_t>(at - known.begin()));
   }
   info.targets = request.targets;
+  request.weights = std::move(weights);
+  request.info = std::move(info);
   return request;
 }
 

@@ -67,4 +67,8 @@ void add_network(NetworkTable& table, const NetworkMethod& method,
 
 NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& params, const core::SpecPart& part);
 
+/// A request for weights at hand, without a spec: `info` comes with spec, method and resolved options. Empty targets
+/// are all.
+NetworkRequest make_request(Weights weights, std::vector<std::string> targets, SeparatorInfo info);
+
 }  // namespace mss::methods

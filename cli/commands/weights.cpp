@@ -285,7 +285,7 @@ Command import_command() {
   std::string kinds;
   std::vector<Example> examples;
   for (const methods::NetworkFamily* family : families()) {
-    kinds += fmt::format("  {}: reads {}.\n", family->name, family->files_help);
+    kinds += fmt::format("{}: reads {}.\n\n", family->name, family->files_help);
     for (const auto& [command, says] : family->examples) examples.push_back({command, says});
   }
   return {
@@ -293,7 +293,7 @@ Command import_command() {
       .summary = "make weights of other programs into one file",
       .description = fmt::format(
           "Reads weights that other programs wrote and writes one safetensors file with everything in it: tensors, "
-          "sizes, rate, where they come from, hashes.\n\n{}\nA method reads the originals as well "
+          "sizes, rate, where they come from, hashes.\n\n{}A method reads the originals as well "
           "(umx:weights=DIR); the file is one piece, names itself, and loads faster.\n\n"
           "Nothing in the files is executed. A file that names Python functions such as os.system is refused. A name "
           "that carries 8 digits of the file's SHA-256 is checked against it.",

@@ -141,12 +141,16 @@ at::Tensor Torch::ConvTranspose1d::operator()(const Tensor& x) const {
 }
 
 Torch::Lstm::Lstm(const Scope& scope, const LstmOptions& options)
-    : options_(options), weights_(scope.get(nn::parameters(options))), training_(scope.training()) {}
+    : options_(options),
+      weights_(scope.get(nn::parameters(options))),
+      training_(scope.training()),
+      dropout_(scope.dropout()) {}
 
 at::Tensor Torch::Lstm::operator()(const Tensor& x) const {
   const at::Tensor zero = at::zeros({options_.layers * options_.directions(), x.size(0), options_.hidden}, x.options());
-  return std::get<0>(at::lstm(x, {zero, zero}, weights_, /*has_biases=*/true, options_.layers, options_.dropout,
-                              *training_, options_.bidirectional, /*batch_first=*/true));
+  return std::get<0>(at::lstm(x, {zero, zero}, weights_, /*has_biases=*/true, options_.layers,
+                              *dropout_ ? options_.dropout : 0.0, *training_, options_.bidirectional,
+                              /*batch_first=*/true));
 }
 
 Torch::Lstm::State Torch::Lstm::start(std::int64_t items) const {

@@ -44,13 +44,15 @@ class TorchWeights {
   /// Dropout and batch statistics: training mode. Evaluation at first.
   void train(bool on) noexcept { *training_ = on; }
   bool training() const noexcept { return *training_; }
+  /// Whether training mode drops out where layers say so; it does at first.
+  void dropout(bool on) noexcept { *dropout_ = on; }
 
  private:
   friend struct Torch;
   Source* source_;
   at::TensorOptions options_;
   std::vector<std::pair<std::string, at::Tensor>> parameters_, buffers_;
-  std::shared_ptr<bool> training_ = std::make_shared<bool>(false);
+  std::shared_ptr<bool> training_ = std::make_shared<bool>(false), dropout_ = std::make_shared<bool>(true);
 };
 
 struct Torch {
@@ -66,6 +68,7 @@ struct Torch {
     at::Tensor get(const Parameter& parameter) const;
     std::vector<at::Tensor> get(const std::vector<Parameter>& parameters) const;
     std::shared_ptr<const bool> training() const { return weights_->training_; }
+    std::shared_ptr<const bool> dropout() const { return weights_->dropout_; }
     const at::TensorOptions& options() const noexcept { return weights_->options_; }
 
    private:
@@ -158,7 +161,7 @@ struct Torch {
    private:
     LstmOptions options_;
     std::vector<at::Tensor> weights_;
-    std::shared_ptr<const bool> training_;
+    std::shared_ptr<const bool> training_, dropout_;
   };
 
   class GroupNorm {

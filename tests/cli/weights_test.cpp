@@ -54,7 +54,7 @@ TEST_CASE("import names a single network's target and says what it assumed", "[c
             .folder = folder.path()});
   REQUIRE(assumed.status == 0);
   CHECK(contains(assumed.out, "targets     vocals\n"));
-  CHECK(contains(assumed.err, "best.pth: the files do not say rate_hz and hop_samples; assumed 44100 Hz, hop 2"));
+  CHECK(contains(assumed.err, "best.pth: the files do not say rate_hz and hop_samples; assumed 44100 Hz, FFT 8, hop 2"));
   const Result stated =
       call({.arguments = {"import", "openunmix", "best.pth", "--rate", "22050", "--hop", "4", "-o", "w.safetensors"},
             .folder = folder.path()});

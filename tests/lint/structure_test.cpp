@@ -183,12 +183,12 @@ TEST_CASE("the structure check finds what it forbids", "[lint]") {
   CHECK(count("eval/a.cpp", "  std::cout << 1;\n  std::snprintf(b, 3, \"x\");\n") == 1);
   CHECK(count("cli/a.cpp", "  std::cout << 1;\n") == 0);
   CHECK(count("nn/torch/a_torch.h", "#include <torch/types.h>\n") == 0);
-  CHECK(count("methods/openunmix/a.cpp", "#include <ATen/ATen.h>\n#include \"nn/torch/lstm_torch.h\"\n") == 0);
+  CHECK(count("methods/openunmix/a.cpp", "#include <ATen/ATen.h>\n#include \"nn/torch/layers_torch.h\"\n") == 0);
   CHECK(count("nn/torch/a.h", "#include <torch/types.h>\n") == 1);
-  CHECK(count("nn/torch/a.h", "#include \"nn/torch/lstm_torch.h\"\n") == 1);
+  CHECK(count("nn/torch/a.h", "#include \"nn/torch/layers_torch.h\"\n") == 1);
   CHECK(count("nn/a.cpp", "#include <ATen/ATen.h>\n") == 1);
   CHECK(count("harness/a.cpp", "#include <torch/types.h>\n") == 1);
-  CHECK(count("harness/a.cpp", "#include \"nn/torch/lstm_torch.h\"\n") == 1);
+  CHECK(count("harness/a.cpp", "#include \"nn/torch/layers_torch.h\"\n") == 1);
 }
 
 TEST_CASE("every public header guards itself and starts with what it is for", "[lint]") {

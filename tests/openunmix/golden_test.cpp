@@ -3,9 +3,8 @@
 // Tolerances: the file is float64 arithmetic on float32 weights, we compute in float32. The file states the deviation
 // of the same PyTorch code in float32 (3.8e-6 for the small network's output, 4.8e-5 for the full one, 2e-7 of the
 // stems); ours must stay within a few times that.
-#include <array>
-
-#include "methods/openunmix/network.h"
+#include "methods/openunmix/model.h"
+#include "nn/cpu.h"
 #include "tests/openunmix/support.h"
 
 using namespace mss;
@@ -90,77 +89,40 @@ TEST_CASE("the golden file's random numbers are ours", "[openunmix]") {
 
 TEST_CASE("every stage of the small network has the reference's values", "[openunmix]") {
   const Value& stages = openunmix_golden().at("umx_small").at("stages");
-  const umx::Weights weights = golden_weights(small_configuration({"vocals"}));
-  const umx::Network network(weights);
+  const umx::Configuration c = small_configuration({"vocals"});
+  const methods::Weights weights = golden_weights(c);
+  nn::ArraySource source = weights.source("vocals");
+  const umx::Network<nn::Cpu> network(nn::Scope(source), c);
+  source.check("golden");
   const audio::AudioBuffer signal = golden_signal(2);
   const audio::Stft<float> stft({.fft_size = 256, .hop_samples = 64});
   const audio::Spectrogram<float> x = stft.forward(signal);
-  const std::int64_t frames = x.frames(), bins = x.bins();
-  REQUIRE(frames == 129);
-  std::vector<float> magnitudes;
-  for (const auto& z : x.data()) magnitudes.push_back(std::abs(z));
-
-  // In pieces of 96 frames, as the layers take them.
-  umx::Scratch scratch;
-  const std::int64_t room = 192;
-  umx::Floats e(room * network.width()), gates(room * network.gate_width()), mask(2 * room * bins);
-  std::array<umx::Floats, 2> below{umx::Floats(room * network.direction_width()),
-                                   umx::Floats(room * network.direction_width())};
-  const auto pieces = [&](const auto& work) {
-    for (std::int64_t first = 0; first < frames; first += 96) work(first, std::min<std::int64_t>(96, frames - first));
+  REQUIRE(x.frames() == 129);
+  nn::Tensor magnitudes(1, x.frames(), 2 * c.max_bin);
+  for (std::int64_t n = 0; n < x.frames(); ++n) {
+    for (int channel = 0; channel < 2; ++channel) {
+      for (int k = 0; k < c.max_bin; ++k) {
+        magnitudes.row(0, n)[channel * c.max_bin + k] = std::abs(x.at(channel, n)[k]);
+      }
+    }
+  }
+  const nn::Tensor e = network.encode(magnitudes), o = network.recurrent()(e);
+  const nn::Tensor both = umx::seen<nn::Cpu>(c, {e}, {o}, 0), mask = network.decode(both);
+  const auto values = [](const nn::Tensor& tensor) {
+    const std::vector<float> out = tensor.values();
+    return std::vector<double>(out.begin(), out.end());
   };
-  pieces([&](std::int64_t first, std::int64_t rows) {
-    const std::array<const float*, 2> in{magnitudes.data() + first * bins, magnitudes.data() + (frames + first) * bins};
-    network.encode(0, rows, in, bins, e.data() + first * network.width(), scratch);
-  });
-  for (int layer = 0; layer < 3; ++layer) {
-    std::array<umx::Floats, 2> out{umx::Floats(room * network.direction_width()),
-                                   umx::Floats(room * network.direction_width())};
-    for (int d = 0; d < 2; ++d) {
-      pieces([&](std::int64_t first, std::int64_t rows) {
-        std::vector<const float*> in{e.data() + first * network.width()};
-        if (layer > 0) {
-          in = {below[0].data() + first * network.direction_width(),
-                below[1].data() + first * network.direction_width()};
-        }
-        network.gates(0, layer, d, rows, in, gates.data() + first * network.gate_width(), scratch);
-      });
-      umx::LstmState state = network.start();
-      network.recur(0, layer, d, frames, gates.data(), state, out[static_cast<std::size_t>(d)].data());
-    }
-    below = std::move(out);
-  }
-  pieces([&](std::int64_t first, std::int64_t rows) {
-    const std::array<const float*, 3> in{e.data() + first * network.width(),
-                                         below[0].data() + first * network.direction_width(),
-                                         below[1].data() + first * network.direction_width()};
-    const std::array<float*, 2> out{mask.data() + first * bins, mask.data() + (room + first) * bins};
-    network.decode(0, rows, in, out, bins, scratch);
-  });
-
-  std::vector<double> tanh_stage, lstm_stage, concatenated, mask_stage;
-  for (std::int64_t n = 0; n < frames; ++n) {
-    for (int h = 0; h < 32; ++h) tanh_stage.push_back(e.data()[n * network.width() + h]);
-    for (const umx::Floats& direction : below) {
-      for (int u = 0; u < 16; ++u) lstm_stage.push_back(direction.data()[n * network.direction_width() + u]);
-    }
-    concatenated.insert(concatenated.end(), tanh_stage.end() - 32, tanh_stage.end());
-    concatenated.insert(concatenated.end(), lstm_stage.end() - 32, lstm_stage.end());
-    for (int c = 0; c < 2; ++c) {
-      for (int k = 0; k < bins; ++k) mask_stage.push_back(mask.data()[(c * room + n) * bins + k]);
-    }
-  }
-  check_summary(tanh_stage, stages.at("tanh"), 2e-6);
-  check_summary(lstm_stage, stages.at("lstm"), 1e-6);
-  check_summary(concatenated, stages.at("concat"), 2e-6);
-  check_summary(mask_stage, stages.at("mask"), 4e-6);
+  check_summary(values(e), stages.at("tanh"), 2e-6);
+  check_summary(values(o), stages.at("lstm"), 1e-6);
+  check_summary(values(both), stages.at("concat"), 2e-6);
+  check_summary(values(mask), stages.at("mask"), 4e-6);
 }
 
 TEST_CASE("the small network's magnitudes, both directions and one", "[openunmix]") {
   const audio::AudioBuffer signal = golden_signal(2);
   {
     const Value& expected = openunmix_golden().at("umx_small");
-    const umx::Weights weights = golden_weights(small_configuration({"vocals"}));
+    const methods::Weights weights = golden_weights(small_configuration({"vocals"}));
     CHECK(weights.parameters() == expected.at("params").as_integer());
     const MagnitudeSink found = magnitudes_of(*make_small(weights), signal);
     check_summary(in_frames(found, 0), expected.at("stages").at("Y"), 2e-5);
@@ -174,7 +136,7 @@ TEST_CASE("the small network's magnitudes, both directions and one", "[openunmix
     const Value& expected = openunmix_golden().at("umx_unidirectional");
     umx::Configuration c = small_configuration({"uni"});
     c.unidirectional = true;
-    const umx::Weights weights = golden_weights(c);
+    const methods::Weights weights = golden_weights(c);
     CHECK(weights.parameters() == expected.at("params").as_integer());
     check_summary(in_frames(magnitudes_of(*make_small(weights), signal), 0), expected.at("Y"), 2e-5);
   }
@@ -184,7 +146,7 @@ TEST_CASE("the full-sized network", "[openunmix]") {
   const Value& expected = openunmix_golden().at("umx_full");
   umx::Configuration c = umx::named_configuration("umxhq", umx::Architecture::openunmix);
   c.targets = {"full"};
-  const umx::Weights weights = golden_weights(c);
+  const methods::Weights weights = golden_weights(c);
   CHECK(weights.parameters() == expected.at("params").as_integer());
   const MagnitudeSink found =
       magnitudes_of(*make_small(weights), golden_signal(2, expected.at("N").as_integer(), "full"), 2);
@@ -207,7 +169,7 @@ TEST_CASE("X-UMX and the cross-connected extension", "[openunmix]") {
     std::vector<std::string> order;
     for (const Value& name : expected.at("order").as_array()) order.push_back(name.as_string());
     CHECK(order == kCross);
-    const umx::Weights weights = golden_weights(small_configuration(order, architecture));
+    const methods::Weights weights = golden_weights(small_configuration(order, architecture));
     if (architecture == umx::Architecture::xumx) {
       CHECK(weights.parameters() == expected.at("params").as_integer());
     } else {
@@ -248,7 +210,7 @@ TEST_CASE("the whole chain: niter, softmask, windows, residual, channels, levels
     umx::Configuration configuration = small_configuration(c.targets);
     const std::string name = c.name;
     configuration.channels = c.channels;
-    const umx::Weights weights = golden_weights(configuration, c.channels == 1 ? "mono_" : "");
+    const methods::Weights weights = golden_weights(configuration, c.channels == 1 ? "mono_" : "");
     audio::AudioBuffer signal = golden_signal(2);
     if (name.starts_with("left_only")) std::ranges::fill(signal.channel(1), 0.0F);
     if (name.starts_with("mono_as")) std::ranges::copy(signal.channel(0), signal.channel(1).begin());

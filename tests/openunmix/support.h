@@ -12,8 +12,10 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "methods/filters/register.h"
+#include "methods/network_entry.h"
 #include "methods/openunmix/separator.h"
 #include "methods/registry.h"
+#include "methods/weights.h"
 #include "tests/support/catch.h"
 #include "tests/support/paths.h"
 
@@ -62,11 +64,12 @@ class KeyedUniform {
 };
 
 /// One target's tensors; `prefix` as in the golden file ("vocals/").
-inline umx::Arrays golden_arrays(const umx::Configuration& c, const std::string& prefix) {
-  umx::Arrays out;
-  for (const auto& [name, shape] : umx::expected_shapes(c)) {
-    std::int64_t count = 1;
-    for (const std::int64_t n : shape) count *= n;
+inline methods::Arrays golden_arrays(const umx::Configuration& c, const std::string& prefix) {
+  methods::Arrays out;
+  const methods::Listings listings = umx::family().list(umx::configuration_value(c));
+  for (const auto& entry : listings.begin()->second.entries) {
+    const std::string& name = entry.name;
+    const nn::Shape& shape = entry.parameter.shape;
     double low = 0, high = 1;
     if (name.starts_with("fc")) {
       high = std::sqrt(3.0 / static_cast<double>(shape[1]));
@@ -87,11 +90,9 @@ inline umx::Arrays golden_arrays(const umx::Configuration& c, const std::string&
       low = 0.2;
     }
     const KeyedUniform u(prefix + name);
-    umx::Array array{shape, std::vector<float>(static_cast<std::size_t>(count))};
-    for (std::size_t i = 0; i < array.values.size(); ++i) {
-      array.values[i] = static_cast<float>(low + (high - low) * u(i));
-    }
-    out[name] = std::move(array);
+    std::vector<float> values(static_cast<std::size_t>(nn::element_count(shape)));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(low + (high - low) * u(i));
+    out[name] = checkpoints::LazyTensor::from(std::move(values), shape);
   }
   return out;
 }
@@ -110,13 +111,10 @@ inline umx::Configuration small_configuration(std::vector<std::string> targets,
   return c;
 }
 
-inline umx::Weights golden_weights(const umx::Configuration& c, const std::string& before = "") {
-  umx::Weights out;
-  out.configuration = c;
-  out.label = "golden";
-  for (const std::string& target : c.targets) out.targets[target] = golden_arrays(c, before + target + "/");
-  out.content_hash = umx::compute_content_hash(c, out.targets);
-  return out;
+inline methods::Weights golden_weights(const umx::Configuration& c, const std::string& before = "") {
+  methods::Parts parts;
+  for (const std::string& target : c.targets) parts[target] = golden_arrays(c, before + target + "/");
+  return methods::make_weights(umx::family(), umx::configuration_value(c), std::move(parts), "golden");
 }
 
 inline audio::AudioBuffer golden_signal(int channels, std::int64_t samples = 8229, const std::string& name = "signal") {
@@ -133,15 +131,21 @@ inline audio::AudioBuffer golden_signal(int channels, std::int64_t samples = 822
   return out;
 }
 
-inline std::unique_ptr<methods::Separator> make_small(const umx::Weights& weights, umx::SeparatorOptions options = {}) {
+inline methods::NetworkRequest small_request(const methods::Weights& weights, std::vector<std::string> targets = {}) {
   methods::SeparatorInfo info;
   info.spec = info.method = "net";
   info.resolved_options = core::Value::object();
-  return umx::make_separator(weights, std::move(options), std::move(info));
+  return methods::make_request(weights, std::move(targets), std::move(info));
+}
+
+inline std::unique_ptr<methods::Separator> make_small(const methods::Weights& weights,
+                                                      const umx::SeparatorOptions& options = {},
+                                                      std::vector<std::string> targets = {}) {
+  return umx::make_separator(small_request(weights, std::move(targets)), options);
 }
 
 /// `weights` with filters behind: "net|wiener:iters=1".
-inline std::unique_ptr<methods::Separator> make_small(const umx::Weights& weights, const std::string& spec,
+inline std::unique_ptr<methods::Separator> make_small(const methods::Weights& weights, const std::string& spec,
                                                       const umx::SeparatorOptions& options = {}) {
   methods::Registry registry;
   methods::filters::add_filters(registry);

@@ -3,7 +3,7 @@
 #include <complex>
 
 #include "core/error.h"
-#include "nn/torch/lstm_torch.h"
+#include "nn/torch/layers_torch.h"
 #include "nn/torch/runtime_torch.h"
 #include "nn/torch/stft_torch.h"
 #include "tests/nn/torch/support_torch.h"
@@ -73,12 +73,19 @@ std::vector<double> lstm_by_hand(const at::Tensor& x, const at::Tensor& w_ih, co
   return out;
 }
 
-void fill(torch::nn::Module& module, double size) {
-  const torch::NoGradGuard no_grad;
-  for (auto& item : module.named_parameters()) {
-    item.value().copy_(keyed(item.key(), item.value().sizes().vec(), -size, size));
+/// Uniform in +-size.
+class Uniform final : public Source {
+ public:
+  explicit Uniform(double size) : size_(size) {}
+  void fill(const std::string& name, const Parameter& parameter, std::span<float> values) override {
+    Parameter changed = parameter;
+    changed.init = {Init::Kind::uniform, size_};
+    draw(5, name, changed, values);
   }
-}
+
+ private:
+  double size_;
+};
 
 }  // namespace
 
@@ -146,51 +153,63 @@ TEST_CASE("the STFT refuses what it cannot do", "[nn_torch]") {
 }
 
 TEST_CASE("the LSTM follows its definition, and PyTorch's names", "[nn_torch]") {
-  ModuleLstmOptions options;
-  options.input = 3;
-  options.hidden = 2;
-  Lstm lstm(options);
+  Uniform source(1.5);
+  TorchWeights weights(source);
+  const Torch::Lstm lstm(Torch::Scope(weights), {.inputs = 3, .hidden = 2});
   std::vector<std::string> names;
-  for (const auto& item : lstm->named_parameters()) names.push_back(item.key());
+  for (const auto& [name, tensor] : weights.parameters()) names.push_back(name);
   CHECK(names == std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0",
                                           "weight_ih_l0_reverse", "weight_hh_l0_reverse", "bias_ih_l0_reverse",
                                           "bias_hh_l0_reverse"});
-  fill(*lstm, 1.5);
-  lstm->eval();
-  const at::Tensor x = keyed("x", {7, 1, 3}, -2, 2);
+  const at::Tensor x = keyed("x", {1, 7, 3}, -2, 2);
   const torch::NoGradGuard no_grad;
-  const at::Tensor y = lstm->forward(x);
-  REQUIRE(y.sizes() == at::IntArrayRef({7, 1, 4}));
-  const auto p = lstm->parameters();
+  const at::Tensor y = lstm(x);
+  REQUIRE(y.sizes() == at::IntArrayRef({1, 7, 4}));
+  const auto p = [&](std::size_t i) { return weights.parameters()[i].second; };
   for (const bool reverse : {false, true}) {
     const std::size_t o = reverse ? 4 : 0;
-    const std::vector<double> expected = lstm_by_hand(x.squeeze(1), p[o], p[o + 1], p[o + 2], p[o + 3], reverse);
-    const at::Tensor half = y.squeeze(1).slice(1, reverse ? 2 : 0, reverse ? 4 : 2).to(at::kDouble).contiguous();
+    const std::vector<double> expected = lstm_by_hand(x.squeeze(0), p(o), p(o + 1), p(o + 2), p(o + 3), reverse);
+    const at::Tensor half = y.squeeze(0).slice(1, reverse ? 2 : 0, reverse ? 4 : 2).to(at::kDouble).contiguous();
     for (std::size_t i = 0; i < expected.size(); ++i) {
       CHECK(half.data_ptr<double>()[i] == Approx(expected[i]).margin(1e-6));
     }
   }
 }
 
-TEST_CASE("the LSTM in blocks gives the result of the whole", "[nn_torch]") {
+TEST_CASE("the LSTM's step interface gives the result of the whole", "[nn_torch]") {
   const ThreadScope threads(1);
+  const torch::NoGradGuard no_grad;
   for (const bool bidirectional : {false, true}) {
-    ModuleLstmOptions options{5, 6, 3, bidirectional, 0.4};
-    Lstm lstm(options);
-    fill(*lstm, 0.6);
-    lstm->eval();
-    const torch::NoGradGuard no_grad;
-    const at::Tensor x = keyed("x", {101, 2, 5});
-    const at::Tensor whole = lstm->forward(x);
+    Uniform source(0.6);
+    TorchWeights weights(source);
+    const LstmOptions options{.inputs = 5, .hidden = 6, .layers = 3, .bidirectional = bidirectional, .dropout = 0.4};
+    const Torch::Lstm lstm(Torch::Scope(weights), options);
+    const at::Tensor x = keyed("x", {2, 101, 5});
+    const at::Tensor whole = lstm(x);
     for (const std::int64_t block : {1, 7, 100, 101, 1000}) {
       CAPTURE(bidirectional, block);
-      CHECK(largest_difference(lstm->forward_in_blocks(x, block), whole) < 2e-6);
+      at::Tensor in = x;
+      for (std::int64_t layer = 0; layer < options.layers; ++layer) {
+        const at::Tensor out = torch::zeros({2, 101, options.outputs()});
+        for (std::int64_t d = 0; d < options.directions(); ++d) {
+          Torch::Lstm::State state = lstm.start(2);
+          for (std::int64_t done = 0; done < 101; done += block) {
+            const std::int64_t count = std::min<std::int64_t>(block, 101 - done);
+            const std::int64_t first = d == 0 ? done : 101 - done - count;
+            lstm.recur(layer, d, lstm.project(layer, d, in.narrow(1, first, count)), state,
+                       out.narrow(1, first, count).narrow(2, d * 6, 6));
+          }
+        }
+        in = out;
+      }
+      CHECK(largest_difference(in, whole) < 2e-6);
     }
-    lstm->train();
-    CHECK_THROWS_AS(lstm->forward_in_blocks(x, 10), Error);
+    // In training there is dropout between layers, unless it is switched off.
+    weights.train(true);
+    CHECK(largest_difference(lstm(x), whole) > 1e-3);
+    weights.dropout(false);
+    CHECK(largest_difference(lstm(x), whole) < 2e-6);
   }
-  CHECK_THROWS_AS(Lstm(ModuleLstmOptions{0, 2}), Error);
-  CHECK_THROWS_AS(Lstm(ModuleLstmOptions{2, 2, 1, true, 1.0}), Error);
 }
 
 }  // namespace mss::nn
