@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "methods/bsrnn/entries.h"
 #include "methods/classic/register.h"
 #include "methods/filters/register.h"
 #include "methods/floors/floors.h"
@@ -31,8 +32,7 @@ methods::Registry make_registry() {
   methods::filters::add_filters(registry);
   methods::openunmix::add_methods(registry);
   add_unavailable_network(registry, "demucs", "Demucs: a U-Net with a bidirectional LSTM on the waveform.");
-  add_unavailable_network(registry, "bsrnn",
-                          "Band-Split RNN: LSTMs over time and over bands of the complex spectrogram.");
+  methods::bsrnn::add_methods(registry);
   return registry;
 }
 

@@ -1,5 +1,6 @@
 // The loadable module of network methods (methods/networks.h tells how it is found and loaded).
 #include "audio/fftw_mutex.h"
+#include "methods/bsrnn/entries.h"
 #include "methods/network_stamp_values.h"
 #include "methods/networks.h"
 #include "methods/openunmix/entries.h"
@@ -12,6 +13,7 @@ __attribute__((used, section(".mssbench"))) const char kStamp[] = MSS_NETWORK_ST
 mss::methods::NetworkTable make_table() {
   mss::methods::NetworkTable table;
   mss::methods::openunmix::add_networks(table);
+  mss::methods::bsrnn::add_networks(table);
   return table;
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("the golden networks in float64 on LibTorch: forward, loss, gradient, 
     CHECK(relative(loss.imaginary.item<double>(), g.at("loss").at("imag").as_real()) < 1e-12);
     CHECK(relative(loss.time.item<double>(), g.at("loss").at("time").as_real()) < 1e-12);
     CHECK(relative(loss.total.item<double>(), g.at("loss").at("total").as_real()) < 1e-12);
-    CHECK(std::abs(usdr_db(loss) - g.at("usdr_db").as_real()) < 1e-10);
+    CHECK(std::abs(usdr_db(loss) - g.at("usdr_db").as_real()) < 1e-9);
     loss.total.backward();
     CHECK(relative(gradient_norm(), g.at("grad_norm").as_real()) < 1e-11);
     const at::Tensor first = weights.find("split.0.fc.weight").grad().contiguous();
@@ -138,7 +138,7 @@ TEST_CASE("the golden networks in float32 on LibTorch", "[bsrnn]") {
     nn::TorchWeights weights(source);
     const Model model(nn::Torch::Scope(weights), golden_configuration(profile));
     const at::Tensor x = as_items(nn::stft(signal(false, at::kFloat), golden_stft()));
-    CHECK(forward_difference(run_forward<nn::Torch>(model, x, read_torch), profile) < 1e-5);
+    CHECK(forward_difference(run_forward<nn::Torch>(model, x, read_torch), profile) < 1e-4);
     CHECK(relative(loss_of(model, at::kFloat).total.item<double>(),
                    golden_bsrnn().at(profile).at("loss").at("total").as_real()) < 1e-5);
   }
