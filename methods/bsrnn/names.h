@@ -31,10 +31,10 @@ using Shapes = std::map<std::string, nn::Shape, std::less<>>;
 
 /// What a file says beside its tensors (hyper_parameters of a Lightning checkpoint), or its reader.
 struct Hints {
-  std::vector<std::string> targets;  ///< empty: not said
-  std::string target;                ///< of a network with a single mask, where `targets` does not say it
-  std::optional<int> rate_hz, fft_size, hop_samples, groups;
-  std::optional<double> eps;
+  std::vector<std::string> targets{};  ///< empty: not said
+  std::string target{};                ///< of a network with a single mask, where `targets` does not say it
+  std::optional<int> rate_hz{}, fft_size{}, hop_samples{}, groups{};
+  std::optional<double> eps{};
 };
 
 struct ForeignTensor {

@@ -4,8 +4,8 @@
 #include "methods/bsrnn/model.h"
 #include "methods/bsrnn/separator.h"
 #include "nn/device.h"
-#include "nn/runtime_torch.h"
 #include "nn/torch/layers_torch.h"
+#include "nn/torch/runtime_torch.h"
 
 namespace mss::methods::bsrnn {
 namespace {

@@ -197,14 +197,12 @@ class BandSplitSeparator final : public Separator {
       for (std::size_t i = 0; i < rows.size(); ++i) emit(static_cast<std::int64_t>(i), std::move(rows[i]));
     };
     if (!plan_.compat) return separate_in_segments(mixture, sink, spec, context, process);
-    const Configuration& c = members_.front().configuration;
     // chunk - hop before padding was added to both.
     const std::int64_t before = plan_.chunk_samples - plan_.hop_samples;
     PaddedSource padded(mixture, before, plan_.chunk_samples, plan_.hop_samples);
     RippleSink ripple(sink, padded, before,
                       static_cast<double>(plan_.hop_samples) / static_cast<double>(plan_.chunk_samples),
                       mixture.length());
-    static_cast<void>(c);
     separate_in_segments(padded, ripple, spec, context, process);
   }
 
@@ -358,10 +356,10 @@ ChunkPlan plan_chunks_of(const Configuration& c, double chunk_s, double hop_s, c
     plan.chunk_samples = chunk_s > 0 ? samples(chunk_s)
                          : by_frame  ? (c.norm_frames - 1) * c.hop_samples
                                      : samples(magron ? 12.0 : 3.0);
-    plan.hop_samples = samples(hop_s > 0 ? hop_s : magron && !(chunk_s > 0) ? 11.0 : 1.5);
-    if (magron && chunk_s > 0 && !(hop_s > 0))
-      plan.hop_samples = std::max<std::int64_t>(1, plan.chunk_samples - c.rate_hz);
-    if (!magron && !(hop_s > 0)) plan.hop_samples = std::min(plan.hop_samples, plan.chunk_samples);
+    plan.hop_samples = hop_s > 0 ? samples(hop_s)
+                       // Ramps of a second, as its fader has them.
+                       : magron ? plan.chunk_samples - std::min<std::int64_t>(c.rate_hz, plan.chunk_samples / 2)
+                                : std::min(samples(1.5), plan.chunk_samples);
     const std::string kind = window.empty() ? (magron ? "linear" : "none") : window;
     plan.window = kind == "hann"     ? audio::ChunkWindow::hann
                   : kind == "linear" ? audio::ChunkWindow::linear_fade

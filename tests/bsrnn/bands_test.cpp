@@ -92,6 +92,23 @@ TEST_CASE("parameter counts come from the listing and are the published ones", "
   CHECK(count(at_frames(profile_configuration("amanteur", {"drums"}), 517)) == 41'613'460);
   CHECK(count(profile_configuration("magron", {"vocals"}, "small")) == 8'020'296);
   CHECK(count(profile_configuration("magron", {"bass"}, "small")) == 7'111'432);
+  // With its options: counted by PyTorch over the same modules (benchmarks/peers/bsrnn/networks.py).
+  const auto opt = [](Configuration c, bool tac) {
+    c.attention_heads = 2;
+    if (tac) {
+      c.tac_hidden = 384;
+      c.tac_prelu = true;
+    }
+    return c;
+  };
+  const std::vector<std::string> four = {"vocals", "bass", "drums", "other"};
+  CHECK(count(opt(profile_configuration("magron", {"vocals"}), true)) == 40'777'192);
+  CHECK(count(opt(profile_configuration("magron", {"bass"}), true)) == 37'072'744);
+  CHECK(count(opt(profile_configuration("magron", {"vocals"}), false)) == 37'227'484);
+  CHECK(count(opt(profile_configuration("magron", four), true)) == 108'727'540);
+  Configuration simo = profile_configuration("magron", four, "small");
+  simo.subtract_last = true;
+  CHECK(count(simo) == 20'861'520);
 }
 
 TEST_CASE("multiply-accumulates per second of stereo are those of the literature", "[bsrnn]") {

@@ -6,8 +6,8 @@
 
 #include "methods/bsrnn/model.h"
 #include "nn/cpu.h"
-#include "nn/stft_torch.h"
 #include "nn/torch/layers_torch.h"
+#include "nn/torch/stft_torch.h"
 #include "tests/bsrnn/support.h"
 #include "tests/nn/support_torch.h"
 
