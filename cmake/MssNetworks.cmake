@@ -1,3 +1,26 @@
+# The network families are the modules of methods/ above nn/torch in cmake/floors.txt. Each has a header entries.h with
+# add_methods(Registry&), for the program, and add_networks(NetworkTable&), for the loadable module, and with LibTorch a
+# target mss_methods_<family>_torch. The program's list of methods and the module read them here, so that a new family is
+# a folder and a line of floors.txt: generated/methods/network_families.h includes the headers and defines
+# MSS_NETWORK_FAMILIES(each) as each(openunmix) each(…).
+set(MSSBENCH_NETWORK_FAMILIES "")
+set(family_includes "")
+set(family_names "")
+foreach(module IN LISTS MSSBENCH_MODULES)
+  if(module MATCHES "^methods/(.+)$" AND MSSBENCH_FLOOR_${module} GREATER "${MSSBENCH_FLOOR_nn/torch}")
+    list(APPEND MSSBENCH_NETWORK_FAMILIES ${module})
+    string(APPEND family_includes "#include \"${module}/entries.h\"\n")
+    string(APPEND family_names " each(${CMAKE_MATCH_1})")
+  endif()
+endforeach()
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/generated/methods/network_families.h" @ONLY CONTENT
+"// Written by cmake/MssNetworks.cmake from cmake/floors.txt.
+#pragma once
+
+@family_includes@
+#define MSS_NETWORK_FAMILIES(each)@family_names@
+")
+
 # Targets on LibTorch. One file that includes its headers takes the compiler half a minute, so there are few of them:
 # every target here is compiled as one unity source, and all of it ends in one loadable module and one test program.
 #

@@ -2,12 +2,11 @@
 
 #include <utility>
 
-#include "methods/bsrnn/entries.h"
 #include "methods/classic/register.h"
 #include "methods/filters/register.h"
 #include "methods/floors/floors.h"
 #include "methods/nmf/register.h"
-#include "methods/openunmix/entries.h"
+#include "methods/network_families.h"
 #include "methods/oracle/oracle.h"
 
 namespace mss::harness {
@@ -30,9 +29,10 @@ methods::Registry make_registry() {
   methods::nmf::add_methods(registry);
   methods::classic::add_methods(registry);
   methods::filters::add_filters(registry);
-  methods::openunmix::add_methods(registry);
+#define MSS_ADD(family) methods::family::add_methods(registry);
+  MSS_NETWORK_FAMILIES(MSS_ADD)
+#undef MSS_ADD
   add_unavailable_network(registry, "demucs", "Demucs: a U-Net with a bidirectional LSTM on the waveform.");
-  methods::bsrnn::add_methods(registry);
   return registry;
 }
 

@@ -1,9 +1,8 @@
 // The loadable module of network methods (methods/networks.h tells how it is found and loaded).
 #include "audio/fftw_mutex.h"
-#include "methods/bsrnn/entries.h"
+#include "methods/network_families.h"
 #include "methods/network_stamp_values.h"
 #include "methods/networks.h"
-#include "methods/openunmix/entries.h"
 
 namespace {
 
@@ -12,8 +11,9 @@ __attribute__((used, section(".mssbench"))) const char kStamp[] = MSS_NETWORK_ST
 
 mss::methods::NetworkTable make_table() {
   mss::methods::NetworkTable table;
-  mss::methods::openunmix::add_networks(table);
-  mss::methods::bsrnn::add_networks(table);
+#define MSS_ADD(family) mss::methods::family::add_networks(table);
+  MSS_NETWORK_FAMILIES(MSS_ADD)
+#undef MSS_ADD
   return table;
 }
 
