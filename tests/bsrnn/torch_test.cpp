@@ -4,12 +4,14 @@
 
 #include <algorithm>
 
+#include "core/spec.h"
+#include "methods/bsrnn/entries.h"
 #include "methods/bsrnn/model.h"
 #include "nn/cpu.h"
 #include "nn/torch/layers_torch.h"
 #include "nn/torch/stft_torch.h"
 #include "tests/bsrnn/support.h"
-#include "tests/nn/support_torch.h"
+#include "tests/nn/torch/support_torch.h"
 
 namespace mss::tests {
 namespace {
@@ -195,6 +197,35 @@ TEST_CASE("both layer sets agree on every option of the network", "[bsrnn]") {
     const auto alone = ours.forward(given.narrow(0, 2, 2));
     for (std::size_t s = 0; s < found.size(); ++s) CHECK(alone[s].values() == found[s].narrow(0, 2, 2).values());
   }
+}
+
+TEST_CASE("engine=libtorch separates as our kernels do", "[bsrnn]") {
+  methods::Registry registry;
+  methods::bsrnn::add_methods(registry);
+  methods::NetworkTable table;
+  methods::bsrnn::add_networks(table);
+  REQUIRE(table.methods.size() == 1);
+  const core::Spec spec = core::parse_spec("bsrnn:model=tiny,random=4,chunk=0.5,hop=0.25");
+  const core::Params params = core::Params::resolve(registry.methods().front().params, spec.method.arguments, "bsrnn");
+  const auto torch = table.methods.front().second(params, spec.method);
+  const auto ours = registry.make(spec);
+  audio::AudioBuffer x(2, 50'000, 44100);
+  KeyedUniform u("track");
+  for (int c = 0; c < 2; ++c) {
+    for (float& v : x.channel(c)) v = static_cast<float>(u() - 0.5);
+  }
+  methods::Options options;
+  options.threads = 2;
+  const methods::StemSet expected = torch->separate(x.view(), options), found = ours->separate(x.view(), options);
+  REQUIRE(found.names == expected.names);
+  float worst = 0;
+  for (std::size_t s = 0; s < found.names.size(); ++s) {
+    for (int c = 0; c < 2; ++c) {
+      for (std::size_t t = 0; t < 50'000; ++t)
+        worst = std::max(worst, std::abs(found.audio[s].channel(c)[t] - expected.audio[s].channel(c)[t]));
+    }
+  }
+  CHECK(worst < 1e-5F);
 }
 
 }  // namespace mss::tests
