@@ -1,0 +1,30 @@
+// Weights of the baselines' networks (methods/weights.h). Their sizes are fixed; a set holds one network per target:
+//   {"architecture": "conv1d", "rate_hz": 44100, "channels": 2, "targets": [...]}, parts called by the targets.
+//
+// No trained weights of them are published. Files are state dicts that hold the layers' tensors, in the order of their
+// names ("0.weight", "2.weight", … of a Sequential; "conv1.weight", …), PyTorch or safetensors, one per target; the
+// file's name, the prefix ("vocals/0.weight") or ReadOptions::target_name is the target.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "methods/weights.h"
+#include "nn/trace.h"
+
+namespace mss::methods::baselines {
+
+/// One architecture: its name, title, what its network consists of (constructed over Trace).
+struct Architecture {
+  std::string name, title;
+  std::function<void(const nn::Trace::Scope&)> construct;
+};
+
+/// conv1d.
+const NetworkFamily& conv1d_family();
+
+/// The configuration of a set with these targets.
+core::Value set_value(const std::string& architecture, const std::vector<std::string>& targets);
+
+}  // namespace mss::methods::baselines

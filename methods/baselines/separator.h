@@ -1,0 +1,29 @@
+// Separators of the baselines: one network per target, and what the targets leave of the mixture as `accompaniment`.
+//
+// conv1d sees its 28 samples of the track around every piece of 10 s, so that pieces leave no trace.
+//
+// Thread-safety: as Separator.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "methods/network_entry.h"
+#include "methods/separator.h"
+#include "nn/scope.h"
+#include "nn/tensor.h"
+
+namespace mss::methods::baselines {
+
+/// One network on some engine.
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual nn::Tensor forward(const nn::Tensor& x) const = 0;
+};
+using MakeNetworkFn = std::function<std::unique_ptr<Network>(nn::Source& weights)>;
+
+std::unique_ptr<Network> make_native_conv1d(nn::Source& weights);
+std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetworkFn& make);
+
+}  // namespace mss::methods::baselines
