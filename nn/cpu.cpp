@@ -822,6 +822,17 @@ Tensor Cpu::exchange(const Tensor& x, std::int64_t groups) {
   return y;
 }
 
+Tensor Cpu::exchange_within(const Tensor& x, std::int64_t size) {
+  MSS_ASSERT(size >= 1 && x.items() % size == 0);
+  const std::int64_t outer = x.items() / size, frames = x.frames();
+  Tensor y(outer * frames, size, x.channels());
+  in_parallel(y.items(), [&](std::int64_t item) {
+    for (std::int64_t s = 0; s < size; ++s)
+      std::copy_n(x.row(item / frames * size + s, item % frames), x.channels(), y.row(item, s));
+  });
+  return y;
+}
+
 Tensor Cpu::transpose(const Tensor& x) {
   Tensor y(x.items(), x.channels(), x.frames());
   for (std::int64_t b = 0; b < x.items(); ++b) {

@@ -235,6 +235,9 @@ struct Cpu {
   /// Items seen as (groups, B / groups) change places with frames: (groups B', T, C) -> (T B', groups, C), element (g
   /// B' + b, t) -> (t B' + b, g). Its own inverse: exchange(exchange(x, g), T) = x.
   static Tensor exchange(const Tensor& x, std::int64_t groups);
+  /// Items seen as (B / size, size): the inner ones change places with frames: (B' size, T, C) -> (B' T, size, C),
+  /// element (b size + s, t) -> (b T + t, s). Its own inverse: exchange_within(exchange_within(x, size), T) = x.
+  static Tensor exchange_within(const Tensor& x, std::int64_t size);
   static Tensor transpose(const Tensor& x);    ///< (B, T, C) -> (B, C, T)
   static Tensor mean_frames(const Tensor& x);  ///< (B, T, C) -> (B, 1, C)
   /// Segments of `size` frames every `hop`: (B, T, C) -> (B N, size, C), N = (T - size) / hop + 1 (T - size is a

@@ -237,6 +237,7 @@ struct Trace {
   static Tensor exchange(const Tensor& x, std::int64_t groups) {
     return {x.T * (x.B / groups), groups, x.C, x.listing};
   }
+  static Tensor exchange_within(const Tensor& x, std::int64_t size) { return {x.B / size * x.T, size, x.C, x.listing}; }
   static Tensor transpose(const Tensor& x) { return {x.B, x.C, x.T, x.listing}; }
   static Tensor mean_frames(const Tensor& x) { return {x.B, 1, x.C, x.listing}; }
   static Tensor unfold(const Tensor& x, std::int64_t size, std::int64_t hop) {

@@ -45,6 +45,20 @@ const NetworkMethod& conv1d_method() {
   return one;
 }
 
-void add_methods(Registry& registry) { add_network(registry, conv1d_method()); }
+const NetworkMethod& dprnn_method() {
+  static const NetworkMethod one = [] {
+    NetworkMethod m = make_method(
+        dprnn_family(), "Baseline: a dual-path network of LSTMs on log-magnitude spectrograms, one network per target.",
+        "third report, milestone 2, in our reading");
+    m.make = [](NetworkRequest request) { return make_dprnn(std::move(request), make_native_dprnn); };
+    return m;
+  }();
+  return one;
+}
+
+void add_methods(Registry& registry) {
+  add_network(registry, conv1d_method());
+  add_network(registry, dprnn_method());
+}
 
 }  // namespace mss::methods::baselines

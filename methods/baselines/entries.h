@@ -8,6 +8,7 @@
 namespace mss::methods::baselines {
 
 const NetworkMethod& conv1d_method();
+const NetworkMethod& dprnn_method();
 
 void add_methods(Registry& registry);
 /// engine=libtorch, in the module.

@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "methods/baselines/conv1d.h"
+#include "methods/baselines/dprnn.h"
 #include "methods/weight_files.h"
 
 namespace mss::methods::baselines {
@@ -235,6 +236,12 @@ core::Value set_value(const std::string& architecture, const std::vector<std::st
 const NetworkFamily& conv1d_family() {
   static const NetworkFamily one = make_family(
       {"conv1d", "Conv1D baseline", [](const nn::Trace::Scope& w) { const Conv1dBaseline<nn::Trace> model(w); }});
+  return one;
+}
+
+const NetworkFamily& dprnn_family() {
+  static const NetworkFamily one =
+      make_family({"dprnn", "DPRNN baseline", [](const nn::Trace::Scope& w) { const Dprnn<nn::Trace> model(w); }});
   return one;
 }
 

@@ -1,5 +1,5 @@
 // Weights of the baselines' networks (methods/weights.h). Their sizes are fixed; a set holds one network per target:
-//   {"architecture": "conv1d", "rate_hz": 44100, "channels": 2, "targets": [...]}, parts called by the targets.
+//   {"architecture": "conv1d" or "dprnn", "rate_hz": 44100, "channels": 2, "targets": [...]}, parts called by the targets.
 //
 // No trained weights of them are published. Files are state dicts that hold the layers' tensors, in the order of their
 // names ("0.weight", "2.weight", … of a Sequential; "conv1.weight", …), PyTorch or safetensors, one per target; the
@@ -21,8 +21,8 @@ struct Architecture {
   std::function<void(const nn::Trace::Scope&)> construct;
 };
 
-/// conv1d.
 const NetworkFamily& conv1d_family();
+const NetworkFamily& dprnn_family();
 
 /// The configuration of a set with these targets.
 core::Value set_value(const std::string& architecture, const std::vector<std::string>& targets);

@@ -1,5 +1,6 @@
 // engine=libtorch: the same networks on LibTorch's layers, in the loadable module.
 #include "methods/baselines/conv1d.h"
+#include "methods/baselines/dprnn.h"
 #include "methods/baselines/entries.h"
 #include "methods/baselines/separator.h"
 #include "nn/device.h"
@@ -47,6 +48,8 @@ void add_networks(NetworkTable& table) {
   add_network(table, conv1d_method(), [](NetworkRequest request) {
     return make_conv1d(std::move(request), make_torch<Conv1dBaseline<nn::Torch>>);
   });
+  add_network(table, dprnn_method(),
+              [](NetworkRequest request) { return make_dprnn(std::move(request), make_torch<Dprnn<nn::Torch>>); });
 }
 
 }  // namespace mss::methods::baselines

@@ -1,12 +1,18 @@
 #include "methods/baselines/separator.h"
 
 #include <algorithm>
+#include <cmath>
+#include <complex>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "audio/stft.h"
 #include "core/error.h"
+#include "core/parallel.h"
 #include "methods/baselines/conv1d.h"
+#include "methods/baselines/dprnn.h"
 #include "methods/segments.h"
 #include "nn/cpu.h"
 
@@ -17,13 +23,14 @@ std::size_t sz(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 using Networks = std::vector<std::unique_ptr<Network>>;
 
-class NativeConv1d final : public Network {
+template <class Model>
+class NativeNetwork final : public Network {
  public:
-  explicit NativeConv1d(nn::Source& weights) : model_(nn::Scope(weights)) {}
+  explicit NativeNetwork(nn::Source& weights) : model_(nn::Scope(weights)) {}
   nn::Tensor forward(const nn::Tensor& x) const override { return model_.forward(x); }
 
  private:
-  Conv1dBaseline<nn::Cpu> model_;
+  Model model_;
 };
 
 /// Adds what the stems leave of the segment, channel by channel, behind them.
@@ -99,13 +106,89 @@ class Conv1dSeparator final : public Separator {
   Networks networks_;
 };
 
+class DprnnSeparator final : public Separator {
+ public:
+  DprnnSeparator(Networks networks, SeparatorInfo info)
+      : Separator(std::move(info)),
+        networks_(std::move(networks)),
+        stft_({.fft_size = static_cast<int>(Model::kFft),
+               .hop_samples = static_cast<int>(Model::kHop),
+               .framing = audio::Framing::centered_reflect}) {}
+
+ private:
+  using Model = Dprnn<nn::Cpu>;
+  using Complex = std::complex<float>;
+
+  void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const override {
+    const nn::RunScope scope(context.threads, context.stop);
+    const std::int64_t size = 6 * std::int64_t{mixture.rate_hz()}, hop = size / 2;
+    const SegmentSpec spec{.segment_samples = size,
+                           .hop_samples = hop,
+                           .weights = segment_weights({size, hop, audio::ChunkWindow::linear_fade})};
+    separate_in_segments(mixture, sink, spec, context,
+                         [&](std::span<Segment<float>> batch, const EmitRows<float>& emit) {
+                           for (std::size_t i = 0; i < batch.size(); ++i)
+                             emit(static_cast<std::int64_t>(i), separate_piece(batch[i], size, context));
+                         });
+  }
+
+  Rows<float> separate_piece(const Segment<float>& segment, std::int64_t size, const Context& context) const {
+    const auto channels = static_cast<std::int64_t>(segment.audio.size());
+    const std::int64_t frames = stft_.frames(size), bins = Model::kBins;
+    std::vector<std::vector<Complex>> spectra(sz(channels), std::vector<Complex>(sz(frames * bins)));
+    nn::Tensor sizes(1, frames, 2 * bins);
+    core::parallel_for(channels, context.threads, [&](std::int64_t c) {
+      std::vector<float> whole(segment.audio[sz(c)]);
+      whole.resize(sz(size), 0.0F);
+      stft_.forward(std::span<const float>(whole), spectra[sz(c)].data());
+      for (std::int64_t t = 0; t < frames; ++t) {
+        for (std::int64_t f = 0; f < bins; ++f) {
+          const Complex z = spectra[sz(c)][sz(t * bins + f)];
+          sizes.row(0, t)[2 * f + c] = std::sqrt(z.real() * z.real() + z.imag() * z.imag());
+        }
+      }
+    });
+    Rows<float> rows;
+    for (const auto& network : networks_) {
+      const nn::Tensor mask = network->forward(sizes);
+      rows.resize(rows.size() + sz(channels));
+      core::parallel_for(channels, context.threads, [&](std::int64_t c) {
+        std::vector<Complex> masked = spectra[sz(c)];
+        for (std::int64_t t = 0; t < frames; ++t) {
+          for (std::int64_t f = 0; f < bins; ++f) masked[sz(t * bins + f)] *= mask.row(0, t)[2 * f + c];
+        }
+        std::vector<float>& row = rows[rows.size() - sz(channels - c)];
+        row.resize(sz(size));
+        stft_.inverse(masked.data(), frames, std::span<float>(row));
+        row.resize(sz(segment.samples));
+      });
+    }
+    if (context.targets.size() > networks_.size()) add_rest(segment, rows, sz(channels));
+    return rows;
+  }
+
+  Networks networks_;
+  audio::Stft<float> stft_;
+};
+
 }  // namespace
 
-std::unique_ptr<Network> make_native_conv1d(nn::Source& weights) { return std::make_unique<NativeConv1d>(weights); }
+std::unique_ptr<Network> make_native_conv1d(nn::Source& weights) {
+  return std::make_unique<NativeNetwork<Conv1dBaseline<nn::Cpu>>>(weights);
+}
+
+std::unique_ptr<Network> make_native_dprnn(nn::Source& weights) {
+  return std::make_unique<NativeNetwork<Dprnn<nn::Cpu>>>(weights);
+}
 
 std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetworkFn& make) {
   Networks networks = networks_of(request, make);
   return std::make_unique<Conv1dSeparator>(std::move(networks), std::move(request.info));
+}
+
+std::unique_ptr<Separator> make_dprnn(NetworkRequest request, const MakeNetworkFn& make) {
+  Networks networks = networks_of(request, make);
+  return std::make_unique<DprnnSeparator>(std::move(networks), std::move(request.info));
 }
 
 }  // namespace mss::methods::baselines

@@ -277,6 +277,11 @@ at::Tensor Torch::exchange(const Tensor& x, std::int64_t groups) {
       .reshape({x.size(1) * within, groups, x.size(2)});
 }
 
+at::Tensor Torch::exchange_within(const Tensor& x, std::int64_t size) {
+  const std::int64_t outer = x.size(0) / size;
+  return x.reshape({outer, size, x.size(1), x.size(2)}).transpose(1, 2).reshape({outer * x.size(1), size, x.size(2)});
+}
+
 at::Tensor Torch::transpose(const Tensor& x) { return x.transpose(1, 2); }
 at::Tensor Torch::mean_frames(const Tensor& x) { return x.mean(1, /*keepdim=*/true); }
 

@@ -232,6 +232,7 @@ struct Torch {
   static Tensor pad(const Tensor& x, std::int64_t before, std::int64_t after);
   static Tensor reshape(const Tensor& x, std::int64_t items, std::int64_t frames, std::int64_t channels);
   static Tensor exchange(const Tensor& x, std::int64_t groups);
+  static Tensor exchange_within(const Tensor& x, std::int64_t size);
   static Tensor transpose(const Tensor& x);
   static Tensor mean_frames(const Tensor& x);
   static Tensor unfold(const Tensor& x, std::int64_t size, std::int64_t hop);

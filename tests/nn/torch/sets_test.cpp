@@ -158,9 +158,8 @@ std::vector<Case> cases() {
   out.push_back(MSS_CASE("linear, batch norm and vectors", 2, 31, 20, {
     const typename L::Vector factor(w, "factor", {.channels = 11, .repeats = 3, .init = {Init::Kind::constant, 1.0}}),
         summand(w, "summand", {.channels = 33});
-    return typename L::LinearBatchNorm(w / "fc", w / "bn",
-                                       {.inputs = 20, .outputs = 33, .activation = Activation::relu}, factor,
-                                       summand)(x);
+    return typename L::LinearBatchNorm(
+        w / "fc", w / "bn", {.inputs = 20, .outputs = 33, .activation = Activation::relu}, factor, summand)(x);
   }));
   out.push_back(MSS_CASE("vectors", 2, 30, 21, {
     const typename L::Vector mean(w, "mean", {.channels = 21}),
@@ -207,6 +206,8 @@ std::vector<Case> cases() {
   out.push_back(MSS_CASE("reshape", 2, 9, 4, return L::reshape(x, 1, 36, 2);));
   out.push_back(MSS_CASE("exchange", 6, 9, 4, return L::exchange(x, 3);));
   out.push_back(MSS_CASE("exchange and back", 6, 9, 4, return L::exchange(L::exchange(x, 3), 9);));
+  out.push_back(MSS_CASE("exchange within", 6, 9, 4, return L::exchange_within(x, 2);));
+  out.push_back(MSS_CASE("exchange within and back", 6, 9, 4, return L::exchange_within(L::exchange_within(x, 2), 9);));
   out.push_back(MSS_CASE("transpose", 3, 9, 4, return L::transpose(x);));
   out.push_back(MSS_CASE("mean over frames", 3, 9, 4, return L::mean_frames(x);));
   out.push_back(MSS_CASE("segments and back", 2, 26, 4, return L::fold(L::unfold(x, 6, 4), 2, 4);));
