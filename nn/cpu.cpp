@@ -54,6 +54,16 @@ Tensor map(Unary function, const Tensor& x) {
   return y;
 }
 
+template <class Function>
+Tensor map_rows(const Tensor& x, Function function) {
+  Tensor y(x.items(), x.frames(), x.channels());
+  for_row_blocks(x, [&](std::int64_t b, std::int64_t t, std::int64_t count) {
+    for (std::int64_t i = t; i < t + count; ++i)
+      std::transform(x.row(b, i), x.row(b, i) + x.channels(), y.row(b, i), function);
+  });
+  return y;
+}
+
 /// The activation by itself, for products that cannot carry it.
 Tensor activated(Activation activation, Tensor x) {
   switch (activation) {
@@ -724,6 +734,12 @@ Tensor Cpu::gelu(const Tensor& x) { return map(Unary::gelu, x); }
 Tensor Cpu::tanh(const Tensor& x) { return map(Unary::tanh, x); }
 Tensor Cpu::sigmoid(const Tensor& x) { return map(Unary::sigmoid, x); }
 Tensor Cpu::log1p(const Tensor& x) { return map(Unary::log1p, x); }
+Tensor Cpu::sqrt(const Tensor& x) {
+  return map_rows(x, [](float v) { return std::sqrt(v); });
+}
+Tensor Cpu::reciprocal(const Tensor& x) {
+  return map_rows(x, [](float v) { return 1.0F / v; });
+}
 
 Tensor Cpu::softmax(const Tensor& x) {
   Tensor y(x.items(), x.frames(), x.channels());

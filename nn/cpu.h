@@ -219,6 +219,8 @@ struct Cpu {
   static Tensor softmax(const Tensor& x);  ///< over the channels
   static Tensor glu(const Tensor& x);      ///< a * sigmoid(b), a the first half of the channels, b the second
   static Tensor log1p(const Tensor& x);
+  static Tensor sqrt(const Tensor& x);
+  static Tensor reciprocal(const Tensor& x);                 ///< 1 / x
   static Tensor add(const Tensor& a, const Tensor& b);       ///< equal shapes; b of one item or one frame is repeated
   static Tensor multiply(const Tensor& a, const Tensor& b);  ///< likewise
   static Tensor scale(const Tensor& x, double factor, double summand = 0.0);  ///< factor x + summand

@@ -244,6 +244,8 @@ at::Tensor Torch::sigmoid(const Tensor& x) { return at::sigmoid(x); }
 at::Tensor Torch::softmax(const Tensor& x) { return at::softmax(x, 2); }
 at::Tensor Torch::glu(const Tensor& x) { return at::glu(x, 2); }
 at::Tensor Torch::log1p(const Tensor& x) { return at::log1p(x); }
+at::Tensor Torch::sqrt(const Tensor& x) { return at::sqrt(x); }
+at::Tensor Torch::reciprocal(const Tensor& x) { return at::reciprocal(x); }
 at::Tensor Torch::add(const Tensor& a, const Tensor& b) { return a + b; }
 at::Tensor Torch::multiply(const Tensor& a, const Tensor& b) { return a * b; }
 at::Tensor Torch::scale(const Tensor& x, double factor, double summand) {

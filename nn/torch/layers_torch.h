@@ -223,6 +223,8 @@ struct Torch {
   static Tensor softmax(const Tensor& x);
   static Tensor glu(const Tensor& x);
   static Tensor log1p(const Tensor& x);
+  static Tensor sqrt(const Tensor& x);
+  static Tensor reciprocal(const Tensor& x);
   static Tensor add(const Tensor& a, const Tensor& b);
   static Tensor multiply(const Tensor& a, const Tensor& b);
   static Tensor scale(const Tensor& x, double factor, double summand = 0.0);

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "nn/cpu.h"
+#include "nn/sequences.h"
 #include "nn/torch/layers_torch.h"
 #include "nn/trace.h"
 #include "tests/nn/torch/support_torch.h"
@@ -173,7 +174,7 @@ std::vector<Case> cases() {
       MSS_CASE("filter bank down", 2, 61, 3, return typename L::FilterBank(1, 2, 2, {.1, .2, .3, .4, .5, .6})(x);));
   out.push_back(MSS_CASE("filter bank of 3 to 2", 1, 50, 1,
                          return typename L::FilterBank(3, 2, 1, {.1, .2, .3, .4, .5, .6, .7, .8, .9})(x);));
-  for (const char* name : {"relu", "gelu", "tanh", "sigmoid", "softmax", "glu", "log1p"}) {
+  for (const char* name : {"relu", "gelu", "tanh", "sigmoid", "softmax", "glu", "log1p", "sqrt", "reciprocal"}) {
     out.push_back(make_case(name, 2, 40, 26,
                             [f = std::string(name)]<class L>(const typename L::Scope&, const typename L::Tensor& x) {
                               const typename L::Tensor wide = L::scale(x, 6.0);
@@ -183,6 +184,8 @@ std::vector<Case> cases() {
                               if (f == "sigmoid") return L::sigmoid(wide);
                               if (f == "softmax") return L::softmax(wide);
                               if (f == "glu") return L::glu(wide);
+                              if (f == "sqrt") return L::sqrt(L::scale(wide, 1.0, 7.0));
+                              if (f == "reciprocal") return L::reciprocal(L::scale(wide, 1.0, 7.0));
                               return L::log1p(L::relu(wide));
                             }));
   }
@@ -342,6 +345,27 @@ TEST_CASE("the LSTM's step interface gives the whole's bits", "[nn_torch]") {
     in = out;
   }
   CHECK(in.values() == whole);
+}
+
+TEST_CASE("sequences of different lengths go through an LSTM at once with the bits of each alone", "[nn_torch]") {
+  TestSource source;
+  for (const bool bidirectional : {true, false}) {
+    const Cpu::Lstm lstm(Scope(source), {.inputs = 11, .hidden = 50, .layers = 2, .bidirectional = bidirectional});
+    std::vector<Tensor> sequences;
+    std::vector<std::vector<float>> alone;
+    for (const std::int64_t frames : {21, 45, 1, 45, 30, 44, 2}) {
+      sequences.push_back(to_cpu(keyed("sequence " + std::to_string(sequences.size()), {1, frames, 11})));
+      alone.push_back(lstm(sequences.back()).values());
+    }
+    for (const int threads : {1, 2, 3, 8}) {
+      const RunScope scope(threads);
+      const std::vector<Tensor> together = run_sequences(lstm, sequences);
+      REQUIRE(together.size() == sequences.size());
+      for (std::size_t i = 0; i < together.size(); ++i) CHECK(together[i].values() == alone[i]);
+    }
+  }
+  const Cpu::Lstm lstm(Scope(source), {.inputs = 11, .hidden = 50});
+  CHECK(run_sequences(lstm, std::vector<Tensor>{}).empty());
 }
 
 TEST_CASE("weights that do not fit a network are reported together", "[nn_torch]") {
