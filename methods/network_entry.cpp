@@ -93,9 +93,11 @@ void require_model(const NetworkMethod& method, const Weights& weights, const st
     differ.push_back(fmt::format("{} {} instead of {}", key, found == nullptr ? "none" : core::dump_json(*found),
                                  core::dump_json(value)));
   }
+  // Official weights whose label is another of the models; families name models apart from files, too.
   const bool official = std::ranges::any_of(method.family->official,
                                             [&](const OfficialFile& file) { return file.model == weights.label; });
-  if (official && weights.label != model) {
+  const bool named = std::ranges::any_of(method.models, [&](const auto& m) { return m.first == weights.label; });
+  if (official && named && weights.label != model) {
     differ.push_back(fmt::format("these are the weights of {}", weights.label));
   }
   if (differ.empty()) return;
@@ -184,7 +186,14 @@ void add_network(Registry& registry, const NetworkMethod& method) {
   entry.summary = method.summary;
   entry.params = table_of(method);
   for (const auto& [model, configuration] : method.models) entry.presets.push_back({model, {{"model", model}}});
-  entry.presets.insert(entry.presets.end(), method.presets.begin(), method.presets.end());
+  for (const auto& [name, values] : method.presets) {
+    const auto of_model = std::ranges::find_if(entry.presets, [&](const auto& preset) { return preset.first == name; });
+    if (of_model == entry.presets.end()) {
+      entry.presets.emplace_back(name, values);
+    } else {
+      of_model->second.insert(of_model->second.end(), values.begin(), values.end());
+    }
+  }
   entry.preset_filters = method.preset_filters;
   entry.flags.push_back({.param = {.name = "targets", .help = "The stems to compute."},
                          .placeholder = "NAME",

@@ -51,7 +51,7 @@ struct NetworkMethod {
   /// Those of its own that say what files of weights do not: refused beside random=SEED.
   std::vector<std::string> file_params;
   std::function<ReadOptions(const core::Params& params)> read_options;  ///< from them; may be null
-  std::vector<std::pair<std::string, core::ParamText>> presets;         ///< beside those of the models
+  std::vector<std::pair<std::string, core::ParamText>> presets;         ///< more of them, or more values for a model's
   std::vector<std::pair<std::string, std::string>> preset_filters;      ///< as in MethodEntry
   std::vector<Flag> flags;                                              ///< as in MethodEntry, beside --targets
   core::ParamText example = {{"random", "1"}};                          ///< as in MethodEntry

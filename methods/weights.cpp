@@ -360,14 +360,16 @@ Weights find_weights(const NetworkFamily& family, std::string_view reference, co
 
 Weights random_weights(const NetworkFamily& family, const Value& configuration, std::uint64_t seed) {
   const std::string label = fmt::format("random-{}", seed);
+  std::shared_ptr<nn::Source> source = std::make_shared<nn::RandomSource>(seed);
+  if (family.initial) source = family.initial(family.normalise(configuration, label), seed);
   Parts parts;
   for (const auto& [part, listing] : family.list(family.normalise(configuration, label))) {
     for (const nn::Listing::Entry& entry : listing.entries) {
       LazyTensor& array = parts[part][entry.name];
       array.shape = entry.parameter.shape;
-      array.fetch = [seed, name = full_name(part, entry.name, '.'),
+      array.fetch = [source, name = full_name(part, entry.name, '.'),
                      parameter = entry.parameter](std::span<std::byte> bytes) {
-        nn::draw(seed, name, parameter, {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)});
+        source->fill(name, parameter, {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)});
       };
     }
   }

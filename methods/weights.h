@@ -34,6 +34,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -134,6 +135,9 @@ struct NetworkFamily {
   /// The whole as the family's Python package names it, or one target's network. Throws Error(invalid_argument) where
   /// there is no such thing.
   std::function<checkpoints::LazyTensors(const Weights& weights, const std::optional<std::string>& target)> state_dict;
+  /// Initial values where they are more than nn::draw's: a source whose values are a pure function of (configuration,
+  /// seed, name), from several threads at once. Empty: nn::draw.
+  std::function<std::shared_ptr<nn::Source>(const core::Value& configuration, std::uint64_t seed)> initial = {};
 };
 
 /// Reads files of the world or our own. `paths` are what belongs together. Our file of another family is
