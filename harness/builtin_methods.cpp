@@ -12,15 +12,6 @@
 namespace mss::harness {
 namespace {
 
-void add_unavailable_network(methods::Registry& registry, const char* name, const char* summary) {
-  methods::MethodEntry entry;
-  entry.name = name;
-  entry.family = "network";
-  entry.summary = summary;
-  entry.unavailable = "it is a network for LibTorch that this version does not have";
-  registry.add(std::move(entry));
-}
-
 methods::Registry make_registry() {
   methods::Registry registry;
   methods::floors::add_methods(registry);
@@ -32,7 +23,6 @@ methods::Registry make_registry() {
 #define MSS_ADD(family) methods::family::add_methods(registry);
   MSS_NETWORK_FAMILIES(MSS_ADD)
 #undef MSS_ADD
-  add_unavailable_network(registry, "demucs", "Demucs: a U-Net with a bidirectional LSTM on the waveform.");
   return registry;
 }
 

@@ -16,6 +16,7 @@ Command methods_command();
 Command datasets_command();
 Command merge_command();
 Command train_command();
+Command shift_command();
 Command import_command();
 Command export_command();
 Command checkpoint_command();

@@ -274,6 +274,25 @@ void add_flags(std::vector<Option>& options) {
   }
 }
 
+/// --format, or what Demucs' command line calls it.
+std::string format_of(const Settings& settings) {
+  std::string format = settings.text("format");
+  const bool float32 = settings.flag("float32"), int16 = settings.flag("int16");
+  const bool said = settings.at("format").origin != Origin::builtin;
+  for (const auto& [flag, means] : {std::pair{float32, "float32"}, std::pair{int16, "pcm16"}}) {
+    if (!flag) continue;
+    if ((float32 && int16) || (said && format != means)) {
+      throw Error({Code::config, "separate", "the format of the files is said twice",
+                   "one of --format, --float32, --int16",
+                   float32 && int16 ? "--float32 and --int16"
+                                    : fmt::format("--format {} and --{}", format, float32 ? "float32" : "int16"),
+                   ""});
+    }
+    format = means;
+  }
+  return format;
+}
+
 int run_separate(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   const methods::Registry& registry = harness::builtin_methods();
@@ -288,11 +307,11 @@ int run_separate(Invocation& invocation) {
   request.spec = core::to_string(spec);
   request.targets = settings.list("targets");
   request.extension = settings.flag("flac") ? ".flac" : ".wav";
-  std::string format = settings.text("format");
+  std::string format = format_of(settings);
   if (settings.flag("flac") && format == "float32") {
-    if (settings.at("format").origin != Origin::builtin) {
-      throw Error(
-          {Code::config, settings.at("format").place, "FLAC holds integers only", "pcm16 or pcm24", format, ""});
+    if (settings.at("format").origin != Origin::builtin || settings.flag("float32")) {
+      throw Error({Code::config, settings.flag("float32") ? "--float32" : settings.at("format").place,
+                   "FLAC holds integers only", "pcm16 or pcm24", format, ""});
     }
     format = "pcm24";
   }
@@ -417,6 +436,17 @@ Command separate_command() {
                                      "where float32 was not asked for."},
                    .placeholder = "FORMAT",
                    .complete = Complete::choice},
+                  {.param = {.name = "float32",
+                             .type = ParamType::boolean,
+                             .default_value = "false",
+                             .help = "--format float32, as Demucs' command line calls it."},
+                   .setting = false},
+                  {.param = {.name = "int16",
+                             .type = ParamType::boolean,
+                             .default_value = "false",
+                             .help = "--format pcm16, as Demucs' command line calls it. Stems are not rescaled: what "
+                                     "is beyond full scale is clipped, with a warning."},
+                   .setting = false},
                   {.param = {.name = "flac",
                              .type = ParamType::boolean,
                              .default_value = "false",
@@ -435,6 +465,8 @@ Command separate_command() {
                     "with pictures of templates, activations and spectrograms"},
                    {"mssbench separate song.wav -m umx@official:weights=umxhq -o stems",
                     "Open-Unmix as its package runs it, weights from the folder umxhq"},
+                   {"mssbench separate song.wav -m demucs:weights=demucs-e07c671f.th --shifts 4 -o stems",
+                    "Demucs, averaged over four random shifts"},
                    {"mssbench separate mix.wav -m irm2 -o oracle --references true_stems",
                     "the best that a ratio mask can do, from the true stems"}},
       .run = run_separate};

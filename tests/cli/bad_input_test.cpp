@@ -231,9 +231,9 @@ TEST_CASE("unknown method and malformed spec in a run stop it before any work", 
   const Result malformed = run("nmf:components=");
   CHECK(malformed.status == 2);
   CHECK(contains(malformed.err, "column 16"));
-  const Result lacking = run("demucs");
+  const Result lacking = run("bsrnn");
   CHECK(lacking.status == 2);
-  CHECK(contains(lacking.err, "demucs"));
+  CHECK(contains(lacking.err, "bsrnn"));
   CHECK(contains(lacking.err, "LibTorch"));
   CHECK(!fs::exists(folder / "r/records.jsonl"));
 }

@@ -57,6 +57,50 @@ TEST_CASE("separate takes targets, formats and FLAC, and warns of clipped sample
   const Result refused = separate({"--flac", "--format", "float32"});
   CHECK(refused.status == 2);
   CHECK(contains(refused.err, "FLAC holds integers only"));
+
+  // As Demucs' command line says it.
+  REQUIRE(separate({"--int16"}).status == 0);
+  CHECK(audio::probe(folder / "o/loud/rest.wav").format == "wav/pcm16");
+  REQUIRE(separate({"--float32"}).status == 0);
+  CHECK(audio::probe(folder / "o/loud/rest.wav").format == "wav/float32");
+  REQUIRE(separate({"--float32", "--format", "float32"}).status == 0);
+  for (const std::vector<std::string>& twice :
+       {std::vector<std::string>{"--int16", "--float32"}, {"--int16", "--format", "pcm24"}, {"--flac", "--float32"}}) {
+    CHECK(separate(twice).status == 2);
+  }
+}
+
+TEST_CASE("options of Demucs' command line fold into the spec", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1));
+  const std::string weights = (fs::path(MSSBENCH_TESTS_DIR) / "demucs" / "files" / "v2.th").string();
+  const auto separate = [&](std::vector<std::string> more, const std::string& spec) {
+    std::vector<std::string> arguments = {"separate", "song.wav", "-m", spec, "-o", "o", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return call({.arguments = arguments, .folder = folder.path()});
+  };
+  const auto spec_of = [&](std::vector<std::string> more) {
+    const Result result = separate(std::move(more), "demucs:weights=" + weights);
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    return core::parse_json(result.out, "separate --json").as_array()[0].at("spec").as_string();
+  };
+  const std::string all = spec_of({"--shifts", "2", "--segment", "0.5", "--overlap", "0.5", "--targets", "vocals"});
+  for (const char* part : {"shifts=2", "segment=0.5", "overlap=0.5", "targets=vocals", "weights=v2#"}) {
+    CHECK(contains(all, part));
+  }
+  CHECK(contains(spec_of({"--no-split"}), "split=false"));
+  CHECK(!contains(spec_of({}), "split"));
+  const Result elsewhere = separate({"--shifts", "2"}, "hpss");
+  CHECK(elsewhere.status == 2);
+  CHECK(contains(elsewhere.err, "--shifts"));
+  const Result twice = separate({"--shifts", "2"}, "demucs:shifts=3,weights=" + weights);
+  CHECK(twice.status == 2);
+  CHECK(contains(twice.err, "shifts"));
+  const Result missing = call({.arguments = {"separate", "nowhere.wav", "-m", "demucs:weights=" + weights, "-o", "o"},
+                               .folder = folder.path()});
+  CHECK(missing.status == 3);
+  CHECK(contains(missing.err, "nowhere.wav"));
 }
 
 TEST_CASE("separate replaces earlier stems and keeps them when it fails", "[cli]") {

@@ -71,12 +71,9 @@ TEST_CASE("the built-in methods are described, and their specs canonical", "[met
   for (const char* name : {"silence", "mixture", "mixture-over-j", "irm1", "irm2", "ibm1", "ibm2", "nmf"}) {
     CHECK(names.count(name) == 1);
   }
-  for (const char* name : {"umx", "xumx", "umx-crossskip", "bsrnn", "conv1d", "dprnn"}) {
+  for (const char* name : {"umx", "xumx", "umx-crossskip", "demucs", "conv-tasnet", "bsrnn", "conv1d", "dprnn"}) {
     CHECK(names.count(name) == 1);
     check_error(Code::config, {name, "needs weights"}, [&] { registry.make(name); });
-  }
-  for (const char* name : {"demucs"}) {
-    check_error(Code::unsupported, {name, "LibTorch"}, [&] { registry.make(name); });
   }
 }
 
