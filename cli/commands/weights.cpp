@@ -92,11 +92,18 @@ Value to_value(const methods::Weights& weights) {
 void tell_assumptions(Console& console, const methods::Weights& weights, const std::string& place) {
   const Value* assumed = weights.provenance.find("assumed");
   if (assumed == nullptr || assumed->size() == 0) return;
-  std::vector<std::string> names;
-  for (const Value& name : assumed->as_array()) names.push_back(name.as_string());
+  std::vector<std::string> names, options;
+  for (const Value& value : assumed->as_array()) {
+    const std::string& name = value.as_string();
+    names.push_back(name);
+    if (name == "rate_hz") options.emplace_back("--rate");
+    if (name == "fft_size") options.emplace_back("--fft");
+    if (name == "hop_samples") options.emplace_back("--hop");
+  }
   console.message(core::LogLevel::warning,
-                  fmt::format("{}: the files do not say {}; assumed {} (--rate, --fft, --hop)", place,
-                              fmt::join(names, " and "), weights.family->timing(weights.configuration)));
+                  fmt::format("{}: the files do not say {}; assumed {}{}", place, fmt::join(names, " and "),
+                              weights.family->timing(weights.configuration),
+                              options.empty() ? "" : fmt::format(" ({})", fmt::join(options, ", "))));
 }
 
 int run_import(Invocation& invocation) {
