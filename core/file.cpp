@@ -1,18 +1,22 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "core/error.h"
+#include "core/hash.h"
+#include "core/measure.h"
+#include "core/stop.h"
 
 namespace mss::core {
 namespace {
@@ -21,42 +25,88 @@ namespace {
   throw Error(Code::io, path.string(), std::string(what) + ": " + std::strerror(error));
 }
 
-/// Unique within the machine's processes; the leading dot keeps it out of globs.
-fs::path temporary_name(const fs::path& target) {
-  static std::atomic<unsigned> counter{0};
-  return target.parent_path() / ("." + target.filename().string() + "." + std::to_string(::getpid()) + "-" +
-                                 std::to_string(counter.fetch_add(1)) + ".tmp");
+constexpr std::string_view kTemporaryStart = ".mssbench-", kTemporaryEnd = ".tmp";
+
+/// Machines that share a file system tell their files apart by this.
+const std::string& host_mark() {
+  static const std::string mark = [] {
+    std::string digits;
+    for (std::uint64_t bits = fnv1a64(host_name()); digits.size() < 8; bits >>= 4)
+      digits += "0123456789abcdef"[bits & 15];
+    return digits;
+  }();
+  return mark;
 }
 
-void sync_path(const fs::path& path, int flags) {
-  const int fd = ::open(path.c_str(), flags);
-  if (fd < 0) fail(path, "cannot open", errno);
+/// A name that nobody can guess (so that nobody can put a link there) and that tells whose it is. It does not carry the
+/// target's name, which may be as long as names can be.
+fs::path temporary_name(const fs::path& folder) {
+  std::array<unsigned char, 8> bits{};
+  if (::getentropy(bits.data(), bits.size()) != 0) fail(folder, "no random numbers for a temporary name", errno);
+  std::string name = std::string(kTemporaryStart) + host_mark() + "-" + std::to_string(::getpid()) + "-";
+  for (const unsigned char b : bits) {
+    constexpr char digits[] = "0123456789abcdef";
+    name += digits[b >> 4];
+    name += digits[b & 15];
+  }
+  return folder / (name + std::string(kTemporaryEnd));
+}
+
+/// Where symbolic links lead, also when nothing is there yet.
+fs::path followed(const fs::path& path) {
+  fs::path at = path;
+  std::error_code error;
+  for (int link = 0; link < 40 && fs::is_symlink(fs::symlink_status(at, error)); ++link) {
+    const fs::path next = fs::read_symlink(at, error);
+    if (error) fail(path, "cannot follow the link", error.value());
+    at = next.is_absolute() ? next : at.parent_path() / next;
+  }
+  if (fs::is_symlink(fs::symlink_status(at, error))) fail(path, "cannot follow the link", ELOOP);
+  return at;
+}
+
+void sync_folder(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // a folder that may be written but not read
   const int result = ::fsync(fd);
   const int error = errno;
   ::close(fd);
-  // Some file systems cannot sync folders or special files; that is no loss of data we could prevent.
   if (result != 0 && error != EINVAL && error != ENOTSUP && error != EROFS) fail(path, "cannot write", error);
 }
 
+struct Descriptor {
+  int value;
+  ~Descriptor() { ::close(value); }
+};
+
 }  // namespace
 
-std::string read_text_file(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+std::string read_text_file(const fs::path& path, std::uint64_t limit_bytes) {
+  // Without O_NONBLOCK a FIFO that nobody writes to would hold the process here.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) fail(path, "cannot open", errno);
+  const Descriptor guard{fd};
   std::string content;
   std::string chunk(1 << 16, '\0');
   while (true) {
     const ssize_t n = ::read(fd, chunk.data(), chunk.size());
     if (n < 0) {
-      if (errno == EINTR) continue;
-      const int error = errno;
-      ::close(fd);
-      fail(path, "cannot read", error);
+      if (errno == EAGAIN) {
+        check_stop();
+        pollfd wait{fd, POLLIN, 0};
+        ::poll(&wait, 1, 100);
+      } else if (errno != EINTR) {
+        fail(path, "cannot read", errno);
+      }
+      continue;
     }
     if (n == 0) break;
     content.append(chunk.data(), static_cast<std::size_t>(n));
+    if (content.size() > limit_bytes) {
+      throw Error({Code::resource, path.string(), "too long for a text file",
+                   "at most " + std::to_string(limit_bytes) + " bytes", "more", ""});
+    }
   }
-  ::close(fd);
   return content;
 }
 
@@ -75,44 +125,77 @@ void write_file_atomic(const fs::path& path, std::span<const std::string_view> p
 
 void write_file_atomic(const fs::path& path, const std::function<bool(std::string_view& piece)>& next) {
   AtomicFile file(path);
-  int fd = ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) fail(path, "cannot create", errno);
-  const auto close_now = [&fd] { return ::close(std::exchange(fd, -1)); };
-  try {
-    std::string_view left;
-    while (next(left)) {
-      while (!left.empty()) {
-        const ssize_t n = ::write(fd, left.data(), left.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) fail(path, "cannot write", errno);
-        left.remove_prefix(static_cast<std::size_t>(n));
+  std::string_view left;
+  while (next(left)) {
+    while (!left.empty()) {
+      const ssize_t n = ::write(file.descriptor(), left.data(), left.size());
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        fail(path, "cannot write", errno);
       }
+      left.remove_prefix(static_cast<std::size_t>(n));
     }
-  } catch (...) {
-    close_now();
-    throw;
   }
-  if (close_now() != 0) fail(path, "cannot write", errno);
   file.commit();
 }
 
-AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)), temporary_(temporary_name(target_)) {}
-
-AtomicFile::AtomicFile(AtomicFile&& other) noexcept
-    : target_(std::move(other.target_)), temporary_(std::move(other.temporary_)), done_(other.done_) {
-  other.done_ = true;
+AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)), final_(followed(target_)) {
+  struct stat existing {};
+  const bool replaces = ::stat(final_.c_str(), &existing) == 0;
+  if (replaces && S_ISDIR(existing.st_mode)) fail(target_, "cannot replace", EISDIR);
+  if (replaces && !S_ISREG(existing.st_mode)) {
+    throw Error(Code::io, target_.string(), "cannot replace: not a regular file (a device, FIFO or socket)");
+  }
+  temporary_ = temporary_name(final_.parent_path());
+  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail(target_, "cannot create", errno);
+  if (!replaces) return;
+  // Owner first: giving a file away clears some permissions. Only root and the owner may; others keep their own.
+  if (::fchown(descriptor_, existing.st_uid, existing.st_gid) != 0) errno = 0;
+  if (::fchmod(descriptor_, existing.st_mode & 0777) != 0) errno = 0;
 }
 
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : target_(std::move(other.target_)),
+      final_(std::move(other.final_)),
+      temporary_(std::move(other.temporary_)),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
+
 AtomicFile::~AtomicFile() {
-  if (!done_) ::unlink(temporary_.c_str());
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::commit() {
-  sync_path(temporary_, O_RDONLY | O_CLOEXEC);
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail(target_, "cannot rename into place", errno);
-  done_ = true;
-  const fs::path folder = target_.parent_path();
-  sync_path(folder.empty() ? fs::path(".") : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // Some file systems cannot sync; that is no loss of data we could prevent.
+  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+    fail(target_, "cannot write", errno);
+  if (::rename(temporary_.c_str(), final_.c_str()) != 0) fail(target_, "cannot rename into place", errno);
+  const bool closed = ::close(std::exchange(descriptor_, -1)) == 0;
+  if (!closed) fail(target_, "cannot write", errno);
+  const fs::path folder = final_.parent_path();
+  sync_folder(folder.empty() ? fs::path(".") : folder);
+}
+
+std::optional<long> temporary_owner(std::string_view name) {
+  if (!name.starts_with(kTemporaryStart) || !name.ends_with(kTemporaryEnd)) return std::nullopt;
+  name.remove_prefix(kTemporaryStart.size());
+  if (!name.starts_with(host_mark() + "-")) return std::nullopt;
+  name.remove_prefix(host_mark().size() + 1);
+  long pid = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+  if (error != std::errc() || pid < 1 || end == name.data() + name.size() || *end != '-') return std::nullopt;
+  return pid;
+}
+
+void remove_dead_temporaries(const fs::path& folder) {
+  std::error_code ignored;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
+    const std::optional<long> owner = temporary_owner(it->path().filename().native());
+    if (!owner || *owner == ::getpid()) continue;
+    if (::kill(static_cast<pid_t>(*owner), 0) != 0 && errno == ESRCH) ::unlink(it->path().c_str());
+  }
 }
 
 void make_directories(const fs::path& path) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/stop.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -155,11 +156,16 @@ std::string sha256_hex(std::string_view bytes) {
 }
 
 std::string sha256_file(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw Error(Code::io, path.string(), "cannot read: not a regular file");
   std::ifstream in(path, std::ios::binary);
   if (!in) throw Error(Code::io, path.string(), std::string("cannot open: ") + std::strerror(errno));
   Sha256 hash;
   std::vector<char> buffer(1 << 18);
   while (in) {
+    check_stop();
     in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     hash.update(buffer.data(), static_cast<std::size_t>(in.gcount()));
   }

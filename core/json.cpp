@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/stop.h"
 
 namespace mss::core {
 namespace {
@@ -41,8 +42,9 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   bool end_array() override { return close(); }
   bool key(string_t& k) override {
     if (stack_.back()->find(k) != nullptr) throw Error(Code::format, name_, "duplicate key '" + k + "'");
-    stack_.back()->as_object().emplace_back(k, Value());
-    slot_ = &stack_.back()->as_object().back().second;
+    slot_ = &stack_.back()->as_object().emplace_back(k, Value()).second;
+    // Hostile documents are many short values; a stop request ends those too.
+    if ((++keys_ & 0xFFF) == 0) check_stop();
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& e) override {
@@ -87,33 +89,35 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   // Pointers stay valid: only the innermost container grows while it is open.
   std::vector<Value*> stack_;
   Value* slot_ = nullptr;
+  std::uint64_t keys_ = 0;
 };
 
-/// Replaces bare NaN, Infinity, -Infinity outside strings by null, keeping every other byte's column.
+/// Replaces bare NaN, Infinity, -Infinity outside strings by null.
 std::string without_nan_tokens(std::string_view text) {
-  std::string out(text);
+  std::string out;
+  out.reserve(text.size() + text.size() / 8);
   bool in_string = false;
-  for (std::size_t i = 0; i < out.size(); ++i) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     if (in_string) {
-      if (out[i] == '\\') {
-        ++i;
-      } else if (out[i] == '"') {
-        in_string = false;
-      }
+      out += c;
+      if (c == '\\' && i + 1 < text.size()) out += text[++i];
+      if (c == '"') in_string = false;
       continue;
     }
-    if (out[i] == '"') {
-      in_string = true;
-      continue;
-    }
-    for (const std::string_view token : {"-Infinity", "Infinity", "NaN"}) {
-      if (std::string_view(out).substr(i, token.size()) == token) {
-        std::string replacement = "null";
-        replacement.resize(std::max<std::size_t>(token.size(), 4), ' ');
-        out.replace(i, token.size(), replacement);
-        i += replacement.size() - 1;
-        break;
+    in_string = c == '"';
+    std::size_t skipped = 0;
+    if (c == 'N' || c == 'I' || c == '-') {
+      for (const std::string_view token : {"-Infinity", "Infinity", "NaN"}) {
+        if (text.substr(i, token.size()) == token) skipped = token.size();
       }
+    }
+    if (skipped == 0) {
+      out += c;
+    } else {
+      out += "null";
+      if (skipped > 4) out.append(skipped - 4, ' ');
+      i += skipped - 1;
     }
   }
   return out;

@@ -8,8 +8,41 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "core/stop.h"
 
 namespace mss::core {
+namespace {
+
+/// OpenMP's runtime ends the process when the system refuses a thread. So the first time that a calling thread wants a
+/// team of this size, as many threads are started and joined here, where a refusal can be reported.
+void require_threads(int team) {
+  thread_local int known = 1;
+  if (team <= known || omp_in_parallel() != 0) return;
+  std::vector<std::thread> trial;
+  std::string refusal;
+  std::atomic<bool> go{false};
+  try {
+    for (int i = 1; i < team; ++i) trial.emplace_back([&go] { go.wait(false); });
+  } catch (const std::system_error& error) {
+    refusal = error.code().message();
+  }
+  go = true;
+  go.notify_all();
+  for (std::thread& thread : trial) thread.join();
+  if (!refusal.empty()) {
+    throw Error({Code::resource, "", "cannot start threads: " + refusal, std::to_string(team),
+                 std::to_string(trial.size() + 1), "ask for fewer with --threads"});
+  }
+  known = team;
+}
+
+}  // namespace
 
 int resolve_threads(int requested) noexcept { return requested > 0 ? requested : std::max(1, omp_get_num_procs()); }
 
@@ -20,10 +53,15 @@ void parallel_for(std::int64_t count, int threads, const std::function<void(std:
 void parallel_for_worker(std::int64_t count, int threads,
                          const std::function<void(std::int64_t item, int worker)>& body) {
   const int team = static_cast<int>(std::min<std::int64_t>(resolve_threads(threads), count));
+  const StopToken stop = current_stop();
   if (team <= 1) {
-    for (std::int64_t i = 0; i < count; ++i) body(i, 0);
+    for (std::int64_t i = 0; i < count; ++i) {
+      stop.check();
+      body(i, 0);
+    }
     return;
   }
+  require_threads(team);
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> failed{false};
   std::mutex mutex;
@@ -36,7 +74,8 @@ void parallel_for_worker(std::int64_t count, int threads,
   {
     std::fesetenv(&environment);
     const int worker = omp_get_thread_num();
-    while (!failed.load(std::memory_order_relaxed)) {
+    const StopScope scope(stop);
+    while (!stop.stop_requested() && !failed.load(std::memory_order_relaxed)) {
       const std::int64_t item = next.fetch_add(1, std::memory_order_relaxed);
       if (item >= count) break;
       try {
@@ -52,6 +91,7 @@ void parallel_for_worker(std::int64_t count, int threads,
     }
   }
   if (first) std::rethrow_exception(first);
+  if (next.load() < count) stop.check();
 }
 
 }  // namespace mss::core

@@ -62,7 +62,7 @@ class BarProgress final : public Progress {
   }
   void update(std::int64_t done, std::string_view item) override {
     const std::lock_guard lock(mutex_);
-    done_ = done;
+    done_ = std::max(done_, done);  // workers report in any order
     item_ = item;
     draw(false);
   }
@@ -113,13 +113,14 @@ class LineProgress final : public Progress {
     const std::lock_guard lock(mutex_);
     task_ = task;
     total_ = total;
+    done_ = 0;
     start_ = Clock::now();
     written_at_ = -min_interval_s_;
     pending_ = false;
   }
   void update(std::int64_t done, std::string_view item) override {
     const std::lock_guard lock(mutex_);
-    done_ = done;
+    done_ = std::max(done_, done);  // workers report in any order
     item_ = item;
     const double elapsed = seconds_since(start_);
     if (elapsed - written_at_ < min_interval_s_) {
@@ -164,7 +165,7 @@ class JsonProgress final : public Progress {
   }
   void update(std::int64_t done, std::string_view item) override {
     const std::lock_guard lock(mutex_);
-    done_ = done;
+    done_ = std::max(done_, done);  // workers report in any order
     emit("update", item);
   }
   void end() override {

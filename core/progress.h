@@ -14,7 +14,8 @@ class Progress {
   virtual ~Progress() = default;
   /// A task of `total` steps begins (0 = unknown). Tasks do not nest.
   virtual void begin(std::string_view task, std::int64_t total) = 0;
-  /// `done` steps of the task are finished; `item` names the latest ("track 'X': nmf").
+  /// `done` steps of the task are finished; `item` names the latest ("track 'X': nmf"). A smaller number than before
+  /// changes nothing: progress never steps back.
   virtual void update(std::int64_t done, std::string_view item) = 0;
   virtual void end() = 0;
 };

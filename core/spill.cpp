@@ -24,7 +24,7 @@ struct Release {
 
 [[noreturn]] void fail(const std::string& what, int reason) {
   std::error_code ignored;
-  throw Error({.code = Code::io,
+  throw Error({.code = Code::resource,
                .where = std::filesystem::temp_directory_path(ignored).string(),
                .what = fmt::format("{}: {}", what, std::strerror(reason)),
                .expected = {},

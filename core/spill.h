@@ -19,12 +19,13 @@ class Spill {
   Spill(const Spill&) = delete;
   Spill& operator=(const Spill&) = delete;
 
-  /// A block of `floats` values (undefined until written); returns its number. Throws Error(io) where the temporary
-  /// file cannot be made.
+  /// A block of `floats` values (undefined until written); returns its number. Throws Error(resource) where the
+  /// temporary file cannot be made.
   std::int64_t add(std::int64_t floats);
   /// The block's memory, aligned to 64 bytes, or null where it lies in the file.
   float* memory(std::int64_t block) noexcept;
-  /// Copies `count` values from or to `offset`. Throw Error(io) with the system's reason (disk full).
+  /// Copies `count` values from or to `offset`. Throw Error(resource) with the system's reason (disk full):
+  /// what is short is the machine's room, not the input or the output.
   void read(std::int64_t block, std::int64_t offset, std::int64_t count, float* out) const;
   void write(std::int64_t block, std::int64_t offset, std::int64_t count, const float* values);
   /// The block's space is used again by later ones of the same size.

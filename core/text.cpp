@@ -40,6 +40,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     if (candidate.size() > 200) continue;
+    const std::size_t apart =
+        candidate.size() > word.size() ? candidate.size() - word.size() : word.size() - candidate.size();
+    if (apart >= best_distance) continue;  // the distance is at least that
     const std::string low_candidate = to_lower(candidate);
     std::size_t d = distance(low, low_candidate);
     if (d >= std::max(low.size(), low_candidate.size())) continue;  // nothing in common

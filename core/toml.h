@@ -8,7 +8,8 @@
 
 namespace mss::core {
 
-/// Throws Error(config) with `name`, line and column.
+/// Throws Error(config) with `name`, line and column. More than 100 levels of tables, dotted keys and arrays are an
+/// error, and so are files beyond 16 MiB.
 Value parse_toml(std::string_view text, std::string_view name);
 Value read_toml_file(const std::filesystem::path& path);
 

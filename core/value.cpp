@@ -1,7 +1,9 @@
 #include "core/value.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "core/error.h"
@@ -15,7 +17,61 @@ namespace {
       {Code::config, std::string(where), "wrong type", std::string(expected), std::string(found.type_name()), ""});
 }
 
+constexpr std::size_t kFewMembers = 32;
+
 }  // namespace
+
+Value::Object::Object(std::initializer_list<Member> members) {
+  for (const Member& member : members) emplace_back(member.first, member.second);
+}
+
+void Value::Object::index(std::size_t position) {
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t slot = std::hash<std::string_view>{}(members_[position].first) & mask;
+  while (slots_[slot] != 0) slot = (slot + 1) & mask;
+  slots_[slot] = static_cast<std::uint32_t>(position + 1);
+}
+
+Value::Member& Value::Object::emplace_back(std::string key, Value value) {
+  members_.emplace_back(std::move(key), std::move(value));
+  const std::size_t count = members_.size();
+  if (count <= kFewMembers) return members_.back();
+  if (2 * count > slots_.size()) {
+    slots_.assign(std::bit_ceil(4 * count), 0);
+    for (std::size_t i = 0; i < count; ++i) index(i);
+  } else {
+    index(count - 1);
+  }
+  return members_.back();
+}
+
+const Value::Member* Value::Object::find(std::string_view key) const noexcept {
+  if (slots_.empty()) {
+    for (const Member& member : members_) {
+      if (member.first == key) return &member;
+    }
+    return nullptr;
+  }
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t slot = std::hash<std::string_view>{}(key)&mask; slots_[slot] != 0; slot = (slot + 1) & mask) {
+    const Member& member = members_[slots_[slot] - 1];
+    if (member.first == key) return &member;
+  }
+  return nullptr;
+}
+
+Value::Member* Value::Object::find(std::string_view key) noexcept {
+  return const_cast<Member*>(static_cast<const Object*>(this)->find(key));
+}
+
+bool Value::Object::erase(std::string_view key) {
+  if (std::erase_if(members_, [key](const Member& member) { return member.first == key; }) == 0) return false;
+  if (!slots_.empty()) {
+    std::ranges::fill(slots_, 0U);
+    for (std::size_t i = 0; i < members_.size(); ++i) index(i);
+  }
+  return true;
+}
 
 Value::Value(std::uint64_t i) {
   if (i > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
@@ -75,12 +131,9 @@ Value::Object& Value::as_object(std::string_view where) {
 }
 
 const Value* Value::find(std::string_view key) const noexcept {
-  if (const auto* o = std::get_if<Object>(&data_)) {
-    for (const Member& member : *o) {
-      if (member.first == key) return &member.second;
-    }
-  }
-  return nullptr;
+  const auto* object = std::get_if<Object>(&data_);
+  const Member* member = object == nullptr ? nullptr : object->find(key);
+  return member == nullptr ? nullptr : &member->second;
 }
 
 Value* Value::find(std::string_view key) noexcept {
@@ -95,9 +148,7 @@ const Value& Value::at(std::string_view key, std::string_view where) const {
 Value& Value::operator[](std::string_view key) {
   if (is_null()) data_ = Object{};
   if (Value* found = find(key)) return *found;
-  Object& object = as_object(key);
-  object.emplace_back(std::string(key), Value());
-  return object.back().second;
+  return as_object(key).emplace_back(std::string(key), Value()).second;
 }
 
 void Value::push_back(Value v) {
@@ -107,8 +158,7 @@ void Value::push_back(Value v) {
 
 bool Value::erase(std::string_view key) {
   auto* object = std::get_if<Object>(&data_);
-  if (object == nullptr) return false;
-  return std::erase_if(*object, [key](const Member& member) { return member.first == key; }) > 0;
+  return object != nullptr && object->erase(key);
 }
 
 std::size_t Value::size() const noexcept {

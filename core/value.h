@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +16,35 @@ class Value {
  public:
   using Array = std::vector<Value>;
   using Member = std::pair<std::string, Value>;
-  using Object = std::vector<Member>;
+
+  /// Members in insertion order. From a few dozen on an index by key is kept, so that documents with many keys are read
+  /// in time proportional to their length. Keys must not be changed through the non-const iterators.
+  class Object {
+   public:
+    Object() = default;
+    Object(std::initializer_list<Member> members);
+    /// Appends; the caller knows that `key` is absent (with two equal keys find() gives the first).
+    Member& emplace_back(std::string key, Value value);
+    const Member* find(std::string_view key) const noexcept;
+    Member* find(std::string_view key) noexcept;
+    bool erase(std::string_view key);
+
+    auto begin() const noexcept { return members_.begin(); }
+    auto end() const noexcept { return members_.end(); }
+    auto begin() noexcept { return members_.begin(); }
+    auto end() noexcept { return members_.end(); }
+    std::size_t size() const noexcept { return members_.size(); }
+    bool empty() const noexcept { return members_.empty(); }
+    const Member& operator[](std::size_t i) const { return members_[i]; }
+    const Member& front() const { return members_.front(); }
+    const Member& back() const { return members_.back(); }
+    friend bool operator==(const Object& a, const Object& b) { return a.members_ == b.members_; }
+
+   private:
+    void index(std::size_t position);
+    std::vector<Member> members_;
+    std::vector<std::uint32_t> slots_;  // open addressing: position + 1, 0 = free; empty while there are few members
+  };
 
   Value() = default;  ///< null
   Value(std::nullptr_t) {}

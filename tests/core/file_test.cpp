@@ -1,6 +1,9 @@
 #include "core/file.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
@@ -34,6 +37,61 @@ TEST_CASE("an abandoned atomic file disappears and keeps the old content", "[cor
   }
   CHECK(list_directory(dir.path()).size() == 1);
   CHECK(read_text_file(file) == "old");
+}
+
+TEST_CASE("temporary names cannot be guessed and tell whose they are", "[core]") {
+  const mss::tests::TempDir dir;
+  const AtomicFile one(dir / std::string(250, 'x')), two(dir / "a");
+  CHECK(one.temporary().filename() != two.temporary().filename());
+  CHECK(temporary_owner(one.temporary().filename().string()) == getpid());
+  CHECK_FALSE(temporary_owner(".records.jsonl.99-1.tmp"));
+  CHECK_FALSE(temporary_owner("x.wav"));
+}
+
+TEST_CASE("temporary files of dead processes are removed, those of living ones stay", "[core]") {
+  const mss::tests::TempDir dir;
+  const AtomicFile mine(dir / "a");
+  const std::string own = mine.temporary().filename().string();
+  // A process that has ended: a child of ours.
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  const std::string start = own.substr(0, own.find(std::to_string(getpid())));
+  const fs::path dead = dir / (start + std::to_string(child) + "-0123456789abcdef.tmp");
+  const fs::path alive = dir / (start + std::to_string(getppid()) + "-0123456789abcdef.tmp");
+  const fs::path elsewhere = dir / (".mssbench-00000000-" + std::to_string(child) + "-0123456789abcdef.tmp");
+  for (const fs::path& path : {dead, alive, elsewhere}) std::ofstream(path) << "x";
+  remove_dead_temporaries(dir.path());
+  CHECK_FALSE(fs::exists(dead));
+  CHECK(fs::exists(alive));
+  CHECK(fs::exists(elsewhere));
+  CHECK(fs::exists(mine.temporary()));
+}
+
+TEST_CASE("a replaced file keeps its permissions, and a link to it stays a link", "[core]") {
+  const mss::tests::TempDir dir;
+  write_file_atomic(dir / "a", "old");
+  fs::permissions(dir / "a", fs::perms(0640));
+  fs::create_symlink("a", dir / "link");
+  write_file_atomic(dir / "link", "new");
+  CHECK(fs::is_symlink(dir / "link"));
+  CHECK(read_text_file(dir / "a") == "new");
+  CHECK(fs::status(dir / "a").permissions() == fs::perms(0640));
+  fs::create_symlink("nothing-yet", dir / "dangling");
+  write_file_atomic(dir / "dangling", "made");
+  CHECK(read_text_file(dir / "nothing-yet") == "made");
+  fs::create_symlink("loop", dir / "loop");
+  CHECK_THROWS_WITH(write_file_atomic(dir / "loop", "x"), Catch::Contains("cannot follow the link"));
+}
+
+TEST_CASE("folders, devices and FIFOs are not replaced, and reading a FIFO does not wait", "[core]") {
+  const mss::tests::TempDir dir;
+  REQUIRE(mkfifo((dir / "fifo").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(write_file_atomic(dir / "fifo", "x"), Catch::Contains("not a regular file"));
+  CHECK_THROWS_WITH(write_file_atomic("/dev/null", "x"), Catch::Contains("not a regular file"));
+  CHECK_THROWS_WITH(write_file_atomic(dir.path(), "x"), Catch::Contains("Is a directory"));
+  CHECK(read_text_file(dir / "fifo").empty());  // nobody writes
+  CHECK_THROWS_WITH(read_text_file("/dev/zero", 1 << 20), Catch::Contains("too long"));
 }
 
 TEST_CASE("file errors name the path and the system's reason", "[core]") {

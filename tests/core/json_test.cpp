@@ -150,3 +150,33 @@ TEST_CASE("wrong types say what was expected and found", "[core]") {
   CHECK_THROWS_WITH(v.at("b", "x"), Catch::Contains("key missing"));
   CHECK_THROWS_AS(Value(std::uint64_t{1} << 63), mss::Error);
 }
+
+TEST_CASE("documents with many keys take time in proportion", "[core]") {
+  // Quadratic look-up takes minutes here; the check is that it ends.
+  std::string text = "{";
+  for (int i = 0; i < 200000; ++i) text += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + "\":" + std::to_string(i);
+  const Value value = parse_json(text + "}", "many");
+  CHECK(value.size() == 200000);
+  CHECK(value.at("k0").as_integer() == 0);
+  CHECK(value.at("k199999").as_integer() == 199999);
+  CHECK(value.find("k200000") == nullptr);
+  CHECK_THROWS_WITH(parse_json(text + ",\"k77777\":1}", "many"), Catch::Contains("duplicate key 'k77777'"));
+  std::string nans = "[NaN";
+  for (int i = 0; i < 200000; ++i) nans += ",NaN,-Infinity";
+  CHECK(parse_json(nans + "]", "nans", {.allow_nan_tokens = true}).size() == 400001);
+}
+
+TEST_CASE("an object keeps order and finds its members after members were removed", "[core]") {
+  Value value = Value::object();
+  for (int i = 0; i < 100; ++i) value["k" + std::to_string(i)] = i;
+  CHECK(value.erase("k50"));
+  CHECK_FALSE(value.erase("k50"));
+  CHECK(value.find("k50") == nullptr);
+  CHECK(value.at("k99").as_integer() == 99);
+  CHECK(value.as_object()[50].first == "k51");
+  Value copy = value;
+  copy["k50"] = 1;
+  CHECK(copy.at("k50").as_integer() == 1);
+  CHECK(value.find("k50") == nullptr);
+  CHECK_FALSE(copy == value);
+}

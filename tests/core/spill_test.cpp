@@ -92,7 +92,7 @@ TEST_CASE("a folder for temporary files that is not there is named", "[core]") {
     Spill spill(0);
     spill.add(16);
   } catch (const mss::Error& error) {
-    CHECK(error.code() == mss::Code::io);
+    CHECK(error.code() == mss::Code::resource);
     message = error.what();
   }
   if (before == nullptr) {
