@@ -1,14 +1,22 @@
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <utility>
 
 #include "audio/decoders.h"
 #include "core/error.h"
+#include "core/stop.h"
 
 #if MSSBENCH_HAVE_LIBAV
 
@@ -44,6 +52,83 @@ std::string reason(int error) {
   av_strerror(error, text, sizeof text);
   return text;
 }
+
+/// The containers of docs/audio.md, by libavformat's names. All others, and above all playlists, are refused: they
+/// would read other files, or wait for ever for more of themselves.
+constexpr std::array kContainers = {"mov",  "mp4", "matroska", "webm", "aac", "asf", "ogg", "flac", "wav",  "w64",
+                                    "aiff", "mp3", "au",       "caf",  "wv",  "ape", "tta", "ac3",  "eac3", "avi"};
+
+bool documented(const AVInputFormat& format) {
+  const std::string names = fmt::format(",{},", format.name);
+  return std::ranges::any_of(
+      kContainers, [&](const char* name) { return names.find(fmt::format(",{},", name)) != std::string::npos; });
+}
+
+/// The bytes of one file for libavformat, which so never opens a file by itself. Reads end on a stop request of the
+/// reading thread, and, while the container is being opened, after a time limit.
+class FileBytes {
+ public:
+  explicit FileBytes(const fs::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    struct stat status {};
+    const bool good = fd_ >= 0 && ::fstat(fd_, &status) == 0;
+    const int error = errno;
+    if (good && S_ISREG(status.st_mode)) size_ = status.st_size;
+    constexpr int kBuffer = 1 << 15;
+    auto* buffer = static_cast<unsigned char*>(av_malloc(kBuffer));
+    if (buffer != nullptr) {
+      context_ = avio_alloc_context(buffer, kBuffer, 0, this, &FileBytes::read, nullptr, &FileBytes::seek);
+      if (context_ == nullptr) av_free(buffer);
+    }
+    if (!good || !S_ISREG(status.st_mode) || context_ == nullptr) {
+      release();
+      if (!good) throw Error(Code::io, path.string(), fmt::format("cannot read: {}", std::strerror(error)));
+      if (!S_ISREG(status.st_mode)) throw Error(Code::io, path.string(), "cannot read: not a regular file");
+      throw Error(Code::resource, path.string(), "out of memory");
+    }
+  }
+  ~FileBytes() { release(); }
+  FileBytes(const FileBytes&) = delete;
+  FileBytes& operator=(const FileBytes&) = delete;
+
+  AVIOContext* context() { return context_; }
+  /// Has the opening taken too long?
+  bool late() const { return opening_ && std::chrono::steady_clock::now() > deadline_; }
+  bool must_end() const { return core::current_stop().stop_requested() || late(); }
+  void opened() { opening_ = false; }
+
+ private:
+  static int read(void* user, std::uint8_t* out, int bytes) {
+    auto& file = *static_cast<FileBytes*>(user);
+    if (file.must_end()) return AVERROR_EXIT;
+    for (;;) {
+      const ssize_t n = ::pread(file.fd_, out, static_cast<std::size_t>(bytes), static_cast<off_t>(file.position_));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return AVERROR(errno);
+      file.position_ += n;
+      return n == 0 ? AVERROR_EOF : static_cast<int>(n);
+    }
+  }
+  static std::int64_t seek(void* user, std::int64_t offset, int whence) {
+    auto& file = *static_cast<FileBytes*>(user);
+    whence &= ~AVSEEK_FORCE;
+    if (whence == AVSEEK_SIZE) return file.size_;
+    const std::int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? file.position_ : file.size_;
+    if (offset < -base || offset > std::numeric_limits<std::int64_t>::max() - base) return AVERROR(EINVAL);
+    return file.position_ = base + offset;
+  }
+  void release() {
+    if (context_ != nullptr) av_freep(static_cast<void*>(&context_->buffer));
+    avio_context_free(&context_);
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+
+  int fd_;
+  std::int64_t size_ = 0, position_ = 0;
+  AVIOContext* context_ = nullptr;
+  bool opening_ = true;
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+};
 
 struct FormatDeleter {
   void operator()(AVFormatContext* c) const { avformat_close_input(&c); }
@@ -248,15 +333,35 @@ class Container {
     silence_libav();
     const bool mp4 = looks_like_mp4(first_bytes(path, 8));
     if (mp4) require_whole_mp4(path);
-    AVDictionary* options = nullptr;
-    // A playlist inside the file must not reach for the network, and a colon in the path is no protocol.
-    av_dict_set(&options, "protocol_whitelist", "file", 0);
-    AVFormatContext* raw = nullptr;
-    int error = avformat_open_input(&raw, ("file:" + path.string()).c_str(), nullptr, &options);
-    av_dict_free(&options);
+    bytes_ = std::make_unique<FileBytes>(path);
+    // By content alone: a file's name decides nothing.
+    const AVInputFormat* kind = nullptr;
+    int error = av_probe_input_buffer2(bytes_->context(), &kind, nullptr, nullptr, 0, 0);
+    fail_if_ended();
+    if (kind != nullptr && !documented(*kind)) {
+      throw Error(
+          {.code = Code::format,
+           .where = path.string(),
+           .what = "not an audio file",
+           .expected = "wav, flac, mp3, ogg, opus, aiff, mp4, m4a, aac, matroska, asf, …",
+           .found = fmt::format("{} ({})", kind->long_name != nullptr ? kind->long_name : "another format", kind->name),
+           .hint =
+               std::string_view(kind->name) == "hls" ? "playlists are not followed; give the audio file itself" : ""});
+    }
+    AVFormatContext* raw = avformat_alloc_context();
+    if (raw == nullptr) out_of_memory(path);
+    raw->pb = bytes_->context();
+    raw->interrupt_callback = {[](void* user) { return static_cast<FileBytes*>(user)->must_end() ? 1 : 0; },
+                               bytes_.get()};
+    // Nothing but this one file, whatever the container asks for.
+    raw->io_open = [](AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) { return AVERROR(EACCES); };
+    if (error >= 0) error = avformat_open_input(&raw, "", kind, nullptr);  // frees on failure
+    if (error < 0 && raw != nullptr && kind == nullptr) avformat_free_context(std::exchange(raw, nullptr));
     context_.reset(raw);
     if (error == AVERROR(ENOMEM)) out_of_memory(path);
     if (error >= 0) error = avformat_find_stream_info(raw, nullptr);
+    fail_if_ended();
+    bytes_->opened();
     if (error < 0) {
       throw Error(Code::format, path.string(),
                   mp4 ? fmt::format("damaged mp4: {}", reason(error)) : std::string("not an audio file"));
@@ -289,6 +394,7 @@ class Container {
   const AVPacket* next() {
     av_packet_unref(packet_.get());
     const int error = av_read_frame(context_.get(), packet_.get());
+    core::check_stop();
     if (error == AVERROR_EOF) return nullptr;
     if (error < 0) {
       const bool system = error == AVERROR(EIO) || error == AVERROR(EACCES);
@@ -299,7 +405,21 @@ class Container {
   }
 
  private:
+  /// The system ends an open for us in two cases, which are no damage of the file.
+  void fail_if_ended() const {
+    core::check_stop();
+    if (bytes_->late()) {
+      throw Error({.code = Code::format,
+                   .where = path_.string(),
+                   .what = "opening takes too long",
+                   .expected = "at most 30 s",
+                   .found = {},
+                   .hint = "the file is damaged or made to keep readers busy"});
+    }
+  }
+
   fs::path path_;
+  std::unique_ptr<FileBytes> bytes_;  // outlives the context that reads from it
   std::unique_ptr<AVFormatContext, FormatDeleter> context_;
   std::vector<int> streams_;
   PacketHandle packet_;

@@ -10,6 +10,7 @@
 
 #include "audio/decoders.h"
 #include "core/error.h"
+#include "core/stop.h"
 
 namespace mss::audio::detail {
 
@@ -237,6 +238,7 @@ class SndfileSource final : public Source {
     std::int64_t written = 0;
     const auto width = static_cast<std::size_t>(info_.channels);
     while (written < out.samples() && !ended_) {
+      core::check_stop();
       const std::int64_t wanted = std::min(kBlock, out.samples() - written);
       const std::int64_t n = sf_readf_float(file_.get(), block_.data(), wanted);
       for (int c = 0; c < info_.channels; ++c) {

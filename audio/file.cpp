@@ -21,7 +21,7 @@ namespace detail {
 
 std::string first_bytes(const fs::path& path, std::size_t count) {
   std::string bytes(count, '\0');
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return {};
   const ssize_t n = ::read(fd, bytes.data(), count);
   ::close(fd);
@@ -35,8 +35,74 @@ bool looks_like_mp4(const std::string& head) {
   return type == "ftyp" || type == "moov" || type == "mdat" || type == "wide" || type == "styp";
 }
 
+namespace {
+
+/// Big-endian number of up to 8 bytes.
+std::uint64_t number(const unsigned char* at, int bytes) {
+  std::uint64_t value = 0;
+  for (int i = 0; i < bytes; ++i) value = value << 8 | at[i];
+  return value;
+}
+
+/// The tables of an mp4's index say how many packets there are, in a few bytes for any number of them, and libavformat
+/// makes an entry of memory for each. A packet takes a byte at least; old QuickTime files count samples instead, of
+/// which a byte holds a few. A count far beyond the file's size is a lie. Looks into the boxes of [at, end) that hold
+/// such tables.
+void require_plausible_tables(int fd, const fs::path& path, std::uint64_t at, std::uint64_t end,
+                              std::uint64_t file_bytes, int depth, int& boxes) {
+  constexpr int kMostBoxes = 100000, kMostDepth = 8;
+  while (at + 8 <= end && ++boxes < kMostBoxes) {
+    unsigned char head[32] = {};
+    if (::pread(fd, head, sizeof head, static_cast<off_t>(at)) < 8) return;
+    std::uint64_t size = number(head, 4), body = 8;
+    const std::string type(reinterpret_cast<const char*>(head) + 4, 4);
+    if (size == 1) {
+      size = number(head + 8, 8);
+      body = 16;
+    } else if (size == 0) {
+      size = end - at;
+    }
+    if (size < body || size > end - at) return;
+    static const std::vector<std::string> parents = {"moov", "trak", "mdia", "minf", "stbl", "moof", "traf", "edts"};
+    if (std::ranges::find(parents, type) != parents.end()) {
+      if (depth < kMostDepth) {
+        require_plausible_tables(fd, path, at + body, at + size, file_bytes, depth + 1, boxes);
+      }
+    } else {
+      const unsigned char* content = head + body;
+      constexpr std::uint64_t kPerByte = 64;
+      std::uint64_t count = 0;
+      if (type == "stsz" || type == "stz2") {
+        count = number(content + 8, 4);
+      } else if (type == "trun") {
+        count = number(content + 4, 4);
+      } else if (type == "stts" || type == "ctts") {
+        const std::uint64_t runs = number(content + 4, 4);
+        for (std::uint64_t run = 0; run < runs && body + 8 + 8 * (run + 1) <= size && count <= kPerByte * file_bytes;
+             ++run) {
+          unsigned char entry[8] = {};
+          if (::pread(fd, entry, sizeof entry, static_cast<off_t>(at + body + 8 + 8 * run)) != 8) break;
+          count += number(entry, 4);
+        }
+      }
+      if (count > kPerByte * file_bytes) {
+        throw Error(
+            {.code = Code::format,
+             .where = path.string(),
+             .what = fmt::format("damaged mp4: its {} table promises more packets than the file can hold", type),
+             .expected = fmt::format("at most {}", kPerByte * file_bytes),
+             .found = fmt::format("{}", count),
+             .hint = {}});
+      }
+    }
+    at += size;
+  }
+}
+
+}  // namespace
+
 void require_whole_mp4(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return;
   struct stat status {};
   std::uint64_t at = 0, end = 0;
@@ -71,6 +137,13 @@ void require_whole_mp4(const fs::path& path) {
                    .hint = "copy or download the file again"});
     }
     at += size;
+  }
+  try {
+    int tables = 0;
+    require_plausible_tables(fd, path, 0, end, end, 0, tables);
+  } catch (...) {
+    ::close(fd);
+    throw;
   }
   ::close(fd);
 }
@@ -129,7 +202,13 @@ void require_readable(const fs::path& path) {
   if (result != 0) fail(error);
   if (S_ISDIR(status.st_mode)) fail(EISDIR);
   if (!S_ISREG(status.st_mode)) {
-    throw Error(Code::io, path.string(), "cannot read: not a regular file (audio is read with seeking)");
+    const char* kind = S_ISFIFO(status.st_mode) ? "a FIFO or pipe" : S_ISSOCK(status.st_mode) ? "a socket" : "a device";
+    throw Error({.code = Code::io,
+                 .where = path.string(),
+                 .what = "cannot read: not a regular file",
+                 .expected = "a file (audio is read with seeking)",
+                 .found = kind,
+                 .hint = {}});
   }
 }
 
@@ -139,7 +218,10 @@ auto with_libav(const fs::path& path, const detail::SndfileResult& refused, F li
   try {
     return libav();
   } catch (const Error& error) {
-    if (!refused.recognised || error.code() == Code::io) throw;
+    // A hint means that libav knows what it is: a playlist, say, whose name looked like audio to libsndfile.
+    if (!refused.recognised || error.code() == Code::io || error.code() == Code::cancelled ||
+        !error.parts().hint.empty())
+      throw;
     throw Error({.code = Code::format,
                  .where = path.string(),
                  .what = fmt::format("damaged or unusual audio file: {}", refused.refusal),

@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sndfile.h>
 #include <unistd.h>
@@ -25,13 +24,7 @@ namespace {
 /// this, would not tell a full disk from other trouble.
 class Output {
  public:
-  Output(const fs::path& temporary, fs::path target) : target_(std::move(target)) {
-    fd_ = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd_ < 0) throw Error(Code::io, target_.string(), fmt::format("cannot create: {}", std::strerror(errno)));
-  }
-  ~Output() {
-    if (fd_ >= 0) ::close(fd_);
-  }
+  Output(int descriptor, fs::path target) : target_(std::move(target)), fd_(descriptor) {}
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
@@ -58,17 +51,13 @@ class Output {
   void seek(std::int64_t position) noexcept { position_ = position; }
   std::int64_t position() const noexcept { return position_; }
   std::int64_t size() const noexcept { return size_; }
-  void close() noexcept {
-    if (::close(fd_) != 0 && error_ == 0) error_ = errno;
-    fd_ = -1;
-  }
   void require_good() const {
     if (error_ != 0) throw Error(Code::io, target_.string(), fmt::format("cannot write: {}", std::strerror(error_)));
   }
 
  private:
   fs::path target_;
-  int fd_ = -1;
+  int fd_;
   int error_ = 0;
   std::int64_t position_ = 0, size_ = 0;
 };
@@ -188,7 +177,7 @@ struct Writer::Impl {
                    .hint = "write .wav"});
     }
     file = std::make_unique<core::AtomicFile>(path);
-    out = std::make_unique<Output>(file->temporary(), path);
+    out = std::make_unique<Output>(file->descriptor(), path);
     if (!flac) write_header();
   }
 
@@ -308,7 +297,6 @@ struct Writer::Impl {
       if (out->size() % 2 != 0) out->write("", 1);  // chunks are padded to even sizes
       write_header();
     }
-    out->close();
     out->require_good();
     file->commit();
     return clipped;
