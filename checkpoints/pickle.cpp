@@ -7,9 +7,10 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -137,176 +138,143 @@ bool latin1(std::string_view text, std::string& out) {
   return true;
 }
 
-// Top-level modules that have no business in a file of weights.
-constexpr std::array kRefusedModules = {"os",
-                                        "posix",
-                                        "nt",
-                                        "subprocess",
-                                        "_posixsubprocess",
-                                        "sys",
-                                        "runpy",
-                                        "socket",
-                                        "_socket",
-                                        "socketserver",
-                                        "ssl",
-                                        "shutil",
-                                        "ctypes",
-                                        "_ctypes",
-                                        "cffi",
-                                        "importlib",
-                                        "imp",
-                                        "_imp",
-                                        "zipimport",
-                                        "pkgutil",
-                                        "pickle",
-                                        "_pickle",
-                                        "cPickle",
-                                        "pickletools",
-                                        "marshal",
-                                        "shelve",
-                                        "dill",
-                                        "cloudpickle",
-                                        "code",
-                                        "codeop",
-                                        "pty",
-                                        "commands",
-                                        "popen2",
-                                        "pdb",
-                                        "bdb",
-                                        "cProfile",
-                                        "profile",
-                                        "timeit",
-                                        "trace",
-                                        "webbrowser",
-                                        "urllib",
-                                        "urllib2",
-                                        "http",
-                                        "httplib",
-                                        "ftplib",
-                                        "smtplib",
-                                        "telnetlib",
-                                        "poplib",
-                                        "imaplib",
-                                        "nntplib",
-                                        "xmlrpc",
-                                        "requests",
-                                        "aiohttp",
-                                        "httpx",
-                                        "asyncio",
-                                        "multiprocessing",
-                                        "threading",
-                                        "_thread",
-                                        "signal",
-                                        "fcntl",
-                                        "mmap",
-                                        "resource",
-                                        "pip",
-                                        "setuptools",
-                                        "distutils",
-                                        "ensurepip",
-                                        "venv",
-                                        "site",
-                                        "pydoc",
-                                        "gc",
-                                        "atexit",
-                                        "tempfile",
-                                        "fileinput",
-                                        "sqlite3",
-                                        "linecache",
-                                        "io",
-                                        "_io",
-                                        "winreg",
-                                        "_winreg",
-                                        "msvcrt",
-                                        "inspect",
-                                        "ast",
-                                        "compileall",
-                                        "py_compile",
-                                        "faulthandler",
-                                        "rlcompleter",
-                                        "idlelib",
-                                        "lib2to3",
-                                        "unittest",
-                                        "doctest",
-                                        "paramiko"};
+// What files of weights need, as "module" and its names. Names that make something run (functions other than PyTorch's
+// and NumPy's own rebuilders) have no place here.
+struct KnownModule {
+  std::string_view module;
+  std::vector<std::string_view> names;
+};
 
-// Whole names, or modules below a harmless top.
-constexpr std::array kRefusedNames = {"torch.load",
-                                      "torch.hub",
-                                      "torch.serialization.load",
-                                      "torch.utils.cpp_extension",
-                                      "torch.utils.model_zoo",
-                                      "torch.package",
-                                      "torch.distributed.run",
-                                      "torch.distributed.rpc",
-                                      "torch.jit.load",
-                                      "torch.classes.load_library",
-                                      "torch.ops.load_library",
-                                      "torch.utils._config_module",
-                                      "numpy.load",
-                                      "numpy.testing",
-                                      "numpy.f2py",
-                                      "numpy.distutils",
-                                      "operator.attrgetter",
-                                      "operator.methodcaller",
-                                      "operator.itemgetter",
-                                      "_operator.attrgetter",
-                                      "_operator.methodcaller",
-                                      "_operator.itemgetter",
-                                      "types.CodeType",
-                                      "types.FunctionType",
-                                      "types.LambdaType",
-                                      "codecs.open",
-                                      "joblib.load",
-                                      "pandas.read_pickle",
-                                      "logging.config",
-                                      "functools.reduce"};
-
-// What may be named of Python's builtins: plain types and exceptions.
-constexpr std::array kPlainBuiltins = {"set",   "frozenset", "list", "dict",    "tuple",          "int",     "float",
-                                       "bool",  "complex",   "str",  "bytes",   "bytearray",      "object",  "slice",
-                                       "range", "xrange",    "long", "unicode", "NotImplemented", "Ellipsis"};
-
-constexpr std::array kAttributesOfInterpreters = {
-    "system",        "popen",       "eval",         "exec",           "compile",          "__import__",
-    "import_module", "__globals__", "__builtins__", "__subclasses__", "__getattribute__", "__reduce__",
-    "__reduce_ex__", "__code__",    "__loader__",   "__call__",       "f_globals"};
-
-template <class List>
-bool contains(const List& list, std::string_view word) {
-  return std::ranges::find(list, word) != list.end();
-}
-
-bool is_below(std::string_view full, std::string_view prefix) {
-  return full == prefix || (full.size() > prefix.size() && full.starts_with(prefix) && full[prefix.size()] == '.');
+const std::vector<KnownModule>& known_modules() {
+  static const std::vector<std::string_view> plain_types = {
+      "set", "frozenset", "list",      "dict",   "tuple", "int",   "float",  "bool", "complex",
+      "str", "bytes",     "bytearray", "object", "slice", "range", "xrange", "long", "unicode"};
+  static const std::vector<std::string_view> array_makers = {"_reconstruct", "scalar"};
+  static const std::vector<std::string_view> copyreg = {"_reconstructor", "__newobj__"};
+  static const std::vector<KnownModule> list = {
+      {"builtins", plain_types},
+      {"__builtin__", plain_types},
+      {"collections", {"OrderedDict", "defaultdict", "Counter"}},
+      {"copyreg", copyreg},
+      {"copy_reg", copyreg},
+      {"_codecs", {"encode"}},
+      {"fractions", {"Fraction"}},
+      {"decimal", {"Decimal"}},
+      {"datetime", {"datetime", "date", "time", "timedelta"}},
+      {"uuid", {"UUID"}},
+      {"types", {"SimpleNamespace"}},
+      {"argparse", {"Namespace"}},
+      {"typing", {"Any"}},
+      {"pathlib", {"Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"}},
+      {"torch",
+       {"FloatStorage",
+        "DoubleStorage",
+        "HalfStorage",
+        "BFloat16Storage",
+        "LongStorage",
+        "IntStorage",
+        "ShortStorage",
+        "CharStorage",
+        "ByteStorage",
+        "BoolStorage",
+        "ComplexFloatStorage",
+        "ComplexDoubleStorage",
+        "QInt8Storage",
+        "QUInt8Storage",
+        "QInt32Storage",
+        "UntypedStorage",
+        "Size",
+        "device",
+        "Tensor",
+        "float32",
+        "float64",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "bool",
+        "complex32",
+        "complex64",
+        "complex128",
+        "qint8",
+        "quint8",
+        "qint32",
+        "float8_e4m3fn",
+        "float8_e4m3fnuz",
+        "float8_e5m2",
+        "float8_e5m2fnuz",
+        "float8_e8m0fnu",
+        "strided",
+        "sparse_coo",
+        "sparse_csr",
+        "per_tensor_affine",
+        "per_channel_affine"}},
+      {"torch.storage", {"UntypedStorage", "TypedStorage", "_UntypedStorage", "_TypedStorage"}},
+      {"torch.serialization", {"_get_layout"}},
+      {"torch.nn.parameter", {"Parameter", "Buffer"}},
+      {"torch._tensor", {"_rebuild_from_type", "_rebuild_from_type_v2"}},
+      {"torch._utils",
+       {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
+        "_rebuild_parameter_with_state", "_rebuild_qtensor", "_rebuild_sparse_tensor", "_rebuild_sparse_csr_tensor",
+        "_rebuild_nested_tensor", "_rebuild_meta_tensor_no_storage", "_rebuild_device_tensor_from_numpy",
+        "_rebuild_device_tensor_from_cpu_tensor"}},
+      {"torch.nn.modules.container", {"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}},
+      {"torch.nn.modules.linear", {"Linear", "Bilinear", "Identity", "NonDynamicallyQuantizableLinear"}},
+      {"torch.nn.modules.conv",
+       {"Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"}},
+      {"torch.nn.modules.rnn", {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"}},
+      {"torch.nn.modules.batchnorm", {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"}},
+      {"torch.nn.modules.instancenorm", {"InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"}},
+      {"torch.nn.modules.normalization", {"LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm"}},
+      {"torch.nn.modules.activation", {"ReLU",        "ReLU6",   "LeakyReLU",  "PReLU",    "ELU",
+                                       "SELU",        "CELU",    "GELU",       "GLU",      "SiLU",
+                                       "Mish",        "Tanh",    "Sigmoid",    "Hardtanh", "Hardswish",
+                                       "Hardsigmoid", "Softmax", "LogSoftmax", "Softplus", "MultiheadAttention"}},
+      {"torch.nn.modules.dropout", {"Dropout", "Dropout1d", "Dropout2d", "Dropout3d"}},
+      {"torch.nn.modules.pooling",
+       {"MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d"}},
+      {"torch.nn.modules.padding",
+       {"ConstantPad1d", "ConstantPad2d", "ZeroPad2d", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d"}},
+      {"torch.nn.modules.sparse", {"Embedding", "EmbeddingBag"}},
+      {"torch.nn.modules.transformer",
+       {"Transformer", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer",
+        "TransformerDecoderLayer"}},
+      {"torch.nn.modules.flatten", {"Flatten", "Unflatten"}},
+      {"torch.nn.modules.upsampling", {"Upsample"}},
+      {"numpy",
+       {"dtype", "ndarray", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
+        "uint32", "uint64", "bool_", "str_", "bytes_"}},
+      {"numpy.core.multiarray", array_makers},
+      {"numpy._core.multiarray", array_makers},
+      {"numpy.dtypes",
+       {"Float16DType", "Float32DType", "Float64DType", "Int8DType", "Int16DType", "Int32DType", "Int64DType",
+        "UInt8DType", "BoolDType"}},
+      {"omegaconf.dictconfig", {"DictConfig"}},
+      {"omegaconf.listconfig", {"ListConfig"}},
+      {"omegaconf.base", {"ContainerMetadata", "Metadata"}},
+      {"omegaconf.nodes",
+       {"AnyNode", "StringNode", "IntegerNode", "FloatNode", "BooleanNode", "EnumNode", "BytesNode", "PathNode"}},
+      {"demucs.model", {"Demucs"}},
+      {"demucs.demucs", {"Demucs"}},
+      {"demucs.hdemucs", {"HDemucs"}},
+      {"demucs.htdemucs", {"HTDemucs"}},
+      {"demucs.tasnet", {"ConvTasNet"}},
+      {"demucs.tasnet_v2", {"ConvTasNet"}},
+      {"openunmix.model", {"OpenUnmix", "Separator"}}};
+  return list;
 }
 
 }  // namespace
 
-std::optional<std::string> refused_global(std::string_view module, std::string_view name) {
-  const std::string full = fmt::format("{}.{}", module, name);
-  const std::string_view top = module.substr(0, module.find('.'));
-  if (top == "builtins" || top == "__builtin__" || top == "__builtins__") {
-    const bool exception = name.ends_with("Error") || name.ends_with("Exception") || name.ends_with("Warning");
-    if (top == module && (contains(kPlainBuiltins, name) || (exception && name.find('.') == std::string_view::npos))) {
-      return std::nullopt;
-    }
-    return "a Python builtin that is no plain type";
-  }
-  if (contains(kRefusedModules, top))
-    return fmt::format("Python's module '{}' can run programs or reach the system", top);
-  for (const char* refused : kRefusedNames) {
-    if (is_below(full, refused)) return "it can load or run code";
-  }
-  // Protocol 4 lets a name walk through attributes: "collections" "abc.sys.modules".
-  if (name.find('.') != std::string_view::npos || module.empty() || module == "__main__") {
-    for (const std::string& part : core::split(name, '.')) {
-      if (contains(kRefusedModules, part) || contains(kAttributesOfInterpreters, part) || part == "builtins") {
-        return fmt::format("it reaches '{}'", part);
-      }
-    }
-  }
-  return std::nullopt;
+bool known_global(std::string_view module, std::string_view name) {
+  const auto at = std::ranges::find(known_modules(), module, &KnownModule::module);
+  return at != known_modules().end() && std::ranges::find(at->names, name) != at->names.end();
 }
 
 std::string_view kind_name(PickleKind kind) noexcept {
@@ -392,6 +360,7 @@ class PickleMachine {
     for (const auto& [unused, id] : globals_) tree_->globals_.push_back(node(id).text);
     std::ranges::sort(tree_->globals_);
     tree_->globals_.erase(std::unique(tree_->globals_.begin(), tree_->globals_.end()), tree_->globals_.end());
+    tree_->unknown_.assign(unknown_names_.begin(), unknown_names_.end());
     return std::move(tree_);
   }
 
@@ -409,7 +378,7 @@ class PickleMachine {
   std::string_view take(std::uint64_t bytes) {
     std::string_view out;
     if (!window_.take(bytes, out)) {
-      if (cut_) fail("the pickle is too large", fmt::format("at most {} bytes", limits_.bytes), "more", Code::resource);
+      if (cut_) fail("the pickle is too large", fmt::format("at most {} bytes", limits_.bytes), "more", Code::format);
       fail("the pickle ends too early", fmt::format("{} more bytes", bytes), fmt::format("{}", window_.left()));
     }
     return out;
@@ -423,7 +392,7 @@ class PickleMachine {
 
   Id make(PickleKind kind) {
     if (tree_->nodes_.size() >= limits_.values) {
-      fail("too many values", fmt::format("at most {}", limits_.values), "more", Code::resource);
+      fail("too many values", fmt::format("at most {}", limits_.values), "more", Code::format);
     }
     tree_->nodes_.emplace_back().kind = kind;
     return static_cast<Id>(tree_->nodes_.size() - 1);
@@ -433,7 +402,7 @@ class PickleMachine {
 
   void count_reference() {
     if (++references_ > limits_.references) {
-      fail("too many references", fmt::format("at most {}", limits_.references), "more", Code::resource);
+      fail("too many references", fmt::format("at most {}", limits_.references), "more", Code::format);
     }
   }
 
@@ -596,24 +565,32 @@ class PickleMachine {
   Id make_global(std::string_view module, std::string_view name) {
     if (module.size() > 4096 || name.size() > 4096) fail("a global with an impossibly long name");
     const std::string full = fmt::format("{}.{}", module, name);
-    // Not by the full name: the refusal below depends on where the module's name ends.
+    // Not by the full name: the judgement depends on where the module's name ends.
     std::string key = fmt::format("{}\n{}", module, name);
     const auto known = globals_.find(key);
     if (known != globals_.end()) return known->second;
-    if (const auto reason = refused_global(module, name)) {
-      throw Error(
-          {Code::unsupported, source_.name(),
-           fmt::format("refused: the file names {} at byte {} of {}: {}", shown(full), at_ - begin_, part_, *reason),
-           "", "", "a file of weights needs nothing of the kind; do not load it in Python either"});
-    }
     count_copy(2 * full.size());
     const Id id = make(PickleKind::global);
     node(id).text = full;
     globals_.emplace(std::move(key), id);
+    if (!known_global(module, name)) {
+      unknown_.insert(id);
+      unknown_names_.insert(full);
+    }
     return id;
   }
 
   void push_global(std::string_view module, std::string_view name) { push(make_global(module, name)); }
+
+  /// A file of weights calls nothing but what it needs to be put together again.
+  void require_known_call(Id callable) const {
+    if (limits_.unknown_calls || !unknown_.contains(callable)) return;
+    throw Error({Code::unsupported, source_.name(),
+                 fmt::format("refused: the file calls {} at byte {} of {}", shown(tree_->nodes_[callable].text),
+                             at_ - begin_, part_),
+                 "tensors, containers and plain configuration", "a Python function that weights do not need",
+                 "do not load it in Python; 'mssbench checkpoint' lists everything that it names"});
+  }
 
   /// What calling `callable` with `arguments` makes: a container for the few harmless types, else an inert object.
   void push_call(Id callable, Id arguments) {
@@ -679,7 +656,7 @@ class PickleMachine {
   void count_copy(std::size_t bytes) {
     copied_ += bytes;
     if (copied_ > limits_.bytes) {
-      fail("too much text", fmt::format("at most {} bytes", limits_.bytes), "more", Code::resource);
+      fail("too much text", fmt::format("at most {} bytes", limits_.bytes), "more", Code::format);
     }
   }
 
@@ -802,11 +779,19 @@ class PickleMachine {
         return false;
       }
       case 'F': {
+        // Not strtod, which reads a decimal point in the words of the process's locale.
         const std::string text(line());
-        char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        if (text.empty() || end != text.c_str() + text.size())
+        const char* const begin = text.data() + (text.starts_with('+') ? 1 : 0);
+        double value = 0;
+        const auto [end, code] = std::from_chars(begin, text.data() + text.size(), value);
+        if (code == std::errc::result_out_of_range) {
+          // Too large or too small for a double: Python reads infinity and zero.
+          const std::size_t exponent = text.find_first_of("eE");
+          const bool tiny = exponent != std::string::npos && text.compare(exponent + 1, 1, "-") == 0;
+          value = std::copysign(tiny ? 0.0 : std::numeric_limits<double>::infinity(), text.front() == '-' ? -1.0 : 1.0);
+        } else if (code != std::errc() || end != text.data() + text.size()) {
           fail("no number", "a decimal number", "'" + shown(text) + "'");
+        }
         push_real(value);
         return false;
       }
@@ -940,6 +925,7 @@ class PickleMachine {
       case 'R': {
         const Id arguments = pop();
         const Id callable = pop();
+        require_known_call(callable);
         push_call(callable, arguments);
         return false;
       }
@@ -961,6 +947,7 @@ class PickleMachine {
         const std::string module(line());
         const std::string name(line());
         const Id type = make_global(module, name);
+        require_known_call(type);
         push_call(type, tuple_of(pop_mark()));
         return false;
       }
@@ -969,6 +956,7 @@ class PickleMachine {
         if (items.empty()) fail("an object without class");
         const Id type = items.front();
         items.erase(items.begin());
+        require_known_call(type);
         push_call(type, tuple_of(std::move(items)));
         return false;
       }
@@ -1040,6 +1028,8 @@ class PickleMachine {
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, Id> memo_;
   std::map<std::string, Id> globals_;
+  std::set<Id> unknown_;  // globals that are not on the list
+  std::set<std::string> unknown_names_;
   std::size_t references_ = 0;
   std::uint64_t copied_ = 0;
   std::uint64_t at_ = 0;

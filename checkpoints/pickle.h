@@ -9,14 +9,15 @@
 // A few harmless standard types become what they are: collections.OrderedDict and defaultdict a dict, set and frozenset
 // a set, _codecs.encode(text, 'latin1') and bytearray bytes.
 //
-// A pickle that names something which only an attacker would put into a file of weights (os, posix, subprocess, sys,
-// runpy, socket, shutil, ctypes, importlib, pickle itself, builtins other than plain types, and more: see
-// refused_global) is refused: Error(unsupported) with file, global and position. Refusal is advice to the user; safety
-// does not depend on the list, because nothing is ever called.
+// What a pickle names is judged by a list of what files of weights need (known_global): tensors and their storages,
+// containers, numbers, plain configuration classes. Everything else is listed (PickleTree::unknown), and a pickle that
+// calls such a function is refused, Error(unsupported) with file, name and position, unless the caller asks to read on.
+// That is advice to people who would load the file in Python; safety here does not depend on it, because nothing is
+// ever called. The list is no proof either: nothing is said to be safe.
 //
 // Bounds against hostile input: bytes read, values made, references held, nesting of what a caller walks (values may
 // share and contain each other; walkers use depth and visit limits). Memory is at most about 150 bytes per value plus
-// the text in the pickle itself. Violations are Error(format) or Error(resource) with the position.
+// the text in the pickle itself. Violations are Error(format) with the position.
 // Not supported, refused by name: extension registry (EXT1..4) and out-of-band buffers (protocol 5).
 //
 // Thread-safety: const members may be called at once from several threads.
@@ -38,6 +39,7 @@ struct PickleLimits {
   std::uint64_t bytes = 256ULL << 20;   ///< of one pickle
   std::size_t values = 2'000'000;       ///< nodes of the tree
   std::size_t references = 16'000'000;  ///< elements of all containers, the stack and the memo together
+  bool unknown_calls = false;           ///< read on where the pickle calls what is not on the list
 };
 
 enum class PickleKind {
@@ -111,6 +113,8 @@ class PickleTree {
   PickleValue root() const noexcept { return {*this, root_}; }
   /// Names of the globals that the pickle mentions, sorted, without repetition.
   const std::vector<std::string>& globals() const noexcept { return globals_; }
+  /// Those of them that are not on the list of what files of weights need (known_global).
+  const std::vector<std::string>& unknown() const noexcept { return unknown_; }
   std::size_t size() const noexcept { return nodes_.size(); }
   /// Offset behind the STOP opcode.
   std::uint64_t end() const noexcept { return end_; }
@@ -119,7 +123,7 @@ class PickleTree {
   friend class PickleValue;
   friend class PickleMachine;
   std::vector<detail::PickleNode> nodes_;
-  std::vector<std::string> globals_;
+  std::vector<std::string> globals_, unknown_;
   std::uint32_t root_ = 0;
   std::uint64_t end_ = 0;
 };
@@ -129,7 +133,8 @@ class PickleTree {
 std::unique_ptr<const PickleTree> read_pickle(const ByteSource& source, std::uint64_t begin, std::uint64_t end,
                                               std::string_view part, const PickleLimits& limits = {});
 
-/// Why a file that names this global is refused, or nothing. `module` and `name` as in the pickle.
-std::optional<std::string> refused_global(std::string_view module, std::string_view name);
+/// Is this on the list of what files of weights need? `module` and `name` as in the pickle; a name that walks through
+/// attributes ("nn.os.system") never is.
+bool known_global(std::string_view module, std::string_view name);
 
 }  // namespace mss::checkpoints

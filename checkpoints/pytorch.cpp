@@ -21,7 +21,9 @@ using Kind = PickleKind;
 constexpr int kDepth = 100;
 constexpr std::size_t kVisits = 2'000'000;
 constexpr std::uint64_t kNameBytes = 256ULL << 20;
-constexpr std::uint64_t kExpandedBytes = 256ULL << 20;
+// What the tensors of one file may take beyond a few times its size: expanded tensors and shared storages are legal, a
+// small file that fills the memory is not.
+constexpr std::uint64_t kExpandedBytes = 256ULL << 20, kExpandedFiles = 4;
 constexpr std::string_view kMagic = "0x1950a86a20f9469cfc6c";
 
 struct ElementType {
@@ -312,7 +314,7 @@ class PytorchIndex {
 
   void visit(const PickleValue& value, const std::string& path, int depth) {
     if (++visits_ > kVisits) {
-      throw Error({Code::resource, source_.name(), "values contain each other too often",
+      throw Error({Code::format, source_.name(), "values contain each other too often",
                    fmt::format("at most {} visited", kVisits), "more", ""});
     }
     switch (value.kind()) {
@@ -326,7 +328,7 @@ class PytorchIndex {
         return;
     }
     if (depth > kDepth) {
-      throw Error({Code::resource, source_.name(), "values are nested too deeply",
+      throw Error({Code::format, source_.name(), "values are nested too deeply",
                    fmt::format("at most {} levels", kDepth), "more", ""});
     }
     if (value.is(Kind::object)) {
@@ -347,7 +349,7 @@ class PytorchIndex {
         value.is(Kind::object)) {
       name_bytes_ += path.size() + part.size();
       if (name_bytes_ > kNameBytes) {
-        throw Error({Code::resource, source_.name(), "names are too long", fmt::format("{} bytes in all", kNameBytes),
+        throw Error({Code::format, source_.name(), "names are too long", fmt::format("{} bytes in all", kNameBytes),
                      "more", ""});
       }
       visit(value, joined(path, part), depth + 1);
@@ -465,10 +467,13 @@ class PytorchIndex {
         if (size > kMost / count) bad(name, "impossible size", "at most 2^59 elements", shape_text(*shape));
         count *= size;
       }
-      if (count * tensor.element_bytes > std::max((reach + 1) * tensor.element_bytes, kExpandedBytes)) {
-        bad(name, "strides make it far larger than its data", fmt::format("at most {} bytes", kExpandedBytes),
-            fmt::format("shape {}, stride {}", shape_text(*shape), shape_text(*stride)), Code::resource);
+      const std::uint64_t most = kExpandedFiles * source_.size() + kExpandedBytes;
+      const std::uint64_t bytes = count * tensor.element_bytes;
+      if (bytes > most - std::min(expanded_bytes_, most)) {
+        bad(name, "the tensors are far larger than the file", fmt::format("at most {} bytes in all", most),
+            fmt::format("shape {}, stride {}", shape_text(*shape), shape_text(*stride)), Code::format);
       }
+      expanded_bytes_ += bytes;
     }
     file_.tensors_.insert_or_assign(name, std::move(tensor));
   }
@@ -537,7 +542,7 @@ class PytorchIndex {
   std::map<std::string, std::size_t, std::less<>> storage_index_;
   std::vector<const ElementType*> storage_type_of_;
   std::size_t visits_ = 0;
-  std::uint64_t name_bytes_ = 0;
+  std::uint64_t name_bytes_ = 0, expanded_bytes_ = 0;
 };
 
 PytorchFile::PytorchFile(const std::filesystem::path& path, const PickleLimits& limits)

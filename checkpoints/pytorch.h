@@ -22,12 +22,12 @@
 // is named "tensor".
 //
 // Memory: the object's tree and the list of storages; elements are read from the file when read() asks. Limits:
-// pickle.h's, nesting at most 100, at most 2 million values visited (shared values count again), and a tensor whose
-// strides make it larger than its part of the storage has at most 256 MiB.
+// pickle.h's, nesting at most 100, at most 2 million values visited (shared values count again), and all tensors together
+// (shared and expanded ones counted in full) at most four times the file and 256 MiB.
 //
 // Errors: Error(io); Error(format) for truncated or inconsistent files, with the tensor's name where there is one; what
 // is no PyTorch file at all (empty, a web page, a Git LFS pointer, a compressed file, safetensors) says what it is;
-// Error(unsupported) for a refused global and for what is well-formed but not handled; Error(resource).
+// Error(unsupported) for a call of an unknown function and for what is well-formed but not handled.
 // Thread-safety: const members may be called at once from several threads.
 #pragma once
 

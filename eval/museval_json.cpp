@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include <fmt/format.h>
@@ -254,15 +253,18 @@ class MusevalScanner {
 
 std::string five_decimals_text(double x) {
   if (!std::isfinite(x)) return "NaN";
-  // glibc prints the exact binary value correctly rounded, half to even, which is Decimal's rule.
+  // The exact binary value correctly rounded, half to even, which is Decimal's rule; independent of the locale.
   char buffer[400];
-  std::snprintf(buffer, sizeof buffer, "%.5f", x);
-  return buffer;
+  const auto [end, unused] = std::to_chars(buffer, buffer + sizeof buffer, x, std::chars_format::fixed, 5);
+  return {buffer, end};
 }
 
 double five_decimals(double x) {
   if (!std::isfinite(x)) return kNan;
-  return std::strtod(five_decimals_text(x).c_str(), nullptr);
+  const std::string text = five_decimals_text(x);
+  double value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
 }
 
 MusevalTrack museval_track(const std::vector<Scores>& scores, const MusevalOptions& options) {

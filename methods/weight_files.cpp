@@ -95,7 +95,8 @@ NetworkFile open_network_file(const FileName& name, const ReadOptions& options) 
     for (const auto& [tensor, info] : opened->tensors()) file.shapes[tensor] = info.shape;
     file.safetensors_ = std::move(opened);
   } else {
-    file.pytorch = std::make_shared<const checkpoints::PytorchFile>(path);
+    file.pytorch = std::make_shared<const checkpoints::PytorchFile>(
+        path, checkpoints::PickleLimits{.unknown_calls = !options.check_names});
     file.format = fmt::format("PyTorch, {}", checkpoints::layout_name(file.pytorch->layout()));
     for (const auto& [tensor, info] : file.pytorch->tensors()) file.shapes[tensor] = info.shape;
   }

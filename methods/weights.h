@@ -81,7 +81,8 @@ struct ReadOptions {
   std::optional<std::string> label;                   ///< instead of any other
   std::optional<std::string> fallback_label;          ///< where the files are not known, instead of their name
   /// False: a file name's hexadecimal suffix need not be the beginning of the file's SHA-256 (a file that somebody
-  /// re-saved under its old name). The other way on is to rename the file.
+  /// re-saved under its old name), and a file that calls Python functions which weights do not need is read all the same
+  /// (checkpoints/pickle.h; nothing is executed). The other way on is to rename the file.
   bool check_names = true;
   bool hash_files = false;  ///< provenance tells the SHA-256 of every file, not only of those whose names carry it
   int threads = 0;          ///< files and parts are read at once; 0 = all processors

@@ -143,7 +143,7 @@ TEST_CASE("values of every kind come out of a mixed file", "[checkpoints]") {
   CHECK(package.root().find("klass")->text() == "vendor.models.Hyper");
 }
 
-TEST_CASE("a file that names something dangerous is refused by name", "[checkpoints]") {
+TEST_CASE("a file that calls what weights do not need is refused by name", "[checkpoints]") {
   int files = 0;
   for (const auto& [name, what] : expected().as_object()) {
     const core::Value* word = what.find("refused");
@@ -156,7 +156,7 @@ TEST_CASE("a file that names something dangerous is refused by name", "[checkpoi
     } catch (const Error& e) {
       CHECK(e.code() == Code::unsupported);
       CHECK(e.parts().where.find(name) != std::string::npos);
-      CHECK(e.parts().what.find("names " + word->as_string() + " at byte ") != std::string::npos);
+      CHECK(e.parts().what.find("calls " + word->as_string() + " at byte ") != std::string::npos);
     }
   }
   CHECK(files == 3);
@@ -255,6 +255,6 @@ TEST_CASE("expanded tensors are bounded by what they would need", "[checkpoints]
   file += std::string("\x01\0\0\0\0\0\0\0", 8) + std::string("\0\0\x80\x3f", 4);
   const auto error = error_of(file);
   REQUIRE(error.has_value());
-  CHECK(error->code == Code::resource);
-  CHECK(error->what == "tensor 'x': strides make it far larger than its data");
+  CHECK(error->code == Code::format);
+  CHECK(error->what == "tensor 'x': the tensors are far larger than the file");
 }
