@@ -104,6 +104,7 @@ int run_parsed(int argc, const char* const* argv, std::optional<Console>& consol
   invocation.line = &line;
   invocation.console = &*console;
   invocation.stop = install_signal_handlers();
+  const core::StopScope scope(invocation.stop);
   for (int i = 0; i < argc; ++i) {
     invocation.command_line += i == 0 ? std::string("mssbench") : " " + shell_quoted(argv[i]);
   }
@@ -115,6 +116,7 @@ int run_parsed(int argc, const char* const* argv, std::optional<Console>& consol
 }  // namespace
 
 int run_program(int argc, const char* const* argv) {
+  ignore_write_signals();
   std::optional<Console> console;
   console.emplace(0, ProgressStyle::none);
   try {

@@ -44,7 +44,4 @@ class Console {
 /// "mssbench: error: WHERE: WHAT", then one line each for what was expected, what was found, and the hint.
 std::string format_error(const Error& error);
 
-/// Text fit for a terminal: control characters (file names may hold them) as \xNN; line feeds and tabs stay.
-std::string printable(std::string_view text);
-
 }  // namespace mss::cli

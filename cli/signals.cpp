@@ -25,6 +25,13 @@ extern "C" void handle_stop_signal(int) {
 
 }  // namespace
 
+void ignore_write_signals() {
+  // A pipe whose reader has gone and a file-size limit are errors of the write, with a message and a status, not
+  // deaths.
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+}
+
 core::StopToken install_signal_handlers() {
   core::StopToken token = stop_source().token();  // built before a handler can need it
   struct sigaction action = {};

@@ -156,7 +156,8 @@ void probe_into(Track& track, const fs::path& path, bool first_channel_only = fa
     track.rate_hz = info.rate_hz;
     track.channels = first_channel_only ? 1 : info.channels;
     track.samples = info.samples.value_or(0);
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == Code::cancelled) throw;
     track.rate_hz = track.channels = 0;
     track.samples = 0;
   }

@@ -11,6 +11,7 @@
 #include <new>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -353,12 +354,20 @@ class Runner {
     started_.assign(pending_.size(), false);
     // Threads of our own instead of parallel_for: a worker may have to wait for memory that another one gives back.
     std::vector<std::thread> threads;
-    for (int i = 1; i < workers_; ++i) threads.emplace_back([this] { worker(); });
+    try {
+      for (int i = 1; i < workers_; ++i) threads.emplace_back([this] { worker(); });
+    } catch (const std::system_error& error) {
+      const std::lock_guard lock(mutex_);
+      fatal_ = std::make_exception_ptr(Error({Code::resource, "", "cannot start threads: " + error.code().message(),
+                                              std::to_string(workers_) + " tracks at once",
+                                              std::to_string(threads.size() + 1), "ask for fewer with --jobs"}));
+    }
     worker();
     for (std::thread& thread : threads) thread.join();
   }
 
   void worker() {
+    const core::StopScope scope(options_.stop);
     std::unique_lock lock(mutex_);
     for (;;) {
       if (stopping()) return;
@@ -563,7 +572,7 @@ class Runner {
     const records::ItemKey& key = item.key;
     const fs::path folder = records::estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, "");
     core::make_directories(folder);
-    records::remove_leftovers(folder, "");  // of a run that was killed
+    core::remove_dead_temporaries(folder);  // of a run that was killed
     for (std::size_t i = 0; i < stems.names.size(); ++i) {
       audio::write_file(records::estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, stems.names[i]),
                         stems.audio[i]);

@@ -239,15 +239,6 @@ fs::path estimate_path(const fs::path& run, std::string_view spec, std::uint64_t
   return target.empty() ? folder : folder / (path_component(target) + ".wav");
 }
 
-void remove_leftovers(const fs::path& folder, std::string_view name) {
-  const std::string start = "." + std::string(name) + (name.empty() ? "" : ".");
-  for (const fs::path& entry : core::list_directory(folder)) {
-    const std::string file = entry.filename().string();
-    std::error_code ignored;
-    if (file.starts_with(start) && file.ends_with(".tmp")) fs::remove(entry, ignored);
-  }
-}
-
 std::string to_string(const ItemKey& item) {
   return item.subset + "/" + item.track + " | " + item.spec + " | seed " + std::to_string(item.seed);
 }
@@ -367,7 +358,7 @@ RunStore::RunStore(fs::path run, Shard shard) : impl_(std::make_unique<Impl>(std
   core::make_directories(impl.run);
   impl.lock = std::make_unique<RunLock>(impl.run, shard);
   const fs::path own_file = records_file(impl.run, shard);
-  remove_leftovers(impl.run, own_file.filename().string());
+  core::remove_dead_temporaries(impl.run);
   impl.absorb_parts(impl.parts, true);
   std::error_code ignored;
   if (fs::exists(own_file, ignored)) impl.absorb_records(read_records(own_file), true);
@@ -392,7 +383,7 @@ std::vector<std::string> RunStore::open_plan(const Value& identity, const Value&
   // same content.
   const fs::path turn = impl_->run / ".run.json.lock";
   const Descriptor guard(::open(turn.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (guard.get() >= 0 && ::flock(guard.get(), LOCK_EX) == 0) remove_leftovers(impl_->run, "run.json");
+  if (guard.get() >= 0) ::flock(guard.get(), LOCK_EX);
   std::vector<std::string> warnings;
   std::error_code ignored;
   const bool exists = fs::exists(file, ignored);

@@ -35,10 +35,6 @@ std::string path_component(std::string_view name);
 std::filesystem::path estimate_path(const std::filesystem::path& run, std::string_view spec, std::uint64_t seed,
                                     std::string_view subset, std::string_view track, std::string_view target);
 
-/// Removes the temporary files (core/file.h) that writers of `name` ("" = any) left in `folder` when they were killed.
-/// Only where nobody else writes.
-void remove_leftovers(const std::filesystem::path& folder, std::string_view name);
-
 /// (track, spec, seed): the unit that is done or not.
 struct ItemKey {
   std::string subset, track, spec;

@@ -28,6 +28,13 @@ namespace fs = std::filesystem;
 using core::ParamType;
 using core::Value;
 
+/// The folder below -o that a song's stems go to: its name, or, where that has a meaning in paths ("..wav" and "...wav"
+/// leave "." and ".."), that name escaped.
+std::string output_name(const fs::path& song) {
+  const std::string name = datasets::song_name(song);
+  return name.empty() || name == "." || name == ".." ? records::path_component(name) : name;
+}
+
 struct Written {
   std::string target;
   fs::path path;
@@ -196,14 +203,14 @@ Outcome separate_file(const Invocation& invocation, const Request& request, cons
     options.references = &references.references;
     options.targets = references.references.names;
   }
-  FileSink sink(request.out / datasets::song_name(song), request.extension, request.write, std::move(protect));
+  FileSink sink(request.out / output_name(song), request.extension, request.write, std::move(protect));
   core::Cost cost;
   options.cost = &cost;
   request.separator->separate(*mixture, sink, options);
   Outcome outcome{sink.finish(), {}, cost};
   if (request.pictures.empty()) return outcome;
   harness::PictureRequest wanted;
-  wanted.song = song.stem().string();
+  wanted.song = output_name(song);
   wanted.spec = request.spec;
   wanted.mixture = [&song] { return audio::open_file(song); };
   for (const Written& stem : outcome.stems)
@@ -215,14 +222,14 @@ Outcome separate_file(const Invocation& invocation, const Request& request, cons
   wanted.seed = options.seed;
   wanted.threads = options.threads;
   wanted.stop = options.stop;
-  outcome.pictures = harness::write_pictures(*request.separator, wanted, request.pictures / song.stem());
+  outcome.pictures = harness::write_pictures(*request.separator, wanted, request.pictures / output_name(song));
   return outcome;
 }
 
 void check_folders(const std::vector<std::string>& songs, const fs::path& out) {
   std::map<std::string, std::string> seen;
   for (const std::string& song : songs) {
-    const auto [at, fresh] = seen.emplace(datasets::song_name(song), song);
+    const auto [at, fresh] = seen.emplace(output_name(song), song);
     if (!fresh) {
       throw Error({Code::config, song, "its stems would go to the same folder as those of " + at->second,
                    "one name per file", (out / at->first).string(), "separate them into different folders"});

@@ -13,6 +13,7 @@
 #include "cli/failure.h"
 #include "cli/invocation.h"
 #include "cli/table.h"
+#include "core/escape.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/text.h"
@@ -173,7 +174,7 @@ int run_checkpoint(Invocation& invocation) {
   std::vector<Listed> tensors;
   Value value = Value::object();
   value["file"] = path.string();
-  std::vector<std::string> globals;
+  std::vector<std::string> globals, unknown;
   std::vector<std::string> unreadable;
   checkpoints::Metadata metadata;
   std::string layout;
@@ -187,9 +188,10 @@ int run_checkpoint(Invocation& invocation) {
         tensors.push_back({name, std::string(checkpoints::dtype_name(info.dtype)), info.shape, info.elements()});
       }
     } else {
-      const checkpoints::PytorchFile file(path);
+      const checkpoints::PytorchFile file(path, {.unknown_calls = true});  // listed below
       layout = fmt::format("PyTorch, {} layout", checkpoints::layout_name(file.layout()));
       globals = file.tree().globals();
+      unknown = file.tree().unknown();
       for (const auto& [name, info] : file.tensors()) tensors.push_back({name, info.type, info.shape, info.elements()});
       for (const auto& [name, maker] : file.unreadable()) unreadable.push_back(fmt::format("{} ({})", name, maker));
     }
@@ -212,6 +214,13 @@ int run_checkpoint(Invocation& invocation) {
     ++types[tensor.type];
   }
   Console& console = *invocation.console;
+  if (!unknown.empty()) {
+    console.error(
+        Error({Code::checkpoint, path.string(), "names Python functions or classes that weights do not need",
+               "tensors, containers, numbers, known configuration classes", core::join(unknown, ", "),
+               "do not load it in Python unless you know why; 'mssbench import --unverified' takes the tensors "
+               "alone"}));
+  }
   if (invocation.json()) {
     value["layout"] = layout;
     value["sha256"] = sha256;
@@ -221,7 +230,9 @@ int run_checkpoint(Invocation& invocation) {
     value["metadata"] = Value::object();
     for (const auto& [key, text] : metadata) value["metadata"][key] = text;
     value["globals"] = Value::array();
-    for (const std::string& name : globals) value["globals"].push_back(core::is_utf8(name) ? name : "?");
+    for (const std::string& name : globals) value["globals"].push_back(core::escape_line(name));
+    value["unknown_globals"] = Value::array();
+    for (const std::string& name : unknown) value["unknown_globals"].push_back(core::escape_line(name));
     value["unreadable"] = Value::array();
     for (const std::string& name : unreadable) value["unreadable"].push_back(name);
     value["tensors"] = Value::array();
@@ -234,7 +245,7 @@ int run_checkpoint(Invocation& invocation) {
       value["tensors"].push_back(std::move(entry));
     }
     console.result(core::dump_json(value, 2) + "\n");
-    return kOk;
+    return unknown.empty() ? kOk : kBadInput;
   }
   std::vector<std::string> counts;
   for (const auto& [type, count] : types) counts.push_back(fmt::format("{} {}", count, type));
@@ -244,6 +255,7 @@ int run_checkpoint(Invocation& invocation) {
   if (weights) text += "weights of " + description(*weights);
   for (const auto& [key, entry] : metadata) text += fmt::format("  {} = {}\n", key, entry);
   if (!globals.empty()) text += fmt::format("names (none was called): {}\n", core::join(globals, ", "));
+  if (!unknown.empty()) text += fmt::format("not needed by weights: {}\n", core::join(unknown, ", "));
   for (const std::string& name : unreadable) text += "not readable here: " + name + "\n";
   if (!tensors.empty()) {
     TextTable table({"tensor", "type", "shape"});
@@ -252,8 +264,8 @@ int run_checkpoint(Invocation& invocation) {
     }
     text += "\n" + table.text(Console::columns());
   }
-  console.result(printable(text));
-  return kOk;
+  console.result(core::escape_terminal(text));
+  return unknown.empty() ? kOk : kBadInput;
 }
 
 Option out_option(const char* help) {
@@ -268,17 +280,19 @@ std::vector<Option> reading_options() {
   const auto number = [](const char* name, const char* unit, const char* range, const char* help) {
     return core::Param{.name = name, .type = ParamType::integer, .unit = unit, .range = range, .help = help};
   };
-  return {{.param = number("rate_hz", "Hz", "[1,768000]", "Sample rate of the model, where the files do not say it."),
-           .flag = "rate",
-           .placeholder = "HZ"},
-          {.param = number("fft", "samples", "[2,65536]", "Size of the Fourier transform; must fit the tensors."),
-           .placeholder = "N"},
-          {.param = number("hop", "samples", "[1,65536]", "Step between frames, where the files do not say it."),
-           .placeholder = "N"},
-          {.param = {.name = "unverified",
-                     .type = ParamType::boolean,
-                     .default_value = "false",
-                     .help = "Read files also when their name claims another SHA-256."}}};
+  return {
+      {.param = number("rate_hz", "Hz", "[1,768000]", "Sample rate of the model, where the files do not say it."),
+       .flag = "rate",
+       .placeholder = "HZ"},
+      {.param = number("fft", "samples", "[2,65536]", "Size of the Fourier transform; must fit the tensors."),
+       .placeholder = "N"},
+      {.param = number("hop", "samples", "[1,65536]", "Step between frames, where the files do not say it."),
+       .placeholder = "N"},
+      {.param = {.name = "unverified",
+                 .type = ParamType::boolean,
+                 .default_value = "false",
+                 .help = "Read files also when their name claims another SHA-256, or when they call Python functions "
+                         "that weights do not need (nothing is executed)."}}};
 }
 
 std::vector<Option> with(std::vector<Option> first, std::vector<Option> more) {
@@ -302,8 +316,8 @@ Command import_command() {
           "Reads weights that other programs wrote and writes one safetensors file with everything in it: tensors, "
           "sizes, rate, where they come from, hashes.\n\n{}A method reads the originals as well "
           "(umx:weights=DIR); the file is one piece, names itself, and loads faster.\n\n"
-          "Nothing in the files is executed. A file that names Python functions such as os.system is refused. A name "
-          "that carries 8 digits of the file's SHA-256 is checked against it.",
+          "Nothing in the files is executed. A file that calls Python functions which weights do not need, such as "
+          "os.system, is refused. A name that carries 8 digits of the file's SHA-256 is checked against it.",
           kinds),
       .arguments = {{.name = "FAMILY",
                      .help = "What kind of network: " + core::join(family_names(), ", ") + ".",
@@ -354,16 +368,19 @@ Command export_command() {
 }
 
 Command checkpoint_command() {
-  return {.name = "checkpoint",
-          .summary = "list what a file of weights holds",
-          .description =
-              "Lists the tensors of a PyTorch file (.pth, .th, .pt, .ckpt; also of versions before 1.6) or of a "
-              "safetensors file, the metadata or the Python classes that it names, and which network it is, if we know "
-              "it. Nothing in the file is executed; one that names functions such as os.system is refused.",
-          .arguments = {{.name = "FILE", .help = "The file.", .least = 1, .most = 1, .complete = Complete::file}},
-          .options = {},
-          .examples = {{"mssbench checkpoint vocals-b62c91ce.pth", "before trusting a download"}},
-          .run = run_checkpoint};
+  return {
+      .name = "checkpoint",
+      .summary = "list what a file of weights holds",
+      .description =
+          "Lists the tensors of a PyTorch file (.pth, .th, .pt, .ckpt; also of versions before 1.6) or of a "
+          "safetensors file, the metadata or the Python classes that it names, and which network it is, if we know "
+          "it. Nothing in the file is executed. Names that files of weights do not need (anything but tensors, "
+          "containers, numbers and known configuration classes) are listed, and the exit status is 3. Status 0 says "
+          "that nothing of the kind was found, not that a file is safe to load in Python.",
+      .arguments = {{.name = "FILE", .help = "The file.", .least = 1, .most = 1, .complete = Complete::file}},
+      .options = {},
+      .examples = {{"mssbench checkpoint vocals-b62c91ce.pth", "before trusting a download"}},
+      .run = run_checkpoint};
 }
 
 }  // namespace mss::cli

@@ -80,7 +80,14 @@ TEST_CASE("export writes state dicts, and checkpoint lists what files hold", "[c
   CHECK(value.at("weights").at("configuration").at("targets").size() == 4);
 
   const Result text = mssbench({"checkpoint", file("unknown_class.th")});
-  REQUIRE(text.status == 0);
+  REQUIRE(text.status == 3);
+  CHECK(contains(text.err, "found: vendor.models.Hyper"));
+  CHECK(has_line(text.out, "not needed by weights: vendor\\.models\\.Hyper"));
+  const Result dangerous = mssbench({"checkpoint", file("refuse_eval_legacy.pth"), "--json"});
+  CHECK(dangerous.status == 3);
+  const core::Value names = core::parse_json(dangerous.out, "checkpoint --json").at("unknown_globals");
+  REQUIRE(names.size() == 1);
+  CHECK(names.as_array()[0].as_string() == "__builtin__.eval");
   CHECK(contains(text.out, "PyTorch, zip layout; 2 tensors: 2 float32, 5 elements"));
   CHECK(contains(text.out, "vendor.models.Hyper"));
   CHECK(contains(text.out, "SHA-256 " + core::sha256_file(file("unknown_class.th")) + "\n"));
@@ -113,8 +120,8 @@ TEST_CASE("import, export and checkpoint tell what is wrong", "[cli]") {
       {{"import", "openunmix", file("checkpoint.chkpnt"), "-o", "x.safetensors"},
        3,
        "no network of the Open-Unmix family"},
-      {{"import", "openunmix", file("refuse_system.pth"), "-o", "x.safetensors"}, 3, "names posix.system at byte"},
-      {{"checkpoint", file("refuse_eval_legacy.pth")}, 3, "names __builtin__.eval at byte"},
+      {{"import", "openunmix", file("refuse_system.pth"), "-o", "x.safetensors"}, 3, "calls posix.system at byte"},
+      {{"checkpoint", file("refuse_eval_legacy.pth")}, 3, "found: __builtin__.eval"},
       {{"checkpoint", page}, 3, "a web page"},
       {{"import", "openunmix", file("umxtiny"), "-o", "x.pth"}, 2, "FILE.safetensors"},
       {{"import", "openunmix", file("umxtiny")}, 2, "-o FILE is missing"},
