@@ -41,6 +41,35 @@ void half_ends(const RealFft& fft, double* spectrum) {
   }
 }
 
+/// frame_energies for `group` outputs at a time; the same sums.
+void energies_in_groups(const Kernels& kernel, const FrameEnergies& all, int group, const core::StopToken& stop) {
+  std::vector<const double*> d;
+  std::vector<double> sums;
+  for (int first = 0; first < all.outputs; first += group) {
+    stop.check();
+    FrameEnergies part = all;
+    part.outputs = std::min(group, all.outputs - first);
+    const auto frames = static_cast<std::size_t>(all.frames), outputs = static_cast<std::size_t>(part.outputs);
+    d.clear();
+    for (int f = 0; f < all.frames; ++f) {
+      const double* const* from = all.d + std::ptrdiff_t{f} * all.outputs + first;
+      d.insert(d.end(), from, from + part.outputs);
+    }
+    sums.assign(frames * outputs * 6, 0.0);
+    part.d = d.data();
+    part.c = all.c + std::int64_t{first} * all.inputs * 2 * all.stride;
+    part.own = all.own + std::int64_t{first} * all.own_inputs * 2 * all.stride;
+    part.own_index = all.own_index + std::ptrdiff_t{first} * all.own_inputs;
+    part.reference = all.reference + first;
+    part.sums = sums.data();
+    kernel.frame_energies(part);
+    for (std::size_t f = 0; f < frames; ++f) {
+      double* to = all.sums + (static_cast<std::ptrdiff_t>(f) * all.outputs + first) * 6;
+      std::copy_n(sums.data() + f * outputs * 6, outputs * 6, to);
+    }
+  }
+}
+
 }  // namespace
 
 /// Time-domain filters of all targets of one problem.
@@ -474,7 +503,15 @@ void Projections::evaluate_short(const std::vector<Projected>& signals, const st
       e.reference = filter.reference.data();
       e.stride = fft.stride();
       e.sums = w.energies.data();
-      kernel.frame_energies(e);
+      // Outputs are independent. Many stems make so many products that a stop request could not wait for all of them.
+      constexpr std::int64_t kMostProducts = std::int64_t{1} << 26;
+      const std::int64_t each = static_cast<std::int64_t>(count) * filter.inputs * fft.stride();
+      const int group = static_cast<int>(std::max<std::int64_t>(1, kMostProducts / std::max<std::int64_t>(1, each)));
+      if (group >= filter.outputs) {
+        kernel.frame_energies(e);
+      } else {
+        energies_in_groups(kernel, e, group, stop_);
+      }
       const double scale = 2.0 / static_cast<double>(n);
       for (std::size_t f = 0; f < count; ++f) {
         for (std::size_t o = 0; o < outputs; ++o) {

@@ -7,6 +7,7 @@
 #include <Eigen/Core>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "eval/kernels.h"
 
 namespace mss::eval {
@@ -65,6 +66,7 @@ ToeplitzSystem::ToeplitzSystem(int channels, int taps, const std::vector<double>
   operator_.resize(size * static_cast<std::size_t>(channels * channels));
   AlignedVector x(static_cast<std::size_t>(n)), scratch(fft_->scratch_size());
   for (int a = 0; a < channels; ++a) {
+    core::check_stop();
     for (int b = 0; b < channels; ++b) {
       std::fill(x.begin(), x.end(), 0.0);
       for (int k = 1 - taps; k < taps; ++k) x[static_cast<std::size_t>(k < 0 ? n + k : k)] = lag(a, b, k);
@@ -129,8 +131,10 @@ bool ToeplitzSystem::factorise(double ridge) {
   RowMajor delta(k, k), w1(k, k), w2(k, k);
   Eigen::LLT<RowMajor> llt_f(k), llt_b(k);
   for (int n = 1; n < taps_; ++n) {
+    core::check_stop();
     step.order = n;
     kernel.levinson_delta(step, delta_rows.data());
+    core::check_stop();  // with hundreds of channels each of the two takes a second
     for (int a = 0; a < k; ++a)
       for (int b = 0; b < k; ++b) delta(a, b) = delta_rows[static_cast<std::size_t>(a * padded + b)];
     llt_f.compute(error_f);
@@ -164,6 +168,7 @@ bool ToeplitzSystem::factorise(double ridge) {
   backward_.resize(forward_.size());
   AlignedVector x(static_cast<std::size_t>(fft_->length())), scratch(fft_->scratch_size());
   for (int a = 0; a < k; ++a) {
+    core::check_stop();
     for (int b = 0; b < k; ++b) {
       const std::size_t entry = static_cast<std::size_t>(a * padded + b);
       std::fill(x.begin(), x.end(), 0.0);
@@ -261,6 +266,7 @@ void ToeplitzSystem::apply_inverse(const std::vector<double>& right, int columns
     p.adjoint = true;
     p.subtract = false;
     kernels().spectral_product(p);
+    core::check_stop();
     to_samples(half, columns, u);
     const std::vector<double>& weight = first ? forward_inverse_ : backward_inverse_;
     std::fill(v.begin(), v.end(), 0.0);
@@ -299,6 +305,7 @@ std::vector<double> ToeplitzSystem::refine(const std::vector<double>& right, int
   }
   for (int step = 0; step < kMaxSteps; ++step) {
     if (std::none_of(active.begin(), active.end(), [](char a) { return a != 0; })) break;
+    core::check_stop();
     apply_inverse(residual, columns, correction);
     for (std::size_t i = 0; i < x.size(); ++i) trial[i] = x[i] + correction[i];
     apply_operator(trial, columns, image);

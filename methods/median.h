@@ -16,5 +16,12 @@ template <class T>
 std::vector<T> median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
 template <class T>
 std::vector<T> median_over_bins(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+/// The median over time of those frames only whose window lies inside: frames - length + 1 of them, the first one being
+/// that of frame length / 2. For signals in blocks, whose caller brings the surroundings along.
+template <class T>
+std::vector<T> inner_median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
+
+/// Index of n values reflected with the edge repeated, for any distance outside; n >= 1.
+std::int64_t reflected_index(std::int64_t i, std::int64_t n);
 
 }  // namespace mss::methods

@@ -9,10 +9,12 @@
 // "original" instead keeps all points that equal the maximum of the neighbourhood where max - min exceeds the standard
 // deviation of D. (A public Python port skips the up-down reflection by accident; here both are done.)
 //
-// Layout: frame-major, v[n * bins + k]. float64 inside. Memory: 6 arrays of frames * bins doubles.
+// Layout: frame-major, v[n * bins + k]. float64 inside.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 namespace mss::methods::classic {
@@ -23,6 +25,27 @@ struct Dft2Options {
 };
 
 /// Mask of the background, in [0, 1]; 0 for a silent v. Throws Error(invalid_argument) for a bad neighbourhood.
-std::vector<float> dft2_mask(const std::vector<float>& v, std::int64_t frames, int bins, const Dft2Options& options);
+/// Memory: 24 bytes a point, v and the mask included, and 16 for each peak.
+std::vector<float> dft2_mask(std::vector<float> v, std::int64_t frames, int bins, const Dft2Options& options);
+
+/// The same for spectrograms of any length: the transform lies in a temporary file beyond 256 MiB, and is made of
+/// one-dimensional ones, so that values differ from dft2_mask's by rounding. Same bits for any number of threads.
+///
+/// Use: load() with all rows of v in order, then scan() with all rows again, then masks() of any rows.
+/// Errors: Error(invalid_argument); Error(resource) where the temporary file has no room.
+class Dft2Background {
+ public:
+  Dft2Background(std::int64_t frames, int bins, const Dft2Options& options, int threads);
+  ~Dft2Background();
+  Dft2Background(Dft2Background&&) noexcept;
+
+  void load(std::int64_t first, std::int64_t count, const float* v);
+  void scan(std::int64_t first, std::int64_t count, const float* v);
+  void masks(std::int64_t first, std::int64_t count, const float* v, float* out) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace mss::methods::classic

@@ -14,8 +14,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "audio/buffer.h"
+#include "audio/stft.h"
 #include "methods/median.h"
 
 namespace mss::methods::classic {
@@ -38,5 +41,33 @@ using methods::median_over_time;
 template <class T>
 HpssMasks<T> hpss_masks(const std::vector<T>& v, std::int64_t frames, int bins, const HpssOptions& options,
                         int threads);
+
+/// Harmonic and percussive part of a stream, in memory of a few hundred frames whatever its length: the STFT, the masks
+/// above for each channel by itself, and the inverse. Equal to the same over the whole signal, bit for bit.
+class HpssStream {
+ public:
+  /// Parts that are not wanted are empty and cost no inverse transform.
+  struct Wanted {
+    bool harmonic = true, percussive = true;
+  };
+  struct Parts {
+    audio::AudioBuffer harmonic, percussive;  ///< equally long where both are wanted
+  };
+  HpssStream(const audio::StftSpec& spec, const HpssOptions& options, Wanted wanted, int channels, int rate_hz,
+             int threads);
+  ~HpssStream();
+  HpssStream(HpssStream&&) noexcept;
+
+  Parts push(audio::AudioView block);
+  /// The rest, so that all parts together have `total_samples`.
+  Parts finish(std::int64_t total_samples);
+
+  /// Bytes that such a stream holds, beside its blocks of samples.
+  static std::int64_t memory_bytes(const audio::StftSpec& spec, const HpssOptions& options, int channels);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace mss::methods::classic

@@ -24,13 +24,13 @@ T median(std::vector<T>& values) {
   return (*middle + *std::max_element(values.begin(), middle)) / 2;
 }
 
+}  // namespace
+
 template <class T>
-T ratio_mask(T background, T v) {
+T background_mask(T background, T v) {
   constexpr T kEps = static_cast<T>(0x1p-52);
   return (std::min(background, v) + kEps) / (v + kEps);
 }
-
-}  // namespace
 
 std::vector<double> beat_spectrum(const std::vector<double>& power, std::int64_t frames, int bins, int threads) {
   MSS_ASSERT(power.size() == static_cast<std::size_t>(frames * bins));
@@ -100,43 +100,54 @@ std::int64_t repeating_period(const std::vector<double>& beat, std::int64_t min_
 }
 
 template <class T>
-std::vector<T> repet_mask(const std::vector<T>& v, std::int64_t frames, int bins, std::int64_t period, int threads) {
+std::vector<T> repet_background(const std::vector<T>& v, std::int64_t frames, int bins, std::int64_t period,
+                                int threads) {
   if (period < 1)
     throw Error({Code::invalid_argument, "repet", "bad period", ">= 1 frame", std::to_string(period), ""});
   MSS_ASSERT(v.size() == static_cast<std::size_t>(frames * bins));
-  std::vector<T> mask(v.size());
-  core::parallel_for(std::min(period, frames), threads, [&](std::int64_t phase) {
+  const std::int64_t phases = std::min(period, frames);
+  std::vector<T> background(static_cast<std::size_t>(phases * bins));
+  core::parallel_for(phases, threads, [&](std::int64_t phase) {
     std::vector<T> values;
     for (int k = 0; k < bins; ++k) {
       values.clear();
       for (std::int64_t n = phase; n < frames; n += period) values.push_back(v[static_cast<std::size_t>(n * bins + k)]);
-      const T background = median(values);
-      for (std::int64_t n = phase; n < frames; n += period) {
-        const auto at = static_cast<std::size_t>(n * bins + k);
-        mask[at] = ratio_mask(background, v[at]);
-      }
+      background[static_cast<std::size_t>(phase * bins + k)] = median(values);
+    }
+  });
+  return background;
+}
+
+template <class T>
+std::vector<T> repet_mask(const std::vector<T>& v, std::int64_t frames, int bins, std::int64_t period, int threads) {
+  const std::vector<T> background = repet_background(v, frames, bins, period, threads);
+  std::vector<T> mask(v.size());
+  core::parallel_for(frames, threads, [&](std::int64_t n) {
+    for (int k = 0; k < bins; ++k) {
+      const auto at = static_cast<std::size_t>(n * bins + k);
+      mask[at] = background_mask(background[static_cast<std::size_t>(n % period * bins + k)], v[at]);
     }
   });
   return mask;
 }
 
 template <class T>
-std::vector<std::vector<std::int32_t>> similar_frames(const std::vector<T>& v, std::int64_t frames, int bins,
+std::vector<std::vector<std::int32_t>> similar_frames(std::vector<T> v, std::int64_t frames, int bins,
                                                       const SimilarityOptions& options, int threads) {
   MSS_ASSERT(v.size() == static_cast<std::size_t>(frames * bins));
   using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  Matrix unit(frames, bins);
+  // Frames of length 1, in place.
   for (std::int64_t n = 0; n < frames; ++n) {
+    T* row = v.data() + n * bins;
     double sum = 0;
     for (int k = 0; k < bins; ++k) {
-      const double x = static_cast<double>(v[static_cast<std::size_t>(n * bins + k)]);
+      const double x = static_cast<double>(row[k]);
       sum += x * x;
     }
     const double scale = sum > 0 ? 1 / std::sqrt(sum) : 0;
-    for (int k = 0; k < bins; ++k) {
-      unit(n, k) = static_cast<T>(scale * static_cast<double>(v[static_cast<std::size_t>(n * bins + k)]));
-    }
+    for (int k = 0; k < bins; ++k) row[k] = static_cast<T>(scale * static_cast<double>(row[k]));
   }
+  const Eigen::Map<const Matrix> unit(v.data(), frames, bins);
   // The similarity matrix is made in rows of blocks and only its peaks are kept: 4 minutes would be 430 MB.
   std::vector<std::vector<std::int32_t>> neighbours(static_cast<std::size_t>(frames));
   constexpr std::int64_t kBlock = 64;
@@ -171,31 +182,38 @@ std::vector<std::vector<std::int32_t>> similar_frames(const std::vector<T>& v, s
 }
 
 template <class T>
+void repet_sim_mask(const std::vector<T>& v, int bins, const std::vector<std::int32_t>& neighbours, const T* own,
+                    T* out) {
+  std::vector<T> values;
+  for (int k = 0; k < bins; ++k) {
+    values.clear();
+    for (const std::int32_t frame : neighbours)
+      values.push_back(v[static_cast<std::size_t>(std::int64_t{frame} * bins + k)]);
+    out[k] = background_mask(median(values), own[k]);
+  }
+}
+
+template <class T>
 std::vector<T> repet_sim_mask(const std::vector<T>& v, std::int64_t frames, int bins,
                               const std::vector<std::vector<std::int32_t>>& neighbours, int threads) {
   MSS_ASSERT(v.size() == static_cast<std::size_t>(frames * bins) &&
              neighbours.size() == static_cast<std::size_t>(frames));
   std::vector<T> mask(v.size());
   core::parallel_for(frames, threads, [&](std::int64_t n) {
-    const auto& list = neighbours[static_cast<std::size_t>(n)];
-    std::vector<T> values;
-    for (int k = 0; k < bins; ++k) {
-      values.clear();
-      for (const std::int32_t frame : list)
-        values.push_back(v[static_cast<std::size_t>(std::int64_t{frame} * bins + k)]);
-      const auto at = static_cast<std::size_t>(n * bins + k);
-      mask[at] = ratio_mask(median(values), v[at]);
-    }
+    repet_sim_mask(v, bins, neighbours[static_cast<std::size_t>(n)], v.data() + n * bins, mask.data() + n * bins);
   });
   return mask;
 }
 
-#define MSS_INSTANTIATE(T)                                                                                 \
-  template std::vector<T> repet_mask(const std::vector<T>&, std::int64_t, int, std::int64_t, int);         \
-  template std::vector<std::vector<std::int32_t>> similar_frames(const std::vector<T>&, std::int64_t, int, \
-                                                                 const SimilarityOptions&, int);           \
-  template std::vector<T> repet_sim_mask(const std::vector<T>&, std::int64_t, int,                         \
-                                         const std::vector<std::vector<std::int32_t>>&, int);
+#define MSS_INSTANTIATE(T)                                                                               \
+  template T background_mask(T, T);                                                                      \
+  template std::vector<T> repet_background(const std::vector<T>&, std::int64_t, int, std::int64_t, int); \
+  template std::vector<T> repet_mask(const std::vector<T>&, std::int64_t, int, std::int64_t, int);       \
+  template std::vector<std::vector<std::int32_t>> similar_frames(std::vector<T>, std::int64_t, int,      \
+                                                                 const SimilarityOptions&, int);         \
+  template std::vector<T> repet_sim_mask(const std::vector<T>&, std::int64_t, int,                       \
+                                         const std::vector<std::vector<std::int32_t>>&, int);            \
+  template void repet_sim_mask(const std::vector<T>&, int, const std::vector<std::int32_t>&, const T*, T*);
 MSS_INSTANTIATE(float)
 MSS_INSTANTIATE(double)
 

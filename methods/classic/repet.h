@@ -27,6 +27,14 @@ std::int64_t repeating_period(const std::vector<double>& beat, std::int64_t min_
 template <class T>
 std::vector<T> repet_mask(const std::vector<T>& v, std::int64_t frames, int bins, std::int64_t period, int threads);
 
+/// The background itself: S[n, k] for n < min(period, frames). mask = background_mask(S[n mod period], v).
+template <class T>
+std::vector<T> repet_background(const std::vector<T>& v, std::int64_t frames, int bins, std::int64_t period,
+                                int threads);
+/// (W + eps) / (v + eps), W = min(background, v).
+template <class T>
+T background_mask(T background, T v);
+
 struct SimilarityOptions {
   double threshold = 0;              ///< least cosine similarity, in [0, 1]
   std::int64_t distance_frames = 1;  ///< a neighbour is a strict maximum of the similarity over +-distance frames
@@ -36,11 +44,15 @@ struct SimilarityOptions {
 /// For every frame its similar frames, most similar first (ties: the earlier frame). A silent frame has similarity 0 to
 /// all, itself too; a frame without any neighbour gets itself.
 template <class T>
-std::vector<std::vector<std::int32_t>> similar_frames(const std::vector<T>& v, std::int64_t frames, int bins,
+std::vector<std::vector<std::int32_t>> similar_frames(std::vector<T> v, std::int64_t frames, int bins,
                                                       const SimilarityOptions& options, int threads);
 
 template <class T>
 std::vector<T> repet_sim_mask(const std::vector<T>& v, std::int64_t frames, int bins,
                               const std::vector<std::vector<std::int32_t>>& neighbours, int threads);
+/// The same for one frame, whose magnitudes are `own`, with its similar frames; `out` holds `bins` values.
+template <class T>
+void repet_sim_mask(const std::vector<T>& v, int bins, const std::vector<std::int32_t>& neighbours, const T* own,
+                    T* out);
 
 }  // namespace mss::methods::classic

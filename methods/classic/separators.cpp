@@ -2,6 +2,7 @@
 #include <cmath>
 #include <memory>
 #include <numbers>
+#include <optional>
 #include <utility>
 
 #include "audio/stft.h"
@@ -21,28 +22,16 @@ using audio::Spectrogram;
 using core::Param;
 using core::ParamType;
 
-std::vector<float> magnitudes(const Spectrogram<float>& x, int channel) {
-  const auto count = static_cast<std::size_t>(x.frames() * x.bins());
-  std::vector<float> v(count);
-  const std::complex<float>* in = x.at(channel, 0);
-  for (std::size_t i = 0; i < count; ++i) v[i] = std::hypot(in[i].real(), in[i].imag());
-  return v;
+constexpr std::int64_t kBlockSamples = 65536;
+
+std::size_t sz(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+void magnitudes(const std::complex<float>* x, std::int64_t count, float* out) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = std::hypot(x[i].real(), x[i].imag());
 }
 
-/// Mean over channels of the magnitudes.
-std::vector<float> mean_magnitudes(const Spectrogram<float>& x) {
-  std::vector<float> sum = magnitudes(x, 0);
-  for (int c = 1; c < x.channels(); ++c) {
-    const std::vector<float> v = magnitudes(x, c);
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += v[i];
-  }
-  for (float& s : sum) s /= static_cast<float>(x.channels());
-  return sum;
-}
-
-void apply(Spectrogram<float>& x, int channel, const std::vector<float>& mask) {
-  std::complex<float>* p = x.at(channel, 0);
-  for (std::size_t i = 0; i < mask.size(); ++i) p[i] *= mask[i];
+audio::AudioView one_channel(audio::AudioView x, int c) {
+  return {x.channel(c).data(), 1, x.samples(), x.samples(), x.rate_hz()};
 }
 
 AudioBuffer difference(audio::AudioView a, audio::AudioView b) {
@@ -56,42 +45,61 @@ AudioBuffer difference(audio::AudioView a, audio::AudioView b) {
 }
 
 /// The bins below `hertz`, direct current left out, belong to the background: 1 … round(hertz fft / rate).
-void keep_low_bins(std::vector<float>& mask, int bins, int fft_size, int rate_hz, double hertz) {
+void keep_low_bins(float* mask, std::int64_t frames, int bins, int fft_size, int rate_hz, double hertz) {
   const int last = std::min(bins - 1, static_cast<int>(std::lround(hertz * fft_size / rate_hz)));
-  for (std::size_t frame = 0; frame < mask.size(); frame += static_cast<std::size_t>(bins)) {
-    for (int k = 1; k <= last; ++k) mask[frame + static_cast<std::size_t>(k)] = 1.0f;
-  }
+  for (std::int64_t n = 0; n < frames; ++n) std::fill_n(mask + n * bins + 1, std::max(0, last), 1.0f);
 }
 
-/// A method that needs the whole mixture; derived classes return one buffer per target.
-class WholeFile : public Separator {
- protected:
-  WholeFile(const core::Params& params, const core::SpecPart& spec, std::vector<std::string> targets)
-      : Separator(make_info(params, spec, std::move(targets))) {}
-  virtual std::vector<AudioBuffer> stems(const AudioBuffer& mixture, Context& context) const = 0;
+/// Samples that wait for others to be finished: first in, first out.
+class SampleQueue {
+ public:
+  SampleQueue(int channels, int rate_hz) : rate_hz_(rate_hz), samples_(sz(channels)) {}
+  void push(audio::AudioView block) {
+    for (int c = 0; c < block.channels(); ++c) {
+      auto& to = samples_[sz(c)];
+      to.insert(to.end(), block.channel(c).begin(), block.channel(c).end());
+    }
+  }
+  AudioBuffer take(std::int64_t count) {
+    AudioBuffer out(static_cast<int>(samples_.size()), count, rate_hz_);
+    for (int c = 0; c < out.channels(); ++c) {
+      auto& from = samples_[sz(c)];
+      std::copy_n(from.begin(), count, out.channel(c).begin());
+      from.erase(from.begin(), from.begin() + count);
+    }
+    return out;
+  }
 
  private:
-  static SeparatorInfo make_info(const core::Params& params, const core::SpecPart& spec,
-                                 std::vector<std::string> targets) {
-    SeparatorInfo info;
-    info.spec = to_string(spec);
-    info.method = spec.name;
-    info.targets = std::move(targets);
-    info.streams = false;
-    info.resolved_options = params.resolved();
-    return info;
-  }
-  void do_separate(audio::Source& source, StemSink& sink, Context& context) const override {
-    const AudioBuffer mixture = audio::read_all(source);
-    sink.begin({.targets = context.targets,
-                .channels = mixture.channels(),
-                .rate_hz = mixture.rate_hz(),
-                .samples = mixture.samples()});
-    const std::vector<AudioBuffer> out = stems(mixture, context);
-    sink.write({.begin = 0, .stems = std::vector<audio::AudioView>(out.begin(), out.end())});
-    if (context.progress) context.progress(mixture.samples());
-  }
+  int rate_hz_;
+  std::vector<std::vector<float>> samples_;
 };
+
+/// Blocks of stems to a sink, empty ones left out.
+class StemWriter {
+ public:
+  explicit StemWriter(StemSink& sink) : sink_(sink) {}
+  void write(const std::vector<AudioBuffer>& stems) {
+    if (stems.front().samples() == 0) return;
+    sink_.write({.begin = begin_, .stems = std::vector<audio::AudioView>(stems.begin(), stems.end())});
+    begin_ += stems.front().samples();
+  }
+
+ private:
+  StemSink& sink_;
+  std::int64_t begin_ = 0;
+};
+
+SeparatorInfo make_info(const core::Params& params, const core::SpecPart& spec, std::vector<std::string> targets,
+                        bool streams) {
+  SeparatorInfo info;
+  info.spec = to_string(spec);
+  info.method = spec.name;
+  info.targets = std::move(targets);
+  info.streams = streams;
+  info.resolved_options = params.resolved();
+  return info;
+}
 
 Param fft_param(const char* size) {
   return {"fft", ParamType::integer, size, "samples", "[16,65536]", "STFT window and FFT size (even).", ""};
@@ -125,31 +133,15 @@ const core::ParamTable& hpss_table() {
   return table;
 }
 
-/// Harmonic and percussive part of `mixture`; what the margins leave is in neither.
-struct HpssParts {
-  AudioBuffer harmonic, percussive;
-};
-
-HpssParts hpss_parts(const AudioBuffer& mixture, const audio::StftSpec& spec, const HpssOptions& options, int threads) {
-  const audio::Stft<float> stft(spec);
-  Spectrogram<float> harmonic = stft.forward(mixture, threads);
-  Spectrogram<float> percussive = harmonic;
-  for (int c = 0; c < mixture.channels(); ++c) {
-    const std::vector<float> v = magnitudes(harmonic, c);
-    const HpssMasks<float> masks = hpss_masks(v, harmonic.frames(), harmonic.bins(), options, threads);
-    apply(harmonic, c, masks.harmonic);
-    apply(percussive, c, masks.percussive);
-  }
-  return {stft.inverse(harmonic, mixture.samples(), mixture.rate_hz(), threads),
-          stft.inverse(percussive, mixture.samples(), mixture.rate_hz(), threads)};
-}
-
-class Hpss final : public WholeFile {
+/// Drums are the percussive part. With two passes the harmonic part is taken off with a long window first, and the
+/// percussive part is that of the rest, with a short one.
+class Hpss final : public Separator {
  public:
   Hpss(const core::Params& params, const core::SpecPart& spec)
-      : WholeFile(params, spec,
-                  params.boolean("residual") ? std::vector<std::string>{"drums", "harmonic", "residual"}
-                                             : std::vector<std::string>{"drums", "harmonic"}),
+      : Separator(make_info(params, spec,
+                            params.boolean("residual") ? std::vector<std::string>{"drums", "harmonic", "residual"}
+                                                       : std::vector<std::string>{"drums", "harmonic"},
+                            true)),
         stft_(stft_spec(params, audio::WindowKind::hann, audio::Framing::centered_reflect)),
         two_passes_(params.integer("passes") == 2),
         residual_(params.boolean("residual")) {
@@ -162,31 +154,79 @@ class Hpss final : public WholeFile {
   }
 
  private:
-  std::vector<AudioBuffer> stems(const AudioBuffer& mixture, Context& context) const override {
-    HpssParts parts;
-    if (two_passes_) {
-      audio::StftSpec first = stft_, second = stft_;
-      first.fft_size = 4096;
-      first.hop_samples = 1024;
-      second.fft_size = 256;
-      second.hop_samples = 64;
-      parts.harmonic = hpss_parts(mixture, first, options_, context.threads).harmonic;
+  void do_separate(audio::Source& source, StemSink& sink, Context& context) const override {
+    const int channels = source.channels(), rate_hz = source.rate_hz();
+    sink.begin({.targets = context.targets,
+                .channels = channels,
+                .rate_hz = rate_hz,
+                .samples = source.length().value_or(-1)});
+    StemWriter writer(sink);
+    SampleQueue mixture(channels, rate_hz), harmonic(channels, rate_hz);
+    // Percussive parts as they come; `harmonic` is ahead of them.
+    const auto write = [&](AudioBuffer percussive) {
+      const std::int64_t n = percussive.samples();
+      if (n == 0) return;
+      std::vector<AudioBuffer> stems;
+      AudioBuffer rest = difference(mixture.take(n), percussive);
+      stems.push_back(std::move(percussive));
+      if (residual_) {
+        AudioBuffer tonal = harmonic.take(n);
+        AudioBuffer residual = difference(rest, tonal);
+        stems.push_back(std::move(tonal));
+        stems.push_back(std::move(residual));
+      } else {
+        stems.push_back(std::move(rest));
+      }
+      writer.write(stems);
+    };
+    const HpssStream::Wanted both{.harmonic = residual_, .percussive = true};
+    if (!two_passes_) {
+      HpssStream only(stft_, options_, both, channels, rate_hz, context.threads);
+      const auto take = [&](HpssStream::Parts parts) {
+        if (residual_) harmonic.push(parts.harmonic);
+        write(std::move(parts.percussive));
+      };
+      const std::int64_t samples = read(source, context, [&](audio::AudioView block) {
+        mixture.push(block);
+        take(only.push(block));
+      });
+      take(only.finish(samples));
+      return;
+    }
+    audio::StftSpec long_window = stft_, short_window = stft_;
+    long_window.fft_size = 4096;
+    long_window.hop_samples = 1024;
+    short_window.fft_size = 256;
+    short_window.hop_samples = 64;
+    HpssStream first(long_window, options_, {.harmonic = true, .percussive = false}, channels, rate_hz,
+                     context.threads);
+    HpssStream second(short_window, options_, {.harmonic = false, .percussive = true}, channels, rate_hz,
+                      context.threads);
+    SampleQueue waiting(channels, rate_hz);
+    const auto take = [&](const AudioBuffer& tonal) {
+      if (tonal.samples() == 0) return;
+      if (residual_) harmonic.push(tonal);
+      write(second.push(difference(waiting.take(tonal.samples()), tonal)).percussive);
+    };
+    const std::int64_t samples = read(source, context, [&](audio::AudioView block) {
+      mixture.push(block);
+      waiting.push(block);
+      take(first.push(block).harmonic);
+    });
+    take(first.finish(samples).harmonic);
+    write(second.finish(samples).percussive);
+  }
+
+  template <class Use>
+  static std::int64_t read(audio::Source& source, Context& context, const Use& use) {
+    AudioBuffer block(source.channels(), kBlockSamples, source.rate_hz());
+    std::int64_t samples = 0;
+    while (const std::int64_t n = source.read(block.span())) {
       context.stop.check();
-      parts.percussive = hpss_parts(difference(mixture, parts.harmonic), second, options_, context.threads).percussive;
-    } else {
-      parts = hpss_parts(mixture, stft_, options_, context.threads);
+      use(block.view().slice(0, n));
+      samples += n;
     }
-    AudioBuffer rest = difference(mixture, parts.percussive);
-    std::vector<AudioBuffer> out;
-    out.push_back(std::move(parts.percussive));
-    if (residual_) {
-      AudioBuffer residual = difference(rest, parts.harmonic);
-      out.push_back(std::move(parts.harmonic));
-      out.push_back(std::move(residual));
-    } else {
-      out.push_back(std::move(rest));
-    }
-    return out;
+    return samples;
   }
 
   audio::StftSpec stft_;
@@ -196,35 +236,139 @@ class Hpss final : public WholeFile {
 
 // --------------------------------------------------------------------------------------------- background / foreground
 
-/// Vocals = mixture minus a background that a mask per channel yields.
-class Background : public WholeFile {
+/// What a method found out about a song: the masks of its background.
+class BackgroundModel {
+ public:
+  virtual ~BackgroundModel() = default;
+  /// Masks of `count` frames from `first` on of channel c, whose magnitudes are v.
+  virtual void masks(int c, std::int64_t first, std::int64_t count, const float* v, float* out) const = 0;
+};
+
+/// Masks that are all there already.
+class StoredMasks final : public BackgroundModel {
+ public:
+  StoredMasks(std::vector<std::vector<float>> masks, int bins) : masks_(std::move(masks)), bins_(bins) {}
+  void masks(int c, std::int64_t first, std::int64_t count, const float*, float* out) const override {
+    std::copy_n(masks_[sz(c)].data() + first * bins_, count * bins_, out);
+  }
+
+ private:
+  std::vector<std::vector<float>> masks_;
+  int bins_;
+};
+
+/// A song that a method looks at more than once.
+struct Song {
+  audio::AudioView mixture;
+  audio::StftSpec stft;
+  std::int64_t frames = 0;
+  int bins = 0;
+  int threads = 1;
+  core::StopToken stop;
+
+  /// use(first, count, v) for all frames of channel c in order.
+  template <class Use>
+  void each_block(int c, const Use& use) const {
+    std::vector<float> v;
+    audio::for_each_block(one_channel(mixture, c), stft, stop, [&](const Spectrogram<float>& x, std::int64_t first) {
+      v.resize(sz(x.frames() * bins));
+      magnitudes(x.at(0, 0), x.frames() * bins, v.data());
+      use(first, x.frames(), v.data());
+    });
+  }
+  /// All magnitudes of every channel.
+  std::vector<std::vector<float>> magnitudes_of_channels() const {
+    std::vector<std::vector<float>> out(sz(mixture.channels()));
+    core::parallel_for(mixture.channels(), threads,
+                       [&](std::int64_t c) { out[sz(c)] = magnitudes_of(static_cast<int>(c)); });
+    return out;
+  }
+  std::vector<float> magnitudes_of(int c) const {
+    std::vector<float> all(sz(frames * bins));
+    each_block(c, [&](std::int64_t first, std::int64_t count, const float* v) {
+      std::copy_n(v, count * bins, all.data() + first * bins);
+    });
+    return all;
+  }
+};
+
+/// Vocals = mixture minus a background that a mask per channel yields. The mixture's samples stay in memory; its
+/// spectrogram is made again, block by block, when the masks are applied.
+class Background : public Separator {
  protected:
   Background(const core::Params& params, const core::SpecPart& spec, audio::WindowKind window)
-      : WholeFile(params, spec, {"vocals", "accompaniment"}),
+      : Separator(make_info(params, spec, {"vocals", "accompaniment"}, false)),
         stft_(stft_spec(params, window, audio::Framing::scipy)),
         low_hz_(params.real("low")) {
     (void)audio::Stft<float>(stft_);
   }
-  /// One mask per channel.
-  virtual std::vector<std::vector<float>> masks(const Spectrogram<float>& x, int rate_hz, Context& context) const = 0;
-  const audio::StftSpec& spec() const { return stft_; }
-
-  std::vector<AudioBuffer> stems(const AudioBuffer& mixture, Context& context) const override {
-    const audio::Stft<float> stft(stft_);
-    Spectrogram<float> x = stft.forward(mixture, context.threads);
-    std::vector<std::vector<float>> all = masks(x, mixture.rate_hz(), context);
-    for (int c = 0; c < x.channels(); ++c) {
-      std::vector<float>& mask = all[static_cast<std::size_t>(c)];
-      if (low_hz_ > 0) keep_low_bins(mask, x.bins(), stft_.fft_size, mixture.rate_hz(), low_hz_);
-      apply(x, c, mask);
-    }
-    std::vector<AudioBuffer> out(2);
-    out[1] = stft.inverse(x, mixture.samples(), mixture.rate_hz(), context.threads);
-    out[0] = difference(mixture, out[1]);
-    return out;
-  }
+  virtual std::unique_ptr<BackgroundModel> analyse(const Song& song) const = 0;
 
  private:
+  void do_separate(audio::Source& source, StemSink& sink, Context& context) const override {
+    const AudioBuffer mixture = audio::read_all(source);
+    const int channels = mixture.channels(), bins = stft_.bins();
+    const std::int64_t samples = mixture.samples();
+    sink.begin({.targets = context.targets, .channels = channels, .rate_hz = mixture.rate_hz(), .samples = samples});
+    const std::unique_ptr<BackgroundModel> model = analyse({.mixture = mixture.view(),
+                                                            .stft = stft_,
+                                                            .frames = audio::Stft<float>(stft_).frames(samples),
+                                                            .bins = bins,
+                                                            .threads = context.threads,
+                                                            .stop = context.stop});
+    context.stop.check();
+    std::vector<audio::StreamingStft> forward;
+    std::vector<audio::StreamingIstft> inverse;
+    for (int c = 0; c < channels; ++c) {
+      forward.emplace_back(stft_, 1);
+      inverse.emplace_back(stft_, 1, mixture.rate_hz());
+    }
+    std::vector<Spectrogram<float>> x(sz(channels));
+    std::vector<AudioBuffer> part(sz(channels));
+    std::vector<float> v, mask;
+    StemWriter writer(sink);
+    std::int64_t first = 0, done = 0;
+    // What the transforms of all channels gave: masked, and the samples that this finishes written out.
+    const auto process = [&](bool last) {
+      const std::int64_t frames = x.front().frames();
+      for (int c = 0; c < channels; ++c) {
+        v.resize(sz(frames * bins));
+        mask.resize(v.size());
+        magnitudes(x[sz(c)].at(0, 0), frames * bins, v.data());
+        model->masks(c, first, frames, v.data(), mask.data());
+        if (low_hz_ > 0) keep_low_bins(mask.data(), frames, bins, stft_.fft_size, mixture.rate_hz(), low_hz_);
+        std::complex<float>* p = x[sz(c)].at(0, 0);
+        for (std::size_t i = 0; i < mask.size(); ++i) p[i] *= mask[i];
+      }
+      first += frames;
+      for (int step = 0; step < (last ? 2 : 1); ++step) {
+        core::parallel_for(channels, context.threads, [&](std::int64_t c) {
+          part[sz(c)] = step == 0 ? inverse[sz(c)].push(x[sz(c)]) : inverse[sz(c)].finish(samples);
+        });
+        const std::int64_t n = part.front().samples();
+        if (n == 0) continue;
+        std::vector<AudioBuffer> stems(2);
+        stems[1] = AudioBuffer(channels, n, mixture.rate_hz());
+        for (int c = 0; c < channels; ++c) std::ranges::copy(part[sz(c)].channel(0), stems[1].channel(c).begin());
+        stems[0] = difference(mixture.view().slice(done, n), stems[1]);
+        done += n;
+        writer.write(stems);
+      }
+    };
+    for (std::int64_t begin = 0; begin < samples; begin += kBlockSamples) {
+      context.stop.check();
+      const audio::AudioView block = mixture.view().slice(begin, std::min(kBlockSamples, samples - begin));
+      core::parallel_for(channels, context.threads, [&](std::int64_t c) {
+        const int channel = static_cast<int>(c);
+        x[sz(c)] =
+            forward[sz(c)].push({block.channel(channel).data(), 1, block.samples(), block.samples(), block.rate_hz()});
+      });
+      process(false);
+    }
+    core::parallel_for(channels, context.threads, [&](std::int64_t c) { x[sz(c)] = forward[sz(c)].finish(); });
+    process(true);
+  }
+
   audio::StftSpec stft_;
   double low_hz_;
 };
@@ -252,26 +396,48 @@ class Repet final : public Background {
         high_(params.real("max-period")) {}
 
  private:
-  std::vector<std::vector<float>> masks(const Spectrogram<float>& x, int rate_hz, Context& context) const override {
-    std::vector<std::vector<float>> v;
-    std::vector<double> power(static_cast<std::size_t>(x.frames() * x.bins()), 0.0);
-    for (int c = 0; c < x.channels(); ++c) {
-      v.push_back(magnitudes(x, c));
-      for (std::size_t i = 0; i < power.size(); ++i) power[i] += static_cast<double>(v.back()[i]);
+  /// One period of the background; none where the song is too short for a period: then nothing repeats.
+  class Model final : public BackgroundModel {
+   public:
+    Model(std::vector<std::vector<float>> background, std::int64_t period, int bins, int threads)
+        : background_(std::move(background)), period_(period), bins_(bins), threads_(threads) {}
+    void masks(int c, std::int64_t first, std::int64_t count, const float* v, float* out) const override {
+      core::parallel_for(count, threads_, [&](std::int64_t n) {
+        for (std::int64_t k = 0; k < bins_; ++k) {
+          out[n * bins_ + k] = period_ == 0 ? 0.0f
+                                            : background_mask(background_[sz(c)][sz((first + n) % period_ * bins_ + k)],
+                                                              v[n * bins_ + k]);
+        }
+      });
     }
-    for (double& p : power) p = (p / x.channels()) * (p / x.channels());
-    const std::vector<double> beat = beat_spectrum(power, x.frames(), x.bins(), context.threads);
-    context.stop.check();
-    const double frames_per_s = static_cast<double>(rate_hz) / spec().hop_samples;
-    const std::int64_t period = repeating_period(
-        beat, static_cast<std::int64_t>(std::ceil(low_ * frames_per_s)),
-        std::min<std::int64_t>(static_cast<std::int64_t>(std::floor(high_ * frames_per_s)), x.frames() / 3));
+
+   private:
+    std::vector<std::vector<float>> background_;
+    std::int64_t period_;
+    int bins_, threads_;
+  };
+
+  std::unique_ptr<BackgroundModel> analyse(const Song& song) const override {
+    std::vector<std::vector<float>> v = song.magnitudes_of_channels();
+    const int channels = song.mixture.channels();
+    std::int64_t period = 0;
+    {
+      std::vector<double> power(sz(song.frames * song.bins), 0.0);
+      for (const auto& channel : v) {
+        for (std::size_t i = 0; i < power.size(); ++i) power[i] += static_cast<double>(channel[i]);
+      }
+      for (double& p : power) p = (p / channels) * (p / channels);
+      const std::vector<double> beat = beat_spectrum(power, song.frames, song.bins, song.threads);
+      const double frames_per_s = static_cast<double>(song.mixture.rate_hz()) / song.stft.hop_samples;
+      period = repeating_period(
+          beat, static_cast<std::int64_t>(std::ceil(low_ * frames_per_s)),
+          std::min<std::int64_t>(static_cast<std::int64_t>(std::floor(high_ * frames_per_s)), song.frames / 3));
+    }
     for (auto& channel : v) {
-      // Too short for a period: nothing repeats, the background is empty.
-      channel = period == 0 ? std::vector<float>(channel.size(), 0.0f)
-                            : repet_mask(channel, x.frames(), x.bins(), period, context.threads);
+      if (period > 0) channel = repet_background(channel, song.frames, song.bins, period, song.threads);
     }
-    return v;
+    if (period == 0) v.clear();
+    return std::make_unique<Model>(std::move(v), period, song.bins, song.threads);
   }
   double low_, high_;
 };
@@ -297,16 +463,34 @@ class RepetSim final : public Background {
   }
 
  private:
-  std::vector<std::vector<float>> masks(const Spectrogram<float>& x, int rate_hz, Context& context) const override {
-    SimilarityOptions options = options_;
-    options.distance_frames = std::max<std::int64_t>(1, std::llround(distance_s_ * rate_hz / spec().hop_samples));
-    const auto neighbours = similar_frames(mean_magnitudes(x), x.frames(), x.bins(), options, context.threads);
-    context.stop.check();
-    std::vector<std::vector<float>> out;
-    for (int c = 0; c < x.channels(); ++c) {
-      out.push_back(repet_sim_mask(magnitudes(x, c), x.frames(), x.bins(), neighbours, context.threads));
+  class Model final : public BackgroundModel {
+   public:
+    Model(std::vector<std::vector<float>> v, std::vector<std::vector<std::int32_t>> neighbours, int bins, int threads)
+        : v_(std::move(v)), neighbours_(std::move(neighbours)), bins_(bins), threads_(threads) {}
+    void masks(int c, std::int64_t first, std::int64_t count, const float* v, float* out) const override {
+      core::parallel_for(count, threads_, [&](std::int64_t n) {
+        repet_sim_mask(v_[sz(c)], bins_, neighbours_[sz(first + n)], v + n * bins_, out + n * bins_);
+      });
     }
-    return out;
+
+   private:
+    std::vector<std::vector<float>> v_;
+    std::vector<std::vector<std::int32_t>> neighbours_;
+    int bins_, threads_;
+  };
+
+  std::unique_ptr<BackgroundModel> analyse(const Song& song) const override {
+    SimilarityOptions options = options_;
+    options.distance_frames =
+        std::max<std::int64_t>(1, std::llround(distance_s_ * song.mixture.rate_hz() / song.stft.hop_samples));
+    std::vector<std::vector<float>> v = song.magnitudes_of_channels();
+    std::vector<float> mean = v.front();
+    for (std::size_t c = 1; c < v.size(); ++c) {
+      for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += v[c][i];
+    }
+    for (float& m : mean) m /= static_cast<float>(v.size());
+    auto neighbours = similar_frames(std::move(mean), song.frames, song.bins, options, song.threads);
+    return std::make_unique<Model>(std::move(v), std::move(neighbours), song.bins, song.threads);
   }
   SimilarityOptions options_;
   double distance_s_;
@@ -332,12 +516,38 @@ class Dft2 final : public Background {
   }
 
  private:
-  std::vector<std::vector<float>> masks(const Spectrogram<float>& x, int, Context& context) const override {
-    std::vector<std::vector<float>> out(static_cast<std::size_t>(x.channels()));
-    core::parallel_for(x.channels(), context.threads, [&](std::int64_t c) {
-      out[static_cast<std::size_t>(c)] = dft2_mask(magnitudes(x, static_cast<int>(c)), x.frames(), x.bins(), options_);
-    });
-    return out;
+  /// Up to this many points (three minutes with the usual window) one transform in memory does; longer songs go through
+  /// a temporary file, which also lets a stop request through. The choice depends on the song alone, so that its bits
+  /// depend on nothing else.
+  static constexpr std::int64_t kPointsInMemory = std::int64_t{1} << 24;
+
+  class Model final : public BackgroundModel {
+   public:
+    explicit Model(std::vector<Dft2Background> channels) : channels_(std::move(channels)) {}
+    void masks(int c, std::int64_t first, std::int64_t count, const float* v, float* out) const override {
+      channels_[sz(c)].masks(first, count, v, out);
+    }
+
+   private:
+    std::vector<Dft2Background> channels_;
+  };
+
+  std::unique_ptr<BackgroundModel> analyse(const Song& song) const override {
+    const int channels = song.mixture.channels();
+    if (song.frames * song.bins <= kPointsInMemory) {
+      std::vector<std::vector<float>> masks(sz(channels));
+      core::parallel_for(channels, song.threads, [&](std::int64_t c) {
+        masks[sz(c)] = dft2_mask(song.magnitudes_of(static_cast<int>(c)), song.frames, song.bins, options_);
+      });
+      return std::make_unique<StoredMasks>(std::move(masks), song.bins);
+    }
+    std::vector<Dft2Background> all;
+    for (int c = 0; c < channels; ++c) {
+      Dft2Background& one = all.emplace_back(song.frames, song.bins, options_, song.threads);
+      song.each_block(c, [&](std::int64_t first, std::int64_t count, const float* v) { one.load(first, count, v); });
+      song.each_block(c, [&](std::int64_t first, std::int64_t count, const float* v) { one.scan(first, count, v); });
+    }
+    return std::make_unique<Model>(std::move(all));
   }
   Dft2Options options_;
 };
@@ -364,17 +574,18 @@ class Rpca final : public Background {
   }
 
  private:
-  std::vector<std::vector<float>> masks(const Spectrogram<float>& x, int, Context& context) const override {
-    std::vector<std::vector<float>> out(static_cast<std::size_t>(x.channels()));
-    core::parallel_for(x.channels(), context.threads, [&](std::int64_t c) {
-      const RpcaResult parts = rpca(magnitudes(x, static_cast<int>(c)), x.frames(), x.bins(), options_, context.stop);
-      std::vector<float>& mask = out[static_cast<std::size_t>(c)];
+  std::unique_ptr<BackgroundModel> analyse(const Song& song) const override {
+    std::vector<std::vector<float>> out(sz(song.mixture.channels()));
+    core::parallel_for(song.mixture.channels(), song.threads, [&](std::int64_t c) {
+      const RpcaResult parts =
+          rpca(song.magnitudes_of(static_cast<int>(c)), song.frames, song.bins, options_, song.stop);
+      std::vector<float>& mask = out[sz(c)];
       mask.resize(parts.sparse.size());
       for (std::size_t i = 0; i < mask.size(); ++i) {
         mask[i] = std::abs(parts.sparse[i]) <= std::abs(parts.low_rank[i]) ? 1.0f : 0.0f;
       }
     });
-    return out;
+    return std::make_unique<StoredMasks>(std::move(out), song.bins);
   }
   RpcaOptions options_;
 };
@@ -383,7 +594,7 @@ class Rpca final : public Background {
 
 /// REPET-SIM takes the vocals, HPSS the drums of the rest, a low-pass of the harmonic part the bass; other is what is
 /// left.
-class Classic4 final : public WholeFile {
+class Classic4 final : public Separator {
  public:
   static const core::ParamTable& table() {
     static const core::ParamTable table{
@@ -394,7 +605,7 @@ class Classic4 final : public WholeFile {
     return table;
   }
   Classic4(const core::Params& params, const core::SpecPart& spec, std::unique_ptr<Separator> vocals)
-      : WholeFile(params, spec, {"vocals", "drums", "bass", "other"}),
+      : Separator(make_info(params, spec, {"vocals", "drums", "bass", "other"}, false)),
         vocals_(std::move(vocals)),
         low_hz_(params.real("bass-low")),
         high_hz_(params.real("bass-high")) {
@@ -404,35 +615,89 @@ class Classic4 final : public WholeFile {
   }
 
  private:
-  std::vector<AudioBuffer> stems(const AudioBuffer& mixture, Context& context) const override {
+  /// Takes vocals and background as they come and makes four stems of them.
+  class Cascade final : public StemSink {
+   public:
+    Cascade(StemSink& out, const Classic4& method, int threads) : out_(out), method_(method), threads_(threads) {}
+
+    void begin(const StemFormat& format) override {
+      channels_ = format.channels;
+      rate_hz_ = format.rate_hz;
+      writer_.emplace(out_);
+      hpss_.emplace(audio::StftSpec{.fft_size = 2048, .hop_samples = 512}, HpssOptions{}, HpssStream::Wanted{},
+                    channels_, rate_hz_, threads_);
+      const audio::StftSpec low{.fft_size = kLowFft, .hop_samples = 1024};
+      forward_.emplace(low, channels_);
+      inverse_.emplace(low, channels_, rate_hz_);
+      for (auto* queue : {&vocals_, &background_, &percussive_}) queue->emplace(channels_, rate_hz_);
+      for (int k = 0; k < low.bins(); ++k) {
+        const double hz = static_cast<double>(k) * rate_hz_ / kLowFft;
+        const double high = method_.high_hz_, from = method_.low_hz_;
+        const double x = high > from ? std::clamp((hz - from) / (high - from), 0.0, 1.0) : (hz > from ? 1.0 : 0.0);
+        gain_.push_back(static_cast<float>(0.5 + 0.5 * std::cos(std::numbers::pi * x)));
+      }
+      StemFormat four = format;
+      four.targets = method_.info_.targets;
+      out_.begin(four);
+    }
+    void write(const StemBlock& block) override {
+      vocals_->push(block.stems[0]);
+      background_->push(block.stems[1]);
+      samples_ += block.stems[0].samples();
+      take(hpss_->push(block.stems[1]));
+    }
+    void end() override {
+      take(hpss_->finish(samples_));
+      bass(inverse_->push(low(forward_->finish())));
+      bass(inverse_->finish(samples_));
+    }
+
+   private:
+    static constexpr int kLowFft = 4096;
+
+    void take(HpssStream::Parts parts) {
+      if (parts.harmonic.samples() == 0) return;
+      percussive_->push(parts.percussive);
+      bass(inverse_->push(low(forward_->push(parts.harmonic))));
+    }
+    Spectrogram<float> low(Spectrogram<float> x) const {
+      for (int c = 0; c < x.channels(); ++c) {
+        for (std::int64_t n = 0; n < x.frames(); ++n) {
+          std::complex<float>* frame = x.at(c, n);
+          for (std::size_t k = 0; k < gain_.size(); ++k) frame[k] *= gain_[k];
+        }
+      }
+      return x;
+    }
+    void bass(AudioBuffer bass) {
+      const std::int64_t n = bass.samples();
+      if (n == 0) return;
+      std::vector<AudioBuffer> stems(4);
+      stems[0] = vocals_->take(n);
+      stems[1] = percussive_->take(n);
+      stems[3] = difference(difference(background_->take(n), stems[1]), bass);
+      stems[2] = std::move(bass);
+      writer_->write(stems);
+    }
+
+    StemSink& out_;
+    const Classic4& method_;
+    int threads_, channels_ = 0, rate_hz_ = 0;
+    std::optional<StemWriter> writer_;
+    std::optional<HpssStream> hpss_;
+    std::optional<audio::StreamingStft> forward_;
+    std::optional<audio::StreamingIstft> inverse_;
+    std::optional<SampleQueue> vocals_, background_, percussive_;
+    std::vector<float> gain_;
+    std::int64_t samples_ = 0;
+  };
+
+  void do_separate(audio::Source& source, StemSink& sink, Context& context) const override {
     Options options;
     options.threads = context.threads;
     options.stop = context.stop;
-    StemSet first = vocals_->separate(mixture.view(), options);
-    const AudioBuffer& background = first.audio[1];
-    const audio::StftSpec spec{.fft_size = 2048, .hop_samples = 512};
-    HpssParts parts = hpss_parts(background, spec, {}, context.threads);
-    const audio::Stft<float> stft({.fft_size = 4096, .hop_samples = 1024});
-    Spectrogram<float> low = stft.forward(parts.harmonic, context.threads);
-    std::vector<float> gain(static_cast<std::size_t>(low.bins()));
-    for (int k = 0; k < low.bins(); ++k) {
-      const double hz = static_cast<double>(k) * mixture.rate_hz() / 4096;
-      const double x =
-          high_hz_ > low_hz_ ? std::clamp((hz - low_hz_) / (high_hz_ - low_hz_), 0.0, 1.0) : (hz > low_hz_ ? 1.0 : 0.0);
-      gain[static_cast<std::size_t>(k)] = static_cast<float>(0.5 + 0.5 * std::cos(std::numbers::pi * x));
-    }
-    for (int c = 0; c < low.channels(); ++c) {
-      for (std::int64_t n = 0; n < low.frames(); ++n) {
-        std::complex<float>* frame = low.at(c, n);
-        for (std::size_t k = 0; k < gain.size(); ++k) frame[k] *= gain[k];
-      }
-    }
-    std::vector<AudioBuffer> out(4);
-    out[2] = stft.inverse(low, mixture.samples(), mixture.rate_hz(), context.threads);
-    out[3] = difference(difference(background, parts.percussive), out[2]);
-    out[1] = std::move(parts.percussive);
-    out[0] = std::move(first.audio[0]);
-    return out;
+    Cascade cascade(sink, *this, context.threads);
+    vocals_->separate(source, cascade, options);
   }
 
   std::unique_ptr<Separator> vocals_;
