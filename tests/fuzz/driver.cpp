@@ -1,8 +1,10 @@
-// mss_fuzz TARGET [--runs N] [--first N] [--seed S] [--write FILE] [PATH…]
+// mss_fuzz TARGET [--runs N] [--first N] [--seed S] [--most-s SECONDS] [--write FILE] [PATH…]
 //
+// TARGET: safetensors, pytorch, pickle, toml (plans), records, museval, audio (wav, mp4 and playlists).
 // Feeds the seeds (files, and those in folders) as they are, then N mutants of them, to a reader. Ends with status 1 at
 // the first defect and says which execution it was; --first N --runs 1 repeats it, --write keeps that input in a file
-// (a file given as PATH with --runs 0 replays it). Needs no compiler support; meant for builds with MSSBENCH_SANITIZE.
+// (a file given as PATH with --runs 0 replays it); an execution that takes longer than --most-s is a defect as well.
+// Needs no compiler support; meant for builds with MSSBENCH_SANITIZE.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -38,7 +40,11 @@ struct Target {
 };
 constexpr Target kTargets[] = {{"safetensors", mssbench_fuzz_safetensors, tests::Grammar::safetensors},
                                {"pytorch", mssbench_fuzz_pytorch, tests::Grammar::pytorch},
-                               {"pickle", mssbench_fuzz_pickle, tests::Grammar::pickle}};
+                               {"pickle", mssbench_fuzz_pickle, tests::Grammar::pickle},
+                               {"toml", mssbench_fuzz_toml, tests::Grammar::toml},
+                               {"records", mssbench_fuzz_records, tests::Grammar::json},
+                               {"museval", mssbench_fuzz_museval, tests::Grammar::json},
+                               {"audio", mssbench_fuzz_audio, tests::Grammar::audio}};
 
 // Written before every execution, read when the process dies.
 char g_execution[64] = "before the first execution";
@@ -86,7 +92,8 @@ int execute(const Target& target, const std::string& input, const std::string& w
 
 int usage() {
   fmt::print(stderr,
-             "mss_fuzz safetensors|pytorch|pickle [--runs N] [--first N] [--seed S] [--write FILE] [PATH...]\n");
+             "mss_fuzz safetensors|pytorch|pickle|toml|records|museval|audio [--runs N] [--first N] [--seed S] "
+             "[--most-s SECONDS] [--write FILE] [PATH...]\n");
   return 2;
 }
 
@@ -98,6 +105,7 @@ int main(int argc, char** argv) {
                                       [&](const Target& t) { return std::string(argv[1]) == t.name; });
   if (target == std::end(kTargets)) return usage();
   std::uint64_t runs = 20'000, first = 0, seed = 1;
+  double most_s = 0;
   std::string write_to;
   std::vector<fs::path> files;
   for (int i = 2; i < argc; ++i) {
@@ -109,6 +117,8 @@ int main(int argc, char** argv) {
       first = std::stoull(argv[++i]);
     } else if (argument == "--seed" && has_value) {
       seed = std::stoull(argv[++i]);
+    } else if (argument == "--most-s" && has_value) {
+      most_s = std::stod(argv[++i]);
     } else if (argument == "--write" && has_value) {
       write_to = argv[++i];
     } else if (argument.starts_with("--")) {
@@ -171,6 +181,10 @@ int main(int argc, char** argv) {
     if (execute(*target, input, fmt::format("{}", i)) != 0) return 1;
     const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
     if (seconds > slowest_s) slowest_s = seconds, slowest = i;
+    if (most_s > 0 && seconds > most_s) {
+      fmt::print(stderr, "mss_fuzz: execution {} took {:.2f} s\n", i, seconds);
+      return 1;
+    }
   }
   fmt::print(
       "{}: {} seeds and {} mutants ({} bytes on average, {} accepted), no defect; {:.1f} s, slowest {} ms "

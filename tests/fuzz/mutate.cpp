@@ -192,6 +192,164 @@ std::string changed_zip(std::vector<ZipEntry> entries, const std::vector<std::st
   return zipped(entries, rng.below(4) == 0);
 }
 
+/// Changes a text by its tokens; `scale` is what numbers in it may be about.
+void change_tokens(std::string& text, const std::vector<std::string>& tokens, const std::vector<std::string>& seeds,
+                   std::size_t scale, Rng& rng) {
+  for (std::uint32_t n = few(rng, 4); n > 0; --n) {
+    const std::size_t at = below(rng, text.size() + 1);
+    const std::string& token = tokens[rng.below(static_cast<std::uint32_t>(tokens.size()))];
+    switch (rng.below(4)) {
+      case 0:
+        text.insert(at, token);
+        break;
+      case 1:
+        text.replace(at, std::min(text.size() - at, token.size()), token);
+        break;
+      case 2: {  // a number becomes another
+        const auto digit = text.find_first_of("0123456789", at);
+        if (digit == std::string::npos) break;
+        const auto end = std::min(text.find_first_not_of("0123456789", digit), text.size());
+        text.replace(digit, end - digit, std::to_string(edge(rng, scale)));
+        break;
+      }
+      default:
+        change_bytes(text, seeds, rng);
+    }
+  }
+}
+
+const std::vector<std::string>& toml_tokens() {
+  static const std::vector<std::string> list = {"[",
+                                                "]",
+                                                "[[",
+                                                "]]",
+                                                "{",
+                                                "}",
+                                                "=",
+                                                ".",
+                                                ",",
+                                                "\"",
+                                                "'",
+                                                "\"\"\"",
+                                                "'''",
+                                                "\n",
+                                                "#",
+                                                "a.b.c",
+                                                "a = 1\n",
+                                                "[a]\n",
+                                                "[[a]]\n",
+                                                "{a = 1}",
+                                                "[1, 2]",
+                                                "true",
+                                                "inf",
+                                                "-nan",
+                                                "1e999",
+                                                "0x7fffffffffffffff",
+                                                "1979-05-27",
+                                                "\\u0000",
+                                                "\\U0010ffff",
+                                                "\xff",
+                                                "\xc3\x28",
+                                                "[run]\n",
+                                                "methods = [\"mixture\"]\n",
+                                                "seeds = [0]\n",
+                                                "jobs = -1\n",
+                                                "_",
+                                                "'' = 0\n"};
+  return list;
+}
+
+const std::vector<std::string>& json_tokens() {
+  static const std::vector<std::string> list = {"{",
+                                                "}",
+                                                "[",
+                                                "]",
+                                                ",",
+                                                ":",
+                                                "\"",
+                                                "null",
+                                                "true",
+                                                "-1",
+                                                "0",
+                                                "1e999",
+                                                "1e-999",
+                                                "-0.0",
+                                                "NaN",
+                                                "-Infinity",
+                                                "\"inf\"",
+                                                "\\u0000",
+                                                "\\ud800",
+                                                "\xff",
+                                                "\n",
+                                                "{}",
+                                                "[]",
+                                                "\"schema\"",
+                                                "\"scores\"",
+                                                "\"error\"",
+                                                "\"seed\":-1",
+                                                "\"frames\"",
+                                                "\"targets\"",
+                                                "\"metrics\"",
+                                                "[[[[[[[[",
+                                                "{\"a\":{\"a\":{\"a\":",
+                                                "9223372036854775807",
+                                                "18446744073709551616",
+                                                "\"\""};
+  return list;
+}
+
+/// Places of names of four letters, as chunks of RIFF and AIFF and boxes of mp4 have them.
+std::vector<std::size_t> names_of_four(const std::string& text) {
+  std::vector<std::size_t> out;
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ';
+  };
+  for (std::size_t i = 0; i + 4 <= text.size() && out.size() < 4000; ++i) {
+    if (plain(text[i]) && plain(text[i + 1]) && plain(text[i + 2]) && plain(text[i + 3])) out.push_back(i);
+  }
+  return out;
+}
+
+void change_audio(std::string& text, const std::vector<std::string>& seeds, Rng& rng) {
+  const std::vector<std::size_t> names = names_of_four(text);
+  if (names.empty() || rng.below(4) == 0) {
+    change_bytes(text, seeds, rng);
+    return;
+  }
+  const std::size_t at = names[below(rng, names.size())];
+  std::string number = little(edge(rng, text.size()), 4);
+  if (rng.below(2) == 0) std::reverse(number.begin(), number.end());
+  switch (rng.below(6)) {
+    case 0:  // the size before an mp4 box's name
+      if (at >= 4) text.replace(at - 4, 4, number);
+      break;
+    case 1:  // the size behind a RIFF chunk's name
+      if (at + 8 <= text.size()) text.replace(at + 4, 4, number);
+      break;
+    case 2:
+    case 3: {  // a field of the content
+      const std::size_t field = at + 4 + below(rng, 64);
+      const std::string part = number.substr(0, std::size_t{1} << rng.below(3));
+      if (field + part.size() <= text.size()) text.replace(field, part.size(), part);
+      break;
+    }
+    case 4: {  // a piece again, or gone
+      const std::size_t count = 1 + below(rng, 128);
+      if (rng.below(2) == 0) {
+        text.insert(at, text.substr(at, count));
+      } else {
+        text.erase(at, count);
+      }
+      break;
+    }
+    default: {
+      const std::string& other = seeds[below(rng, seeds.size())];
+      const std::vector<std::size_t> theirs = names_of_four(other);
+      if (!theirs.empty()) text.replace(at, 4, other.substr(theirs[below(rng, theirs.size())], 4));
+    }
+  }
+}
+
 std::string changed_safetensors(const std::string& seed, const std::vector<std::string>& seeds, Rng& rng) {
   const std::uint64_t length = seed.size() < 8 ? 0 : number_at(seed, 0, 8);
   std::string header = seed.size() < 8 || length > seed.size() - 8 ? seed : seed.substr(8, length);
@@ -229,27 +387,7 @@ std::string changed_safetensors(const std::string& seed, const std::vector<std::
                                                    "[0,0]",
                                                    "0.5",
                                                    "\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},"};
-  for (std::uint32_t n = few(rng, 4); n > 0; --n) {
-    const std::size_t at = below(rng, header.size() + 1);
-    const std::string& token = kTokens[rng.below(static_cast<std::uint32_t>(kTokens.size()))];
-    switch (rng.below(4)) {
-      case 0:
-        header.insert(at, token);
-        break;
-      case 1:
-        header.replace(at, std::min(header.size() - at, token.size()), token);
-        break;
-      case 2: {  // a number becomes another
-        const auto digit = header.find_first_of("0123456789", at);
-        if (digit == std::string::npos) break;
-        const auto end = std::min(header.find_first_not_of("0123456789", digit), header.size());
-        header.replace(digit, end - digit, std::to_string(edge(rng, data.size())));
-        break;
-      }
-      default:
-        change_bytes(header, seeds, rng);
-    }
-  }
+  change_tokens(header, kTokens, seeds, data.size(), rng);
   std::string body = data;
   if (rng.below(4) == 0) change_bytes(body, seeds, rng);
   return little(rng.below(8) == 0 ? edge(rng, header.size()) : header.size(), 8) + header + body;
@@ -283,6 +421,10 @@ std::string mutant(Grammar grammar, const std::vector<std::string>& seeds, Rng& 
     for (std::uint32_t n = few(rng, 8); n > 0; --n) change_bytes(out, seeds, rng);
   } else if (grammar == Grammar::safetensors) {
     out = changed_safetensors(seed, seeds, rng);
+  } else if (grammar == Grammar::toml || grammar == Grammar::json) {
+    change_tokens(out, grammar == Grammar::toml ? toml_tokens() : json_tokens(), seeds, out.size(), rng);
+  } else if (grammar == Grammar::audio) {
+    for (std::uint32_t n = few(rng, 4); n > 0; --n) change_audio(out, seeds, rng);
   } else if (auto entries = unzipped(seed); grammar == Grammar::pytorch && entries) {
     out = changed_zip(std::move(*entries), seeds, rng);
   } else {

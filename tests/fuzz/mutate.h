@@ -11,15 +11,18 @@
 
 namespace mss::tests {
 
-enum class Grammar { safetensors, pytorch, pickle };
+enum class Grammar { safetensors, pytorch, pickle, toml, json, audio };
 
 /// One to eight changes of a seed. Bytes are flipped, overwritten with numbers that are at edges, inserted, removed,
 /// repeated, or taken from another seed. Beyond that:
 ///   safetensors  changes inside the JSON header (tokens, numbers), with the length before it kept right half of the
-///   time pytorch      a zip archive is taken apart, one entry (mostly data.pkl) changed, and put together again with
-///   right
+///                time
+///   pytorch      a zip archive is taken apart, one entry (mostly data.pkl) changed, and put together again with right
 ///                sizes; the legacy layout's pickles are changed like plain ones
 ///   pickle       whole opcodes are inserted
+///   toml, json   tokens are inserted or put in place of others, numbers become others
+///   audio        sizes of chunks and boxes (the four bytes beside a name of four letters) and fields behind them become
+///                numbers at edges; names are exchanged, pieces repeated or removed
 std::string mutant(Grammar grammar, const std::vector<std::string>& seeds, core::Rng& rng);
 
 struct ZipEntry {
