@@ -16,6 +16,7 @@
 #include "audio/fftw_mutex.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/stop.h"
 
 namespace mss::audio {
 
@@ -545,6 +546,7 @@ struct StreamingStft::Impl {
     for (std::size_t c = 0; c < history.size(); ++c) {
       const Signal<float> x{history[c].data(), first, total};
       for (std::int64_t n = next; n < end; ++n) {
+        core::check_stop();
         impl.analyse(x, n, scratch.get(), out.at(static_cast<int>(c), n - next));
       }
     }
@@ -658,6 +660,7 @@ AudioBuffer StreamingIstft::push(const Spectrogram<float>& frames) {
         sum.resize(static_cast<std::size_t>(end - s.base), 0.0F);
       }
       for (std::int64_t n = 0; n < frames.frames(); ++n) {
+        core::check_stop();
         impl.synthesise(frames.at(static_cast<int>(c), n), s.pushed + n, scratch.get(), s.base, end, sum.data());
       }
     }
@@ -677,16 +680,19 @@ AudioBuffer StreamingIstft::finish(std::int64_t total_samples) {
 
 void for_each_block(AudioView x, const StftSpec& spec, const core::StopToken& stop,
                     const std::function<void(const Spectrogram<float>& frames, std::int64_t first)>& use) {
-  constexpr std::int64_t kBlockSamples = 32768;
+  // Fewer samples where they make so many or so long frames that a block would not be small.
+  constexpr std::int64_t kBlockSamples = 32768, kBlockBytes = std::int64_t{64} << 20;
   StreamingStft stft(spec, x.channels());
+  const std::int64_t frame_bytes = static_cast<std::int64_t>(sizeof(std::complex<float>)) * spec.bins() * x.channels();
+  const std::int64_t step = std::clamp(kBlockBytes / frame_bytes * spec.hop_samples, std::int64_t{1}, kBlockSamples);
   std::int64_t first = 0;
   const auto take = [&](const Spectrogram<float>& frames) {
     use(frames, first);
     first += frames.frames();
   };
-  for (std::int64_t begin = 0; begin < x.samples(); begin += kBlockSamples) {
+  for (std::int64_t begin = 0; begin < x.samples(); begin += step) {
     stop.check();
-    take(stft.push(x.slice(begin, std::min(kBlockSamples, x.samples() - begin))));
+    take(stft.push(x.slice(begin, std::min(step, x.samples() - begin))));
   }
   take(stft.finish());
 }

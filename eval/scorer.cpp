@@ -114,6 +114,17 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
                        shape_text(mix));
   }
 
+  const double seconds = scoring_seconds(static_cast<int>(names.size()), channels, samples, rate, options);
+  if (seconds > options.most_seconds) {
+    throw Error(ErrorParts{.code = Code::resource,
+                           .where = "BSS Eval",
+                           .what = fmt::format("{} sources of {} channels would take about {:.1f} hours", names.size(),
+                                               channels, seconds / 3600),
+                           .expected = fmt::format("at most {:.1f} hours for one track", options.most_seconds / 3600),
+                           .found = {},
+                           .hint = "--metrics sdr needs no filters; --allow-long goes on all the same"});
+  }
+
   const double window = std::floor(options.window_s * rate), hop = std::floor(options.hop_s * rate);
   if (window < 1 || hop < 1) throw bad_argument("scorer options", "window and hop must hold at least one sample");
   spans = frame_spans(samples, window, hop);
@@ -451,6 +462,23 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
     result.push_back(std::move(scores));
   }
   return result;
+}
+
+double scoring_seconds(int sources, int channels, std::int64_t samples, int rate_hz, const ScorerOptions& options) {
+  if (options.metrics != Metrics::all || rate_hz < 1) return 0;
+  const double inputs = static_cast<double>(sources) * channels, taps = options.filter_taps;
+  const double frames = std::max(1.0, static_cast<double>(samples) / rate_hz / options.hop_s);
+  const double frame_points = options.window_s * rate_hz + taps;
+  // Levinson's recursion: three products of blocks per order and block. Solving: some sixty spectral products per
+  // source. Frames: every filter times every input, four real products a bin.
+  const double factor = 3 * inputs * inputs * inputs * taps * taps;
+  const double solve = 60 * inputs * inputs * 4 * taps * sources * channels;
+  const double frame = 4 * inputs * inputs * frame_points;
+  const double analyses = options.framewise_filters ? frames : 1;
+  // Measured: 1.3e10 for 48 inputs; with hundreds, the blocks are larger than any cache.
+  constexpr double kRate = 1.5e9;
+  // The recursion runs on one thread.
+  return (analyses * factor + (analyses * solve + frames * frame) / std::max(1, options.threads)) / kRate;
 }
 
 ReferenceSet::ReferenceSet(std::vector<std::string> names, std::vector<Signal> references, Signal mixture, int rate_hz,

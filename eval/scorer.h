@@ -44,14 +44,21 @@ struct ScorerOptions {
   /// Memory for spectra of the references that are kept from one estimate to the next (at 30 s of 4-source stereo, 190
   /// MB hold all of them). 0 computes them anew for each.
   std::int64_t cache_bytes = std::int64_t{144} << 20;
+  /// A track whose filters would take longer (scoring_seconds) is refused before anything is computed.
+  double most_seconds = 3600;
   core::StopToken stop;
 };
+
+/// Rough time of BSS Eval for one track: the references' analysis and one estimate, from the number of operations of the
+/// filters' systems (cubic in sources times channels) and of the frames' products (quadratic), at 1.5e9 a second and
+/// thread. 0 without filters (Metrics::sdr_only).
+double scoring_seconds(int sources, int channels, std::int64_t samples, int rate_hz, const ScorerOptions& options);
 
 class ReferenceSet {
  public:
   /// `references`: one signal per name, one shape. `mixture` may be empty (then no improvements over the mixture are
   /// scored). The signals must outlive the set. Throws Error: no sources, unequal shapes, non-finite samples, more than
-  /// 100 sources.
+  /// 100 sources; Error(resource) where scoring would take longer than options.most_seconds.
   ReferenceSet(std::vector<std::string> names, std::vector<Signal> references, Signal mixture, int rate_hz,
                ScorerOptions options = {});
   ~ReferenceSet();

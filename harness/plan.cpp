@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -90,6 +91,8 @@ const core::ParamTable& plan_params() {
       {"window_s", ParamType::real, "1", "s", "(0,inf)", "Length of a scoring frame.", "museval"},
       {"hop_s", ParamType::real, "1", "s", "(0,inf)", "Distance of scoring frames.", "museval"},
       {"accompaniment", ParamType::boolean, "true", "", "", "Score vocals against accompaniment as well.", "museval"},
+      {"allow_long", ParamType::boolean, "false", "", "",
+       "Score tracks also where that would take more than an hour each (many stems).", ""},
       {"threads", ParamType::integer, "0", "", "[0,4096]", "Threads in all; 0 = all processors.", ""},
       {"jobs", ParamType::integer, "0", "", "[0,4096]", "Tracks at once; 0 = as many as threads and memory allow.", ""},
       {"memory_gb", ParamType::real, "0", "GB", "[0,inf)",
@@ -156,6 +159,8 @@ Plan plan_from_value(const Value& document, std::string_view where, const fs::pa
       plan.hop_s = value.as_real(at);
     } else if (key == "accompaniment") {
       plan.accompaniment = value.as_bool(at);
+    } else if (key == "allow_long") {
+      plan.allow_long = value.as_bool(at);
     } else if (key == "threads") {
       plan.threads = static_cast<int>(std::clamp<std::int64_t>(value.as_integer(at), -1, 1 << 20));
     } else if (key == "jobs") {
@@ -200,6 +205,7 @@ Value to_value(const Plan& plan) {
   out["window_s"] = plan.window_s;
   out["hop_s"] = plan.hop_s;
   out["accompaniment"] = plan.accompaniment;
+  out["allow_long"] = plan.allow_long;
   out["threads"] = plan.threads;
   out["jobs"] = plan.jobs;
   out["memory_gb"] = plan.memory_gb;
@@ -245,6 +251,7 @@ eval::ScorerOptions scorer_options(const Plan& plan) {
   options.hop_s = plan.hop_s;
   options.silence = plan.silence == "per_source" ? eval::SilenceRule::per_source : eval::SilenceRule::museval;
   options.accompaniment = plan.accompaniment;
+  if (plan.allow_long) options.most_seconds = std::numeric_limits<double>::infinity();
   return options;
 }
 

@@ -42,6 +42,7 @@ struct Plan {
   std::string silence = "museval";  ///< "museval" or "per_source"
   double window_s = 1.0, hop_s = 1.0;
   bool accompaniment = true;  ///< score the scenario "vocals/accompaniment" as well
+  bool allow_long = false;    ///< also where scoring one track would take more than an hour; changes no number
 
   // Resources: change no number.
   int threads = 0;       ///< in all, over the tracks at work; 0 = all processors

@@ -233,6 +233,11 @@ Error as_error(const std::exception_ptr& thrown) {
   }
 }
 
+std::int64_t memory_bound(const Plan& plan) {
+  if (plan.memory_gb > 0) return static_cast<std::int64_t>(plan.memory_gb * 1e9);
+  return static_cast<std::int64_t>(0.7 * static_cast<double>(core::available_memory_bytes()));
+}
+
 class Runner {
  public:
   Runner(const Plan& plan, const methods::Registry& registry, const RunOptions& options)
@@ -349,8 +354,7 @@ class Runner {
     const int jobs = plan_.jobs > 0 ? plan_.jobs : total;
     workers_ = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(jobs), pending_.size()));
     threads_each_ = std::max(1, total / workers_);
-    bound_ = plan_.memory_gb > 0 ? static_cast<std::int64_t>(plan_.memory_gb * 1e9)
-                                 : static_cast<std::int64_t>(0.7 * static_cast<double>(core::available_memory_bytes()));
+    bound_ = memory_bound(plan_);
     started_.assign(pending_.size(), false);
     // Threads of our own instead of parallel_for: a worker may have to wait for memory that another one gives back.
     std::vector<std::thread> threads;
@@ -605,6 +609,45 @@ class Runner {
 RunResult run(const Plan& plan, const methods::Registry& registry, const RunOptions& options) {
   check_plan(plan);
   return Runner(plan, registry, options).run();
+}
+
+Preview preview(const Plan& plan, const methods::Registry& registry, const RunOptions& options) {
+  check_plan(plan);
+  const std::vector<Method> methods = make_methods(plan, registry, options.log);
+  const datasets::Dataset dataset = datasets::open(plan.dataset, plan.layout);
+  const std::vector<datasets::Track> tracks = dataset.select(selection(plan));
+  const std::set<records::ItemKey> finished = records::finished_items(plan.out);
+  std::vector<records::ShardTrack> weights;
+  for (const datasets::Track& track : tracks) weights.push_back({track.subset, track.name, track.seconds()});
+  const std::vector<int> shard = records::assign_shards(weights, options.shard.count);
+  std::vector<methods::SeparatorInfo> infos;
+  Preview out;
+  out.dataset = dataset.name();
+  for (const Method& method : methods) {
+    infos.push_back(method.separator->info());
+    out.rows.push_back({method.spec, 0, 0});
+  }
+  for (std::size_t t = 0; t < tracks.size(); ++t) {
+    if (shard[t] != options.shard.index) continue;
+    ++out.tracks;
+    out.seconds += tracks[t].seconds();
+    out.largest_track_bytes = std::max(out.largest_track_bytes, estimate_track_bytes(tracks[t], infos, plan));
+    for (std::size_t m = 0; m < methods.size(); ++m) {
+      for (const std::uint64_t seed : infos[m].is_random ? plan.seeds : std::vector<std::uint64_t>{0}) {
+        ++out.rows[m].items;
+        out.rows[m].finished += finished.contains({tracks[t].subset, tracks[t].name, methods[m].spec, seed}) ? 1 : 0;
+      }
+    }
+  }
+  for (const Preview::Row& row : out.rows) {
+    out.items += row.items;
+    out.finished += row.finished;
+  }
+  out.bound_bytes = memory_bound(plan);
+  const std::int64_t threads = core::resolve_threads(plan.threads), wanted = plan.jobs > 0 ? plan.jobs : threads;
+  const std::int64_t fit = out.largest_track_bytes > 0 ? out.bound_bytes / out.largest_track_bytes : wanted;
+  out.jobs = static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, fit, out.tracks})));
+  return out;
 }
 
 std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vector<methods::SeparatorInfo>& methods,

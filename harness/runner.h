@@ -34,7 +34,7 @@ namespace mss::harness {
 
 struct RunOptions {
   records::Shard shard;  ///< count > 1: this part only, into its own records file
-  std::string command;  ///< the command line as typed, for records and reports
+  std::string command;   ///< the command line as typed, for records and reports
   core::StopToken stop;
   core::Progress* progress = nullptr;  ///< one task, one step per (track, method, seed)
   core::LogFn log;
@@ -58,6 +58,23 @@ struct RunResult {
 
 /// Throws Error: bad plan, unknown data set or method, run folder in use or made with other settings, disk full.
 RunResult run(const Plan& plan, const methods::Registry& registry, const RunOptions& options = {});
+
+/// What run() would do with the same arguments, found out without making or changing anything.
+struct Preview {
+  std::string dataset;
+  struct Row {
+    std::string spec;
+    std::int64_t items = 0, finished = 0;  ///< (track, seed) of the shard
+  };
+  std::vector<Row> rows;
+  std::int64_t tracks = 0;  ///< of the shard
+  double seconds = 0;       ///< of audio
+  std::int64_t items = 0, finished = 0;
+  std::int64_t largest_track_bytes = 0;  ///< estimate_track_bytes of the hungriest track
+  std::int64_t bound_bytes = 0;          ///< for all tracks at work
+  int jobs = 0;                          ///< tracks at once, memory permitting
+};
+Preview preview(const Plan& plan, const methods::Registry& registry, const RunOptions& options = {});
 
 /// Memory that a track takes while it is at work, from its length: audio, references, estimates, the scorer and the
 /// hungriest method.

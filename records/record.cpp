@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "core/file.h"
 #include "core/isa.h"
@@ -273,7 +274,22 @@ std::vector<Record> read_records(const std::filesystem::path& file_or_folder) {
   } else if (!fs::exists(file_or_folder, ignored)) {
     throw Error(Code::io, file_or_folder.string(), "no such file or folder");
   }
-  return parse_records(core::read_text_file(file), file.string());
+  return unique_records(parse_records(core::read_text_file(file), file.string()), file.string());
+}
+
+std::vector<Record> unique_records(std::vector<Record> records, std::string_view name) {
+  std::map<RecordKey, std::size_t> seen;
+  std::vector<Record> out;
+  for (Record& record : records) {
+    const auto [at, fresh] = seen.emplace(record.key, out.size());
+    if (fresh) {
+      out.push_back(std::move(record));
+    } else if (to_json_line(out[at->second], false) != to_json_line(record, false)) {
+      throw Error({Code::format, std::string(name), "two records of one key differ", "one record, or equal ones",
+                   to_string(record.key), ""});
+    }
+  }
+  return out;
 }
 
 void write_records(const std::filesystem::path& file, std::vector<Record> records) {

@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -21,6 +23,7 @@
 #include "core/json.h"
 #include "core/measure.h"
 #include "core/spec.h"
+#include "core/stop.h"
 #include "core/text.h"
 #include "core/version.h"
 
@@ -52,9 +55,7 @@ std::vector<fs::path> all_records_files(const fs::path& run) {
   return out;
 }
 
-ItemKey item_of(const Record& record) {
-  return {record.key.subset, record.key.track, record.key.spec, record.key.seed};
-}
+constexpr const char* kItemRecords = "item_records";
 
 // A descriptor that closes itself and so gives up its flock.
 class Descriptor {
@@ -65,6 +66,7 @@ class Descriptor {
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
   int get() const { return value_; }
   int release() { return std::exchange(value_, -1); }
 
@@ -155,9 +157,50 @@ bool first_difference(const Value& a, const Value& b, const std::string& at, std
       }
       if (first_difference(member.second, *other, inner, where, left, right)) return true;
     }
+    for (const Value::Member& member : b.as_object()) {
+      if (a.find(member.first) != nullptr) continue;
+      where = at.empty() ? member.first : at + "." + member.first;
+      left = "nothing", right = core::dump_json(member.second);
+      return true;
+    }
   }
   where = at, left = core::dump_json(a), right = core::dump_json(b);
   return true;
+}
+
+/// What planned_items() relies on; Error(format) with the place of the first breach.
+void check_plans(const Value& plans, const fs::path& file) {
+  const auto fail = [&](const std::string& place, const std::string& expected, const Value* found) {
+    throw Error({Code::format, file.string(), "broken run description: " + place, expected,
+                 found == nullptr ? "nothing" : std::string(found->type_name()), ""});
+  };
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const Value& plan = plans.as_array()[i];
+    const std::string at = "plans[" + std::to_string(i) + "]";
+    if (!plan.is_object()) fail(at, "an object", &plan);
+    for (const char* key : {"tracks", "methods", "seeds"}) {
+      const Value* list = plan.find(key);
+      if (list == nullptr || !list->is_array()) fail(at + "." + key, "an array", list);
+      for (std::size_t k = 0; k < list->size(); ++k) {
+        const Value& element = list->as_array()[k];
+        const std::string place = at + "." + key + "[" + std::to_string(k) + "]";
+        if (key == std::string_view("seeds")) {
+          if (!element.is_integer() || element.as_integer() < 0) fail(place, "an integer from 0", &element);
+          continue;
+        }
+        if (!element.is_object()) fail(place, "an object", &element);
+        const bool track = key == std::string_view("tracks");
+        const std::vector<const char*> texts =
+            track ? std::vector<const char*>{"subset", "name"} : std::vector<const char*>{"spec"};
+        for (const char* name : texts) {
+          const Value* text = element.find(name);
+          if (text == nullptr || !text->is_string()) fail(place + "." + name, "a string", text);
+        }
+        const Value* random = element.find("random");
+        if (!track && (random == nullptr || !random->is_bool())) fail(place + ".random", "a boolean", random);
+      }
+    }
+  }
 }
 
 Value read_run_json(const fs::path& file) {
@@ -168,6 +211,12 @@ Value read_run_json(const fs::path& file) {
     throw Error({Code::format, file.string(), "not a run description", "schema " + std::to_string(kRunSchema),
                  schema == nullptr ? "no field 'schema'" : core::dump_json(*schema), ""});
   }
+  if (!run.at("identity").is_object() || run.at("identity").size() == 0) {
+    throw Error({Code::format, file.string(), "broken run description: identity", "an object with data set and scoring",
+                 run.at("identity").is_object() ? "an empty object" : std::string(run.at("identity").type_name()), ""});
+  }
+  if (run.find("program") == nullptr) run["program"] = Value::object();
+  check_plans(run.at("plans"), file);
   return run;
 }
 
@@ -239,6 +288,32 @@ fs::path estimate_path(const fs::path& run, std::string_view spec, std::uint64_t
   return target.empty() ? folder : folder / (path_component(target) + ".wav");
 }
 
+ItemKey item_of(const Record& record) {
+  return {record.key.subset, record.key.track, record.key.spec, record.key.seed};
+}
+
+void count_item(Record& record, std::size_t records) {
+  Value& measured = record.body["measured"];
+  if (!measured.is_object()) measured = Value::object();
+  measured[kItemRecords] = static_cast<std::int64_t>(records);
+}
+
+std::set<ItemKey> incomplete_items(const std::vector<Record>& records) {
+  std::map<ItemKey, std::pair<std::int64_t, std::int64_t>> counts;  // found, promised
+  for (const Record& record : records) {
+    auto& [found, promised] = counts[item_of(record)];
+    ++found;
+    const Value* measured = record.body.find("measured");
+    const Value* count = measured == nullptr ? nullptr : measured->find(kItemRecords);
+    if (count != nullptr && count->is_integer()) promised = std::max(promised, count->as_integer());
+  }
+  std::set<ItemKey> out;
+  for (const auto& [item, count] : counts) {
+    if (count.first < count.second) out.insert(item);
+  }
+  return out;
+}
+
 std::string to_string(const ItemKey& item) {
   return item.subset + "/" + item.track + " | " + item.spec + " | seed " + std::to_string(item.seed);
 }
@@ -246,54 +321,126 @@ std::string to_string(const ItemKey& item) {
 // --- lock
 // ----------------------------------------------------------------------------------------------------------------
 
-RunLock::RunLock(const fs::path& run, const Shard& shard)
-    : path_(run / (shard.whole() ? "lock" : "lock." + shard_name(shard))) {
-  const std::string self = core::host_name() + " " + std::to_string(::getpid()) + "\n";
+namespace {
+
+/// Opens and locks `path`, unless its holder removed it in between: then again. No descriptor: another process holds it
+/// (`wait` false). `blind` is set where the file system knows no flock.
+Descriptor locked_file(const fs::path& path, int how, bool wait, bool& blind) {
   for (;;) {
-    Descriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-    if (file.get() < 0) fail_io(path_, "cannot open the run's lock", errno);
-    const bool locked = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
-    const bool held = !locked && errno == EWOULDBLOCK;
-    // A file system without flock: only the process id tells.
-    const bool blind = !locked && !held;
-    if (!held) {
-      // The holder may have removed the file between our open and our lock.
-      struct stat ours {
-      }, current{};
-      if (::fstat(file.get(), &ours) != 0 || ::stat(path_.c_str(), &current) != 0 || ours.st_ino != current.st_ino ||
-          ours.st_dev != current.st_dev) {
-        continue;
+    Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    if (file.get() < 0) fail_io(path, "cannot open the run's lock", errno);
+    blind = false;
+    while (::flock(file.get(), how | LOCK_NB) != 0) {
+      if (errno == EINTR) continue;
+      if (errno != EWOULDBLOCK) {
+        blind = true;
+        break;
       }
+      if (!wait) return Descriptor(-1);
+      core::check_stop();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
-    const std::string content(core::trim(content_of(file.get())));
-    const std::size_t space = content.rfind(' ');
-    const std::string host = content.substr(0, space == std::string::npos ? 0 : space);
-    long pid = 0;
-    if (space != std::string::npos) std::from_chars(content.data() + space + 1, content.data() + content.size(), pid);
-    const bool elsewhere = !host.empty() && host != core::host_name();
-    const bool alive = !elsewhere && blind && pid > 0 && pid != ::getpid() &&
-                       (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
-    if (held || elsewhere || alive) {
-      throw Error({Code::io, path_.parent_path().string(), "the run folder is in use", "",
-                   content.empty() ? "a process that just started"
-                                   : "process " + std::to_string(pid) + " on " + (host.empty() ? "?" : host),
-                   elsewhere && !held ? "if that process is gone, remove " + path_.string()
-                                      : "wait for it, or give another folder"});
+    struct stat ours {
+    }, current{};
+    if (::fstat(file.get(), &ours) == 0 && ::stat(path.c_str(), &current) == 0 && ours.st_ino == current.st_ino &&
+        ours.st_dev == current.st_dev) {
+      return file;
     }
-    if (::ftruncate(file.get(), 0) != 0 ||
-        ::pwrite(file.get(), self.data(), self.size(), 0) != static_cast<ssize_t>(self.size())) {
-      const int error = errno;
-      ::unlink(path_.c_str());
-      fail_io(path_, "cannot write the run's lock", error);
-    }
-    descriptor_ = file.release();
-    return;
   }
 }
 
+struct Holder {
+  std::string host;
+  long pid = 0;
+};
+
+Holder holder_of(const std::string& content) {
+  Holder out;
+  const std::string text(core::trim(content));
+  const std::size_t space = text.rfind(' ');
+  if (space == std::string::npos) return out;
+  out.host = text.substr(0, space);
+  std::from_chars(text.data() + space + 1, text.data() + text.size(), out.pid);
+  return out;
+}
+
+[[noreturn]] void fail_in_use(const fs::path& run, const Holder& holder, const std::string& hint) {
+  throw Error({Code::io, run.string(), "the run folder is in use", "",
+               holder.pid == 0
+                   ? "a process that just started"
+                   : "process " + std::to_string(holder.pid) + " on " + (holder.host.empty() ? "?" : holder.host),
+               hint});
+}
+
+/// Throws where the name in a lock that is not held is that of a process which may be at work all the same: on another
+/// machine (which cannot be seen from here), or on a file system without flock.
+void require_gone(const fs::path& run, const fs::path& path, const std::string& content, bool blind) {
+  const Holder holder = holder_of(content);
+  if (holder.pid == 0) return;
+  if (holder.host != core::host_name()) fail_in_use(run, holder, "if that process is gone, remove " + path.string());
+  const bool alive =
+      blind && holder.pid != ::getpid() && (::kill(static_cast<pid_t>(holder.pid), 0) == 0 || errno == EPERM);
+  if (alive) fail_in_use(run, holder, "wait for it, or give another folder");
+}
+
+void sign(int descriptor, const fs::path& path) {
+  const std::string self = core::host_name() + " " + std::to_string(::getpid()) + "\n";
+  if (::ftruncate(descriptor, 0) == 0 &&
+      ::pwrite(descriptor, self.data(), self.size(), 0) == static_cast<ssize_t>(self.size())) {
+    return;
+  }
+  const int error = errno;
+  ::unlink(path.c_str());
+  fail_io(path, "cannot write the run's lock", error);
+}
+
+}  // namespace
+
+// `lock` is held alone by a whole run and shared by shards, of which each holds a lock of its own beside it.
+RunLock::RunLock(const fs::path& run, const Shard& shard) : folder_(run / "lock") {
+  bool blind = false;
+  Descriptor folder = locked_file(folder_, shard.whole() ? LOCK_EX : LOCK_SH, false, blind);
+  const std::string hint = "wait for it, or give another folder";
+  if (folder.get() < 0) {
+    Holder holder;
+    if (shard.whole()) {
+      for (const fs::path& entry : core::list_directory(run)) {
+        if (!entry.filename().string().starts_with("lock.shard-")) continue;
+        const Descriptor other(::open(entry.c_str(), O_RDONLY | O_CLOEXEC));
+        if (other.get() >= 0) holder = holder_of(content_of(other.get()));
+      }
+    }
+    if (holder.pid == 0) {
+      const Descriptor other(::open(folder_.c_str(), O_RDONLY | O_CLOEXEC));
+      if (other.get() >= 0) holder = holder_of(content_of(other.get()));
+    }
+    fail_in_use(run, holder, hint);
+  }
+  require_gone(run, folder_, content_of(folder.get()), blind);
+  if (shard.whole()) {
+    sign(folder.get(), folder_);
+  } else {
+    path_ = run / ("lock." + shard_name(shard));
+    Descriptor own = locked_file(path_, LOCK_EX, false, blind);
+    if (own.get() < 0) {
+      const Descriptor other(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+      fail_in_use(run, other.get() < 0 ? Holder{} : holder_of(content_of(other.get())), hint);
+    }
+    require_gone(run, path_, content_of(own.get()), blind);
+    sign(own.get(), path_);
+    descriptor_ = own.release();
+  }
+  folder_descriptor_ = folder.release();
+}
+
 RunLock::~RunLock() {
-  ::unlink(path_.c_str());
-  ::close(descriptor_);
+  if (descriptor_ >= 0) {
+    ::unlink(path_.c_str());
+    ::close(descriptor_);
+  }
+  // The last one takes the file along: a whole run, or the shard that nobody shares it with any more.
+  if (path_.empty() || ::flock(folder_descriptor_, LOCK_EX | LOCK_NB) == 0) ::unlink(folder_.c_str());
+  ::close(folder_descriptor_);
 }
 
 // --- store
@@ -322,15 +469,19 @@ struct RunStore::Impl {
     }
   }
 
+  /// Items whose records are not all there count as missing.
   void absorb_records(const std::vector<Record>& records, bool own) {
     std::map<ItemKey, Item> grouped;
+    const std::set<ItemKey> incomplete = incomplete_items(records);
     for (const Record& record : records) {
       Item& item = grouped[item_of(record)];
       item.lines.emplace_back(record.key, to_json_line(record));
       item.failed = item.failed || record.failed();
       item.own = own;
     }
-    for (auto& [key, item] : grouped) absorb(key, std::move(item));
+    for (auto& [key, item] : grouped) {
+      if (!incomplete.contains(key)) absorb(key, std::move(item));
+    }
   }
 
   void absorb_parts(const fs::path& folder, bool own) {
@@ -382,8 +533,12 @@ std::vector<std::string> RunStore::open_plan(const Value& identity, const Value&
   // Shards that start at the same moment take turns; where the file system has no flock, the last one wins with the
   // same content.
   const fs::path turn = impl_->run / ".run.json.lock";
-  const Descriptor guard(::open(turn.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (guard.get() >= 0) ::flock(guard.get(), LOCK_EX);
+  bool blind = false;
+  const Descriptor guard = locked_file(turn, LOCK_EX, true, blind);
+  const struct Removal {
+    const fs::path& path;
+    ~Removal() { ::unlink(path.c_str()); }  // still held: whoever waits sees that it is gone and makes another
+  } removal{turn};
   std::vector<std::string> warnings;
   std::error_code ignored;
   const bool exists = fs::exists(file, ignored);
@@ -437,8 +592,9 @@ void RunStore::put(const ItemKey& key, const std::vector<Record>& records) {
   Impl::Item item;
   item.own = true;
   std::vector<std::string> lines;
-  for (const Record& record : records) {
+  for (Record record : records) {
     MSS_ASSERT(item_of(record) == key);
+    count_item(record, records.size());
     lines.push_back(to_json_line(record));
     item.lines.emplace_back(record.key, lines.back());
     item.failed = item.failed || record.failed();
@@ -470,6 +626,19 @@ fs::path RunStore::finish() {
   if (error) throw Error(Code::io, impl_->parts.string(), "cannot remove: " + error.message());
   fs::remove(impl_->run / "parts", error);  // only when empty: other shards may be at work
   return file;
+}
+
+std::set<ItemKey> finished_items(const fs::path& run) {
+  std::set<ItemKey> out;
+  std::error_code ignored;
+  if (!fs::is_directory(run, ignored)) return out;
+  RunStore::Impl looked(run, Shard{});
+  for (const fs::path& file : all_records_files(run)) looked.absorb_records(read_records(file), false);
+  for (const fs::path& file : part_files(run / "parts")) looked.absorb_records(read_part(file), false);
+  for (const auto& [key, item] : looked.items) {
+    if (!item.failed) out.insert(key);
+  }
+  return out;
 }
 
 // --- merge
@@ -542,7 +711,14 @@ MergeResult merge(const std::vector<fs::path>& runs, const fs::path& out) {
     }
   }
   std::vector<Record> records;
+  std::set<ItemKey> incomplete;
   for (auto& [key, known] : items) {
+    std::vector<Record> one;
+    for (auto& [record_key, found] : known) one.push_back(found.record);
+    for (const ItemKey& item : incomplete_items(one)) {
+      incomplete.insert(item);
+      result.missing.push_back(to_string(item) + " (some of its records)");
+    }
     for (auto& [record_key, found] : known) {
       if (found.record.failed()) result.failed.push_back(to_string(key));
       records.push_back(std::move(found.record));

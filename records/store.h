@@ -5,17 +5,19 @@
 //   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.jsonl   finished (track, spec, seed), one small file each, while the run is at
 //                                   work; WHO is `run` or `shard-I-of-N`
 //   RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav   with save_estimates
-//   RUN/lock, RUN/lock.shard-I-of-N      who is at work
+//   RUN/lock, RUN/lock.shard-I-of-N      who is at work: a whole run alone, or shards beside each other
 //
 // A part is written under a temporary name, flushed and renamed: a process killed at any moment loses the item in work
 // and nothing else. At the end parts and earlier records are merged and the parts removed. Where an item is found
-// twice, scored records stand before an error, and parts before earlier records.
+// twice, scored records stand before an error, and parts before earlier records. Every record says how many records its
+// item has (`measured.item_records`), so that an item of which some were lost counts as missing.
 #pragma once
 
 #include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,10 +44,16 @@ struct ItemKey {
   auto operator<=>(const ItemKey&) const = default;
 };
 std::string to_string(const ItemKey& item);  ///< "subset/track | spec | seed N"
+ItemKey item_of(const Record& record);
+/// Writes into the record how many its item has.
+void count_item(Record& record, std::size_t records);
+/// Items of which fewer records are among these than their records say. (Records of older programs say nothing.)
+std::set<ItemKey> incomplete_items(const std::vector<Record>& records);
 
-/// Exclusive use of a run folder (or of one shard of it) by one process, through flock(2) on a file that names host and
-/// process. The lock of a process that died is taken over; one that another machine left behind is not, because its
-/// process cannot be seen from here. Throws Error(io) naming the holder.
+/// Use of a run folder by one process: a whole run has it alone, shards share it but each is there once. Through flock(2)
+/// on files that name host and process and go when the last holder does. The lock of a process that died is taken over;
+/// one that another machine left behind is not, because its process cannot be seen from here. Throws Error(io) naming
+/// the holder.
 class RunLock {
  public:
   RunLock(const std::filesystem::path& run, const Shard& shard);
@@ -54,8 +62,8 @@ class RunLock {
   RunLock& operator=(const RunLock&) = delete;
 
  private:
-  std::filesystem::path path_;
-  int descriptor_ = -1;
+  std::filesystem::path folder_, path_;  // path_: of a shard
+  int folder_descriptor_ = -1, descriptor_ = -1;
 };
 
 /// Records of one run folder, as they come to be. Thread-safe.
@@ -80,15 +88,20 @@ class RunStore {
   std::filesystem::path finish();
 
  private:
+  friend std::set<ItemKey> finished_items(const std::filesystem::path& run);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Items of a run folder that are finished, whoever finished them; looks only, and takes no lock. Empty where the folder
+/// does not exist.
+std::set<ItemKey> finished_items(const std::filesystem::path& run);
 
 struct MergeResult {
   std::filesystem::path file;
   std::int64_t records = 0;
   std::int64_t duplicates = 0;       ///< records found more than once, equal outside `measured`
-  std::vector<std::string> missing;  ///< items that the plans of run.json ask for and no record answers
+  std::vector<std::string> missing;  ///< items that the plans of run.json ask for and no record answers, or not all
   std::vector<std::string> failed;   ///< items whose record is an error
 };
 

@@ -292,7 +292,11 @@ Value score_value(const Pair& pair, const Outcome& outcome) {
 }
 
 fs::path json_path(const Request& request, const Pairing& pairing, const Pair& pair) {
-  if (pairing.plain) return request.out / (request.estimates_name + ".json");
+  if (pairing.plain) {
+    // A run folder keeps its description under this name.
+    const bool taken = request.estimates_name == "run";
+    return request.out / (records::path_component(request.estimates_name) + (taken ? ".museval.json" : ".json"));
+  }
   return request.out / pair.track.subset / (records::path_component(pair.track.name) + ".json");
 }
 
@@ -318,6 +322,7 @@ Request make_request(const Invocation& invocation) {
   request.plan.hop_s = settings.real("hop_s");
   request.plan.accompaniment = settings.flag("accompaniment");
   request.plan.memory_gb = settings.real("memory_gb");
+  request.plan.allow_long = settings.flag("allow_long");
   request.framewise_filters = settings.text("mode") == "v3";
   request.strict = settings.flag("strict");
   request.pair_vocals = settings.flag("museval_vocals");
@@ -327,6 +332,10 @@ Request make_request(const Invocation& invocation) {
   const fs::path estimates = fs::weakly_canonical(invocation.arguments[1], ignored);
   request.estimates_name = estimates.filename().empty() ? "estimates" : estimates.filename().string();
   request.row = settings.is_set("name") ? settings.text("name") : request.estimates_name;
+  if (core::trim(request.row).empty()) {
+    throw Error({Code::config, settings.is_set("name") ? settings.at("name").place : std::string("--name"),
+                 "a row needs a name", "some text", "'" + request.row + "'", ""});
+  }
   return request;
 }
 
@@ -391,6 +400,7 @@ int run_evaluate(Invocation& invocation) {
   int first_status = kOk;
   const std::vector<std::string> usual_missing = most_frequent_missing(outcomes);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    for (records::Record& record : outcomes[i].records) records::count_item(record, outcomes[i].records.size());
     records.insert(records.end(), outcomes[i].records.begin(), outcomes[i].records.end());
     list.push_back(score_value(pairing.pairs[i], outcomes[i]));
     if (!outcomes[i].error) {
@@ -443,7 +453,8 @@ Command evaluate_command() {
           "Trees: REFERENCES is a data set or a tree of stems, ESTIMATES holds folders named like its tracks, at any "
           "depth (TRACK/, test/TRACK/, MODEL/TRACK/). Two plain folders with one file per target are one track; the "
           "JSON "
-          "is then named after the folder of estimates, and REFERENCES may be a stem.mp4. Names and formats of other "
+          "is then named after the folder of estimates (run.museval.json for one called run), and REFERENCES may be a "
+          "stem.mp4. Names and formats of other "
           "programs are understood (Vocals.WAV, Song_vocals.flac, no_vocals.mp3, ...); what was taken for what is "
           "said.\n\n"
           "Another sample rate is an error. Another length is padded or cut at the end, as museval does, with a "
@@ -481,6 +492,7 @@ Command evaluate_command() {
            {.param = plan_param("window_s"), .flag = "window", .placeholder = "SECONDS"},
            {.param = plan_param("hop_s"), .flag = "hop", .placeholder = "SECONDS"},
            {.param = plan_param("accompaniment")},
+           {.param = plan_param("allow_long")},
            {.param = {.name = "strict",
                       .type = core::ParamType::boolean,
                       .default_value = "false",

@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "core/toml.h"
+#include "records/store.h"
 #include "reports/input.h"
 #include "reports/published.h"
 
@@ -47,6 +48,10 @@ int run_report(Invocation& invocation) {
   const fs::path out = settings.text("out");
   writing([&] { reports::write_tables(report, out); });
   for (const std::string& warning : report.warnings) console.message(core::LogLevel::warning, warning);
+  for (const records::ItemKey& item : records::incomplete_items(records)) {
+    console.message(core::LogLevel::warning, "some records are missing: " + records::to_string(item) +
+                                                 "; start the same run again to fill them in");
+  }
   if (invocation.json()) {
     core::Value value = reports::to_json(report);
     if (options.published) value["published"] = reports::published_json();

@@ -11,6 +11,8 @@
 #include "cli/commands/run_plan.h"
 #include "cli/failure.h"
 #include "cli/invocation.h"
+#include "cli/table.h"
+#include "core/escape.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "core/toml.h"
@@ -70,6 +72,48 @@ harness::Plan make_plan(const Invocation& invocation) {
   return plan;
 }
 
+int show_preview(Invocation& invocation, const harness::Plan& plan, const records::Shard& shard) {
+  harness::RunOptions options;
+  options.shard = shard;
+  options.log = invocation.console->log();
+  const harness::Preview preview = harness::preview(plan, harness::builtin_methods(), options);
+  if (invocation.json()) {
+    Value out = Value::object();
+    out["dataset"] = preview.dataset;
+    out["tracks"] = preview.tracks;
+    out["seconds"] = preview.seconds;
+    out["items"] = preview.items;
+    out["finished"] = preview.finished;
+    out["rows"] = Value::array();
+    for (const harness::Preview::Row& row : preview.rows) {
+      Value entry = Value::object();
+      entry["spec"] = row.spec;
+      entry["items"] = row.items;
+      entry["finished"] = row.finished;
+      out["rows"].push_back(std::move(entry));
+    }
+    out["largest_track_bytes"] = preview.largest_track_bytes;
+    out["bound_bytes"] = preview.bound_bytes;
+    out["jobs"] = preview.jobs;
+    invocation.console->result(core::dump_json(out, 2) + "\n");
+    return kOk;
+  }
+  const auto gigabytes = [](std::int64_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); };
+  TextTable table({"finished", "of", "row"});
+  for (const harness::Preview::Row& row : preview.rows) {
+    table.add({std::to_string(row.finished), std::to_string(row.items), core::escape_line(row.spec)});
+  }
+  std::string text = fmt::format("{}: {} track{}, {}\n", core::escape_line(preview.dataset), preview.tracks,
+                                 preview.tracks == 1 ? "" : "s", clock_time(preview.seconds));
+  text += table.text(Console::columns());
+  text += fmt::format("{} of {} (track, row, seed) finished; {} would be done\n", preview.finished, preview.items,
+                      preview.items - preview.finished);
+  text += fmt::format("memory: {} for the hungriest track, {} at most; {} at once\n",
+                      gigabytes(preview.largest_track_bytes), gigabytes(preview.bound_bytes), preview.jobs);
+  invocation.console->result(text);
+  return kOk;
+}
+
 int run_run(Invocation& invocation) {
   const harness::Plan plan = make_plan(invocation);
   std::optional<records::Shard> shard;
@@ -78,6 +122,7 @@ int run_run(Invocation& invocation) {
   if (shard && !shard->whole()) {
     invocation.console->message(core::LogLevel::info, "shard " + to_string(*shard));
   }
+  if (invocation.settings->flag("dry_run")) return show_preview(invocation, plan, shard.value_or(records::Shard{}));
   return carry_out(invocation, plan, shard.value_or(records::Shard{})).status;
 }
 
@@ -121,6 +166,11 @@ std::vector<Option> run_options() {
     }
     options.push_back(std::move(option));
   }
+  options.push_back({.param = {.name = "dry_run",
+                               .type = core::ParamType::boolean,
+                               .default_value = "false",
+                               .help = "Print tracks, rows, memory and what is finished already; start nothing."},
+                     .setting = false});
   options.push_back({.param = {.name = "shard",
                                .help = "Do part I of N only, counted from 0; without it what Slurm's array or MPI's "
                                        "environment says. `merge` joins the parts."},

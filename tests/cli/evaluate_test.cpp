@@ -327,3 +327,30 @@ TEST_CASE("two sets of estimates below one folder are refused by name", "[cli]")
   CHECK(contains(result.err, "two folders of estimates for this track"));
   CHECK(contains(result.err, "est/one/A and est/two/A"));
 }
+
+TEST_CASE("a folder of estimates called run spares the run's description, and a row has a name", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "true/vocals.wav", tones(0));
+  write_audio(folder / "run/vocals.wav", tones(1));
+  core::write_file_atomic(folder / "run.json", "{}");
+  REQUIRE(evaluate(folder.path(), {"true", "run", "-o", ".", "--metrics", "sdr"}).status == 0);
+  CHECK(core::read_text_file(folder / "run.json") == "{}");
+  CHECK(fs::exists(folder / "run.museval.json"));
+  const Result nameless = evaluate(folder.path(), {"true", "run", "--name", ""});
+  CHECK(nameless.status == 2);
+  CHECK(contains(nameless.err, "a row needs a name"));
+}
+
+TEST_CASE("scoring that nobody waits for is refused with the way to allow it", "[cli]") {
+  const TempDir folder;
+  for (int stem = 0; stem < 100; ++stem) {
+    const std::string name = "s" + std::to_string(stem) + ".wav";
+    write_audio(folder / "true" / name, tones(stem, 2, 4000));
+    write_audio(folder / "mine" / name, tones(stem + 1, 2, 4000));
+  }
+  const Result refused = evaluate(folder.path(), {"true", "mine"});
+  CHECK(refused.status != 0);
+  CHECK(contains(refused.err, "hours"));
+  CHECK(contains(refused.err, "--allow-long"));
+  CHECK(evaluate(folder.path(), {"true", "mine", "--metrics", "sdr"}).status == 0);
+}

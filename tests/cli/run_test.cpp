@@ -241,3 +241,30 @@ TEST_CASE("every table of a run has its floors and oracles", "[cli]") {
   const Result again = run({"mixture", "irm2", "hpss"});
   CHECK(contains(again.err, "3 found finished"));
 }
+
+TEST_CASE("a dry run tells what would be done and changes nothing", "[cli]") {
+  const TempDir folder;
+  const std::vector<std::string> run = {"run", "-d", "synthetic:songs=2,seconds=2", "-m", "mixture", "-m", "irm2",
+                                        "-o",  "r"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = run;
+    all.insert(all.end(), more.begin(), more.end());
+    return call({.arguments = all, .folder = folder.path()});
+  };
+  const Result before = with({"--dry-run"});
+  CHECK(before.status == 0);
+  CHECK_FALSE(fs::exists(folder / "r"));
+  CHECK(has_line(before.out, "synthetic.*: 2 tracks, 0:04"));
+  CHECK(has_line(before.out, " *0 +2 +irm2"));
+  CHECK(has_line(before.out, "0 of 4 \\(track, row, seed\\) finished; 4 would be done"));
+  CHECK(has_line(before.out, "memory: 0\\.\\d\\d GB for the hungriest track, .*"));
+  REQUIRE(call({.arguments = {"run", "-d", "synthetic:songs=2,seconds=2", "-m", "mixture", "-o", "r", "-q"},
+                .folder = folder.path()})
+              .status == 0);
+  const Result after = with({"--dry-run", "--json"});
+  const core::Value json = core::parse_json(after.out, "run --dry-run --json");
+  CHECK(json.at("items").as_integer() == 4);
+  CHECK(json.at("finished").as_integer() == 2);
+  CHECK(json.at("rows").as_array()[0].at("finished").as_integer() == 2);
+  CHECK(json.at("largest_track_bytes").as_integer() > 0);
+}

@@ -1,9 +1,9 @@
-// mss_fuzz TARGET [--runs N] [--first N] [--seed S] [--most-s SECONDS] [--write FILE] [PATH…]
+// mss_fuzz TARGET [--runs N] [--long-runs N] [--first N] [--seed S] [--most-s SECONDS] [--write FILE] [PATH…]
 //
 // TARGET: safetensors, pytorch, pickle, toml (plans), records, museval, audio (wav, mp4 and playlists).
 // Feeds the seeds (files, and those in folders) as they are, then N mutants of them, to a reader. Ends with status 1 at
 // the first defect and says which execution it was; --first N --runs 1 repeats it, --write keeps that input in a file
-// (a file given as PATH with --runs 0 replays it); an execution that takes longer than --most-s is a defect as well.
+// (a file given as PATH with --runs 0 replays it); --long-runs stands before --runs in ./run test --long; an execution that takes longer than --most-s is a defect as well.
 // Needs no compiler support; meant for builds with MSSBENCH_SANITIZE.
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -92,7 +93,8 @@ int execute(const Target& target, const std::string& input, const std::string& w
 
 int usage() {
   fmt::print(stderr,
-             "mss_fuzz safetensors|pytorch|pickle|toml|records|museval|audio [--runs N] [--first N] [--seed S] "
+             "mss_fuzz safetensors|pytorch|pickle|toml|records|museval|audio [--runs N] [--long-runs N] [--first N] "
+             "[--seed S] "
              "[--most-s SECONDS] [--write FILE] [PATH...]\n");
   return 2;
 }
@@ -113,6 +115,10 @@ int main(int argc, char** argv) {
     const bool has_value = i + 1 < argc;
     if (argument == "--runs" && has_value) {
       runs = std::stoull(argv[++i]);
+    } else if (argument == "--long-runs" && has_value) {
+      const char* wanted = std::getenv("MSSBENCH_LONG_TESTS");
+      const std::uint64_t many = std::stoull(argv[++i]);
+      if (wanted != nullptr && *wanted != '\0') runs = many;
     } else if (argument == "--first" && has_value) {
       first = std::stoull(argv[++i]);
     } else if (argument == "--seed" && has_value) {

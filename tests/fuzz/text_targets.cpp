@@ -5,7 +5,7 @@
 #include "core/toml.h"
 #include "eval/museval_json.h"
 #include "harness/plan.h"
-#include "harness/record.h"
+#include "records/record.h"
 #include "tests/fuzz/targets.h"
 
 using namespace mss;
@@ -43,15 +43,15 @@ int mssbench_fuzz_toml(const std::uint8_t* data, std::size_t size) {
 
 int mssbench_fuzz_records(const std::uint8_t* data, std::size_t size) {
   return read_text([&] {
-    for (const harness::Record& record : harness::parse_records(text_of(data, size), "fuzz.jsonl")) {
+    for (const records::Record& record : records::parse_records(text_of(data, size), "fuzz.jsonl")) {
       for (const std::string& metric : record.metrics()) {
         (void)record.score(metric);
         (void)record.mean(metric);
         (void)record.frames(metric);
       }
-      const std::string line = harness::to_json_line(record);
+      const std::string line = records::to_json_line(record);
       promise(line.find('\n') == std::string::npos, "a record is one line");
-      promise(harness::to_json_line(harness::parse_record(line, "again")) == line, "what was written is read again");
+      promise(records::to_json_line(records::parse_record(line, "again")) == line, "what was written is read again");
     }
   });
 }

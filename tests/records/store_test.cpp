@@ -131,8 +131,6 @@ TEST_CASE("one process at a time works in a run folder", "[records]") {
     CHECK(error.code() == Code::io);
     CHECK(contains(error.what(), std::to_string(getpid())));
     CHECK(contains(error.what(), core::host_name()));
-    CHECK_NOTHROW(RunLock(dir.path(), Shard{0, 2}));  // shards have locks of their own
-    CHECK_NOTHROW(RunLock(dir.path(), Shard{1, 2}));
   }
   CHECK_FALSE(fs::exists(dir / "lock"));
   CHECK_NOTHROW(RunLock(dir.path(), {}));
@@ -191,12 +189,21 @@ TEST_CASE("damaged parts and temporary files count as missing", "[records]") {
   // Cut at a line's end: the head knows how many lines there were.
   std::ofstream(part, std::ios::binary) << whole.substr(0, whole.rfind('\n', whole.size() - 2) + 1);
   CHECK_FALSE(RunStore(dir.path(), {}).finished(kFirst));
-  std::ofstream(part.parent_path() / ("." + part.filename().string() + ".99-0.tmp")) << whole.substr(0, 40);
+  // What a process that is gone left; that of a living one stays.
+  const core::AtomicFile mine(dir / "x");
+  const std::string own = mine.temporary().filename().string(), pid = std::to_string(getpid());
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  std::string dead = own;
+  dead.replace(dead.find("-" + pid + "-") + 1, pid.size(), std::to_string(child));
+  std::ofstream(part.parent_path() / dead) << whole.substr(0, 40);
   std::ofstream(part, std::ios::binary) << whole;
-  std::ofstream(dir / ".records.jsonl.99-1.tmp") << "{";
+  std::ofstream(dir / dead) << "{";
   RunStore store(dir.path(), {});
   CHECK(store.finished(kFirst));
-  CHECK_FALSE(fs::exists(dir / ".records.jsonl.99-1.tmp"));
+  CHECK_FALSE(fs::exists(dir / dead));
+  CHECK(fs::exists(dir / own));
   store.finish();
   CHECK_FALSE(fs::exists(dir / "parts"));
 }
@@ -347,6 +354,106 @@ TEST_CASE("random methods are asked for under every seed, others once", "[record
   }
   CHECK(merge({dir.path()}, dir.path()).missing ==
         std::vector<std::string>{"test/a | dice | seed 3", "test/a | dice | seed 4", "test/a | half | seed 0"});
+}
+
+TEST_CASE("an item that lost a record is not finished, and merge names it", "[records]") {
+  const mss::tests::TempDir dir;
+  {
+    RunStore store(dir.path(), {});
+    store.open_plan(identity(), plan({"a/b"}, {"half"}), "");
+    store.put(kFirst, item_records(kFirst, 1.0));
+    store.put(kSecond, item_records(kSecond, 2.0));
+    store.finish();
+  }
+  const std::string whole = core::read_text_file(dir / "records.jsonl");
+  // Any one line missing: the file is cut at a line's end, or a line was deleted.
+  const std::vector<std::string> lines = core::split(whole.substr(0, whole.size() - 1), '\n');
+  REQUIRE(lines.size() == 4);
+  for (std::size_t missing = 0; missing < lines.size(); ++missing) {
+    CAPTURE(missing);
+    std::string text;
+    for (std::size_t i = 0; i < lines.size(); ++i) text += i == missing ? "" : lines[i] + "\n";
+    core::write_file_atomic(dir / "records.jsonl", text);
+    const bool first = missing < 2;
+    CHECK(incomplete_items(read_records(dir.path())) == std::set<ItemKey>{first ? kFirst : kSecond});
+    RunStore store(dir.path(), {});
+    CHECK(store.finished(kFirst) == !first);
+    CHECK(store.finished(kSecond) == first);
+  }
+  const MergeResult result = merge({dir.path()}, dir / "merged");
+  REQUIRE(result.missing.size() == 1);
+  CHECK(contains(result.missing[0], "some of its records"));
+  CHECK(result.records == 3);
+  // Done again, the file is what it was.
+  RunStore store(dir.path(), {});
+  store.put(kSecond, item_records(kSecond, 2.0));
+  store.finish();
+  CHECK(core::read_text_file(dir / "records.jsonl") == whole);
+}
+
+TEST_CASE("a record given twice counts once; two of one key that differ are an error", "[records]") {
+  const mss::tests::TempDir dir;
+  std::vector<Record> records = item_records(kFirst, 1.0, 1.0);
+  const std::vector<Record> again = item_records(kFirst, 1.0, 2.0);  // another time
+  records.insert(records.end(), again.begin(), again.end());
+  write_records(dir / "records.jsonl", records);
+  CHECK(read_records(dir.path()).size() == 2);
+  records.push_back(item_records(kFirst, 1.5).front());
+  write_records(dir / "records.jsonl", records);
+  const Error error = error_of([&] { read_records(dir.path()); });
+  CHECK(error.code() == Code::format);
+  CHECK(contains(error.what(), "two records of one key differ"));
+  CHECK(contains(error.what(), "a/b | half"));
+}
+
+TEST_CASE("a whole run has the folder alone, shards share it, and locks go with the last", "[records]") {
+  const mss::tests::TempDir dir;
+  const auto files = [&] {
+    std::set<std::string> out;
+    for (const fs::path& path : core::list_directory(dir.path())) out.insert(path.filename().string());
+    return out;
+  };
+  {
+    const RunLock whole(dir.path(), {});
+    CHECK(contains(error_of([&] { RunLock(dir.path(), {}); }).what(), "in use"));
+    const Error shard = error_of([&] { RunLock(dir.path(), {0, 2}); });
+    CHECK(contains(shard.what(), "process " + std::to_string(getpid())));
+  }
+  CHECK(files().empty());
+  {
+    const RunLock first(dir.path(), {0, 2});
+    {
+      const RunLock second(dir.path(), {1, 2});
+      CHECK(contains(error_of([&] { RunLock(dir.path(), {1, 2}); }).what(), "in use"));
+    }
+    CHECK(files() == std::set<std::string>{"lock", "lock.shard-0-of-2"});
+    CHECK(contains(error_of([&] { RunLock(dir.path(), {}); }).what(), "process " + std::to_string(getpid())));
+  }
+  CHECK(files().empty());
+  RunStore(dir.path(), {}).open_plan(identity(), plan({"a"}, {"half"}), "");
+  CHECK(files() == std::set<std::string>{"run.json"});
+}
+
+TEST_CASE("a broken run.json says where it is broken", "[records]") {
+  const mss::tests::TempDir dir;
+  const auto message = [&](const std::string& identity_text, const std::string& plans) {
+    core::write_file_atomic(dir / "run.json",
+                            "{\"schema\":1,\"program\":{},\"identity\":" + identity_text + ",\"plans\":" + plans + "}");
+    const Error error = error_of([&] { RunStore(dir.path(), {}).open_plan(identity(), plan({}, {}), ""); });
+    CHECK((error.code() == Code::format || error.code() == Code::config));
+    return std::string(error.what());
+  };
+  const std::string good = core::dump_json(identity());
+  CHECK(contains(message(good, "[1]"), "plans[0] (expected an object, found integer)"));
+  CHECK(
+      contains(message(good, "[{\"tracks\":[],\"methods\":[]}]"), "plans[0].seeds (expected an array, found nothing)"));
+  CHECK(contains(message(good, "[{\"tracks\":[{\"subset\":1}],\"methods\":[],\"seeds\":[]}]"),
+                 "plans[0].tracks[0].subset"));
+  CHECK(contains(message(good, "[{\"tracks\":[],\"methods\":[{\"spec\":\"x\"}],\"seeds\":[]}]"),
+                 "plans[0].methods[0].random"));
+  CHECK(
+      contains(message("{}", "[]"), "identity (expected an object with data set and scoring, found an empty object)"));
+  CHECK(contains(message("{\"dataset\":{\"name\":\"Set\"}}", "[]"), "another scoring (expected nothing"));
 }
 
 }  // namespace mss::records
