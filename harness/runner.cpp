@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <exception>
 #include <map>
@@ -313,12 +314,35 @@ class Runner {
               has_problems(work.partial, tracks[t], targets[m], item)) {
             ++result_.reused;
           } else {
+            require_bound(tracks[t], methods_[m]);
             work.items.push_back(std::move(item));
           }
         }
       }
       if (!work.items.empty()) pending_.push_back(std::move(work));
     }
+  }
+
+  /// What all methods hold together while the run lasts.
+  std::int64_t fixed_bytes() const {
+    std::int64_t sum = 0;
+    for (const Method& method : methods_)
+      sum += methods::memory_need(method.separator->info(), 0, 2, 44100).fixed_bytes;
+    return sum;
+  }
+
+  /// A bound that was asked for is kept, or the run does not start.
+  void require_bound(const datasets::Track& track, const Method& method) const {
+    if (plan_.memory_gb <= 0) return;
+    const std::int64_t need = estimate_track_bytes(track, {method.separator->info()}, plan_) + fixed_bytes();
+    const std::int64_t bound = memory_bound(plan_);
+    if (need <= bound) return;
+    const auto gigabytes = [](std::int64_t bytes) {
+      return core::format_real(std::round(static_cast<double>(bytes) * 1e-7) / 100) + " GB";
+    };
+    throw Error({Code::resource, track.subset + "/" + track.name,
+                 "needs more memory than the run may take with " + method.spec, "at most " + gigabytes(bound),
+                 "about " + gigabytes(need), "raise --memory-gb, or leave the method out"});
   }
 
   /// What a method yields on a track.
@@ -354,7 +378,7 @@ class Runner {
     const int jobs = plan_.jobs > 0 ? plan_.jobs : total;
     workers_ = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(jobs), pending_.size()));
     threads_each_ = std::max(1, total / workers_);
-    bound_ = memory_bound(plan_);
+    bound_ = memory_bound(plan_) - fixed_bytes();
     started_.assign(pending_.size(), false);
     // Threads of our own instead of parallel_for: a worker may have to wait for memory that another one gives back.
     std::vector<std::thread> threads;
@@ -661,11 +685,9 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
   const std::int64_t scorer = plan.metrics == "all" ? (std::int64_t{128} << 20) + 4 * values : std::int64_t{64} << 20;
   std::int64_t hungriest = 0;
   for (const methods::SeparatorInfo& info : methods) {
-    std::int64_t bytes = std::int64_t{64} << 20;
-    // A whole-file method holds the mixture's complex STFT at an overlap of four (16 bytes a sample), a magnitude per
-    // target (8) and about as much again as it works; the hungriest one there is (2dft) takes 90 bytes a sample.
-    if (!info.streams) bytes += 2 * values * (16 + 8 * stems);
-    hungriest = std::max(hungriest, bytes);
+    const methods::MemoryNeed need =
+        methods::memory_need(info, track.samples, track.channels, track.rate_hz, static_cast<int>(stems));
+    hungriest = std::max(hungriest, need.call_bytes);
   }
   return audio + scorer + hungriest;
 }

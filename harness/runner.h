@@ -2,7 +2,8 @@
 //
 // Order of work. A worker takes a track, loads it once, analyses its references once, and runs every missing (method,
 // seed) on it. Up to `jobs` tracks are at work at once, as long as the sum of their memory estimates
-// (estimate_track_bytes) stays under the bound; a track whose estimate exceeds the bound runs alone. Records depend on
+// (estimate_track_bytes) stays under the bound; a track whose estimate exceeds the bound runs alone, unless the plan
+// asked for the bound (memory_gb): then the run does not start, Error(resource) naming track, method and both figures. Records depend on
 // (plan, program, instruction set) only, never on order, jobs, threads or shards.
 //
 // Failures. Whatever fails for one (track, method, seed) becomes a record with `error`; a track that cannot be loaded

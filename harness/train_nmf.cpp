@@ -99,6 +99,19 @@ class Task {
 
 }  // namespace
 
+std::int64_t training_bytes(const NmfTraining& training, const std::vector<datasets::Track>& tracks) {
+  const methods::nmf::TrainOptions& o = training.options;
+  const std::int64_t bins = o.stft.bins();
+  std::int64_t longest = 0;  // values of one stem
+  for (const datasets::Track& track : tracks)
+    longest = std::max(longest, track.samples * std::max<std::int64_t>(1, track.channels));
+  const std::int64_t track_frames = longest / o.stft.hop_samples + 2;
+  const std::int64_t frames = training.classifier ? track_frames : o.max_frames;
+  std::int64_t bytes = (std::int64_t{96} << 20) + frames * (10 * bins + 12 * std::int64_t{o.components}) + 8 * longest;
+  if (o.calibrate) bytes += 4 * (5 * longest + 5 * track_frames * bins * 2);
+  return bytes;
+}
+
 NmfTrained train_nmf(const NmfTraining& training) {
   if (training.dataset.empty()) {
     throw Error({Code::config, "dataset", "no data set given", "a folder, musdb18, musdb18hq or synthetic", "", ""});
@@ -112,6 +125,13 @@ NmfTrained train_nmf(const NmfTraining& training) {
   if (targets.empty()) {
     throw Error(
         {Code::dataset, dataset.name(), "the selected tracks have no stems", "isolated stems to learn from", "", ""});
+  }
+
+  if (const double need = static_cast<double>(training_bytes(training, tracks)) * 1e-9;
+      training.memory_gb > 0 && need > training.memory_gb) {
+    throw Error({Code::resource, dataset.name(), "training needs more memory than it may take",
+                 fmt::format("at most {:.2f} GB", training.memory_gb), fmt::format("about {:.2f} GB", need),
+                 "raise --memory-gb, or lower --max-frames"});
   }
 
   NmfTrained result;

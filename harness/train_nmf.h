@@ -36,6 +36,7 @@ struct NmfTraining {
   /// that train_classifier() names; NmfTrained::components are what a factorisation has in all, for no target by
   /// itself.
   bool classifier = false;
+  double memory_gb = 0;  ///< most memory; 0 = no bound
   methods::nmf::TrainOptions options;  ///< stop is honoured; progress is set here
   core::Progress* progress = nullptr;
   core::LogFn log;
@@ -52,7 +53,12 @@ struct NmfTrained {
   std::uintmax_t bytes = 0;
 };
 
-/// Throws Error(config): no data set, no output file; Error(dataset): unknown data set, tracks or targets, a target
+/// What training takes at its peak: the frames that are drawn for one target (twice, and half again while they are
+/// collected), their activations, and the longest stem; with calibration all stems of a track and their spectra.
+std::int64_t training_bytes(const NmfTraining& training, const std::vector<datasets::Track>& tracks);
+
+/// Throws Error(resource) where training needs more than training.memory_gb, before it starts; Error(config): no data
+/// set, no output file; Error(dataset): unknown data set, tracks or targets, a target
 /// that is silent everywhere; Error(io): no such folder for the output, disk full; Error(cancelled); and what loading
 /// throws, with the track's name.
 NmfTrained train_nmf(const NmfTraining& training);

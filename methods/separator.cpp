@@ -243,6 +243,14 @@ void require_references(const References* references, const audio::Source& mixtu
 
 }  // namespace
 
+MemoryNeed memory_need(const SeparatorInfo& info, std::int64_t samples, int channels, int rate_hz, int stems) {
+  if (info.memory) return info.memory(samples, channels, rate_hz);
+  MemoryNeed need{.call_bytes = std::int64_t{64} << 20};
+  // At an overlap of four the STFT has two complex values a sample, and a magnitude two real ones.
+  if (!info.streams) need.call_bytes += 2 * samples * std::max(1, channels) * (16 + std::int64_t{8} * stems);
+  return need;
+}
+
 const std::vector<std::string>& default_targets() {
   static const std::vector<std::string> names{"vocals", "drums", "bass", "other"};
   return names;

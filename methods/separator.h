@@ -50,6 +50,13 @@
 
 namespace mss::methods {
 
+/// Memory of a separator, beside the audio that its caller holds. Estimates, from the sizes of what is kept.
+struct MemoryNeed {
+  std::int64_t fixed_bytes = 0;  ///< of the object, whatever the number of calls: weights, dictionaries
+  std::int64_t call_bytes = 0;   ///< of one call of separate(), at its peak
+  std::int64_t file_bytes = 0;   ///< of the temporary file of one call
+};
+
 struct SeparatorInfo {
   std::string spec;                  ///< canonical spec string of this object
   std::string method;                ///< its first name: "nmf"
@@ -66,7 +73,13 @@ struct SeparatorInfo {
   std::string weights_label;  ///< name and content hash of weights, never a path; empty = none
   std::string weights_sha256;
   core::Value resolved_options;  ///< every parameter with its value
+  /// What a mixture of this shape needs; null where the method has not said: then memory_need() guesses.
+  std::function<MemoryNeed(std::int64_t samples, int channels, int rate_hz)> memory;
 };
+
+/// info.memory, or a guess from info.streams: some blocks for a method that streams; else the mixture, its complex STFT
+/// and a magnitude for each of `stems`.
+MemoryNeed memory_need(const SeparatorInfo& info, std::int64_t samples, int channels, int rate_hz, int stems = 4);
 
 /// Stems as they stream by: `stems[s]` are views of equal shape, valid during the call; `begin` counts from 0.
 struct StemBlock {

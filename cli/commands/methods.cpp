@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "cli/commands/commands.h"
 #include "cli/invocation.h"
@@ -58,6 +59,36 @@ std::string preset_filters(const methods::MethodEntry& entry, const std::string&
   return {};
 }
 
+struct Example {
+  const char* length;
+  int minutes;
+};
+constexpr Example kExamples[] = {{"2 minutes", 2}, {"20 minutes", 20}};
+
+/// What the method needs with its defaults for stereo at 44.1 kHz; nothing where it cannot be made without files.
+std::optional<methods::MemoryNeed> memory_for(const methods::MethodEntry& entry, int minutes) {
+  try {
+    const auto separator = harness::builtin_methods().make(entry.name);
+    return methods::memory_need(separator->info(), std::int64_t{60} * minutes * 44100, 2, 44100);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::string memory_text(const methods::MethodEntry& entry) {
+  std::vector<std::string> parts;
+  for (const Example& example : kExamples) {
+    const auto need = memory_for(entry, example.minutes);
+    if (!need) return "";
+    std::string part = fmt::format("{:.2f} GB for {}", static_cast<double>(need->fixed_bytes + need->call_bytes) * 1e-9,
+                                   example.length);
+    if (need->file_bytes > 0)
+      part += fmt::format(" and {:.2f} GB of temporary file", static_cast<double>(need->file_bytes) * 1e-9);
+    parts.push_back(part);
+  }
+  return "Memory (stereo at 44.1 kHz, defaults): " + core::join(parts, ", ") + ".\n";
+}
+
 Value method_value(const methods::MethodEntry& entry) {
   Value out = Value::object();
   out["name"] = entry.name;
@@ -76,6 +107,16 @@ Value method_value(const methods::MethodEntry& entry) {
     out["presets"].push_back(std::move(preset));
   }
   out["parameters"] = params_value(entry.params);
+  out["memory"] = Value::array();
+  for (const Example& example : kExamples) {
+    const auto need = memory_for(entry, example.minutes);
+    if (!need) continue;
+    Value one = Value::object();
+    one["minutes"] = example.minutes;
+    one["bytes"] = need->fixed_bytes + need->call_bytes;
+    one["file_bytes"] = need->file_bytes;
+    out["memory"].push_back(std::move(one));
+  }
   return out;
 }
 
@@ -112,6 +153,7 @@ std::string one_method(const methods::MethodEntry& entry) {
     if (!filters.empty()) texts.push_back(fmt::format("followed by |{}", filters));
     out += fmt::format("Preset {}@{}: {}\n", entry.name, name, core::join(texts, ", "));
   }
+  out += memory_text(entry);
   return out + "\n" + params_text(entry.params);
 }
 

@@ -171,6 +171,7 @@ struct Request {
   std::vector<std::string> targets;
   std::string extension;
   audio::WriteOptions write;
+  double memory_gb = 0;  ///< 0 = no bound
 };
 
 struct Outcome {
@@ -178,6 +179,21 @@ struct Outcome {
   std::vector<fs::path> pictures;
   core::Cost cost;  ///< of the separation, reading and writing included
 };
+
+/// A bound on memory is kept, or the file is refused before anything is computed. Containers that do not know their
+/// length are taken at their word about it.
+void require_memory(const Request& request, const audio::Source& mixture, const fs::path& song) {
+  if (request.memory_gb <= 0) return;
+  const std::int64_t samples = mixture.length().value_or(audio::probe(song).samples.value_or(0));
+  const methods::MemoryNeed need =
+      methods::memory_need(request.separator->info(), samples, mixture.channels(), mixture.rate_hz());
+  const double gigabytes = static_cast<double>(need.fixed_bytes + need.call_bytes) * 1e-9;
+  if (gigabytes <= request.memory_gb) return;
+  throw Error({Code::resource, song.string(),
+               "needs more memory than it may take with " + request.separator->info().spec,
+               fmt::format("at most {:.2f} GB", request.memory_gb), fmt::format("about {:.2f} GB", gigabytes),
+               "raise --memory-gb, or give shorter pieces"});
+}
 
 Outcome separate_file(const Invocation& invocation, const Request& request, const fs::path& song) {
   std::error_code ignored;
@@ -188,6 +204,7 @@ Outcome separate_file(const Invocation& invocation, const Request& request, cons
   if (mixture->length() && *mixture->length() == 0) {
     throw Error({Code::format, song.string(), "no samples", "at least 1 sample", "0 samples", ""});
   }
+  require_memory(request, *mixture, song);
   methods::Options options;
   options.seed = invocation.seed();
   options.threads = invocation.threads();
@@ -310,6 +327,7 @@ int run_separate(Invocation& invocation) {
   request.separator = separator.get();
   request.out = settings.text("out");
   request.references = settings.text("references");
+  request.memory_gb = settings.real("memory_gb");
   request.pictures = settings.text("pictures");
   request.spec = core::to_string(spec);
   request.targets = settings.list("targets");
@@ -400,9 +418,9 @@ Command separate_command() {
       .summary = "split audio files into stems",
       .description =
           "Separates every FILE with one method and writes a file per stem to DIR/<name of the file>/<stem>.wav, as "
-          "long as the file, at its rate and channels, never rescaled. Files stream through: an hour of music needs "
-          "the "
-          "memory of a few windows. Stems appear under their names only when the whole file is done, over earlier "
+          "long as the file, at its rate and channels, never rescaled. Files stream through; methods that look at the "
+          "whole song say how much memory they take for it (mssbench methods NAME). Stems appear under their names "
+          "only when the whole file is done, over earlier "
           "ones. "
           "The paths written are printed.\n\n"
           "A file that fails does not stop the others.",
@@ -458,6 +476,15 @@ Command separate_command() {
                              .type = ParamType::boolean,
                              .default_value = "false",
                              .help = "Write FLAC files instead of WAV."}},
+                  {.param = {.name = "memory_gb",
+                             .type = ParamType::real,
+                             .default_value = "0",
+                             .unit = "GB",
+                             .range = "[0,inf)",
+                             .help =
+                                 "Most memory for the separation; a file that needs more with this method is refused "
+                                 "before anything is computed. 0: no bound."},
+                   .placeholder = "GB"},
                   {.param = {.name = "pictures",
                              .type = ParamType::file,
                              .help = "Draw PNG pictures into DIR/<name of the file>/: spectrograms of mixture and "

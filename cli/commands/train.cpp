@@ -60,6 +60,7 @@ harness::NmfTraining make_training(Invocation& invocation) {
   options.sparsity = settings.real("sparsity");
   options.silence_db = settings.real("silence_db");
   options.max_frames = settings.integer("max_frames");
+  training.memory_gb = settings.real("memory_gb");
   options.seed = invocation.seed();
   options.threads = invocation.threads();
   options.stop = invocation.stop;
@@ -192,7 +193,10 @@ std::vector<Option> train_options() {
        .placeholder = "DB"},
       {.param = number("max_frames", ParamType::integer, "50000", "frames", "[1,100000000]",
                        "Frames per target, drawn evenly over the tracks; memory grows with it."),
-       .placeholder = "N"}};
+       .placeholder = "N"},
+      {.param = number("memory_gb", ParamType::real, "0", "GB", "[0,inf)",
+                       "Most memory; training that needs more is refused before it starts. 0: no bound."),
+       .placeholder = "GB"}};
 }
 
 }  // namespace

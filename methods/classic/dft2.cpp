@@ -192,7 +192,7 @@ std::vector<float> dft2_mask(std::vector<float> v, std::int64_t frames, int bins
 // long reads. Passes: rows forward while loading; then, by columns, forward, peaks, product with the symmetric peaks,
 // backward; then rows backward whenever masks are wanted.
 struct Dft2Background::Impl {
-  static constexpr std::int64_t kRows = 256, kColumns = 16, kMemoryBytes = std::int64_t{256} << 20;
+  static constexpr std::int64_t kRows = 256, kColumns = 16;
   static constexpr std::int64_t kPoint = sizeof(Complex) / sizeof(float);
 
   Impl(std::int64_t frames_, int bins_, const Dft2Options& options_, int threads_)

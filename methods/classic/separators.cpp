@@ -90,6 +90,14 @@ class StemWriter {
   std::int64_t begin_ = 0;
 };
 
+/// What the program and a call of a method hold besides: blocks of samples, code, the planner's tables.
+constexpr std::int64_t kShellBytes = std::int64_t{48} << 20;
+
+/// Points of a spectrogram of one channel.
+std::int64_t points(const audio::StftSpec& stft, std::int64_t samples) {
+  return (samples / stft.hop_samples + 2) * stft.bins();
+}
+
 SeparatorInfo make_info(const core::Params& params, const core::SpecPart& spec, std::vector<std::string> targets,
                         bool streams) {
   SeparatorInfo info;
@@ -150,6 +158,12 @@ class Hpss final : public Separator {
     options_.power = params.real("power");
     options_.margin_harmonic = options_.margin_percussive = params.real("margin");
     (void)audio::Stft<float>(stft_);  // refuses bad sizes before any audio is read
+    info_.memory = [stft = stft_, options = options_, two = two_passes_](std::int64_t, int channels, int) {
+      const audio::StftSpec longest{.fft_size = std::max(stft.fft_size, 4096), .hop_samples = 1024};
+      MemoryNeed need{.call_bytes = kShellBytes + HpssStream::memory_bytes(two ? longest : stft, options, channels)};
+      if (two) need.call_bytes += HpssStream::memory_bytes({.fft_size = 256, .hop_samples = 64}, options, channels);
+      return need;
+    };
     hpss_masks(std::vector<float>(1, 0.0f), 1, 1, options_, 1);
   }
 
@@ -302,6 +316,15 @@ class Background : public Separator {
         low_hz_(params.real("low")) {
     (void)audio::Stft<float>(stft_);
   }
+  const audio::StftSpec& stft_of_method() const { return stft_; }
+  /// Says what a call needs: the mixture, `shared` bytes for every point of the spectrogram, `each` for every point of
+  /// every channel.
+  void needs_memory(std::int64_t shared, std::int64_t each) {
+    info_.memory = [stft = stft_, shared, each](std::int64_t samples, int channels, int) {
+      return MemoryNeed{.call_bytes =
+                            kShellBytes + 4 * samples * channels + points(stft, samples) * (shared + each * channels)};
+    };
+  }
   virtual std::unique_ptr<BackgroundModel> analyse(const Song& song) const = 0;
 
  private:
@@ -393,7 +416,9 @@ class Repet final : public Background {
   Repet(const core::Params& params, const core::SpecPart& spec)
       : Background(params, spec, audio::WindowKind::hamming),
         low_(params.real("min-period")),
-        high_(params.real("max-period")) {}
+        high_(params.real("max-period")) {
+    needs_memory(8, 4);  // power in double; magnitudes
+  }
 
  private:
   /// One period of the background; none where the song is too short for a period: then nothing repeats.
@@ -460,6 +485,7 @@ class RepetSim final : public Background {
       : Background(params, spec, audio::WindowKind::hamming), distance_s_(params.real("distance")) {
     options_.threshold = params.real("threshold");
     options_.max_neighbours = static_cast<int>(params.integer("neighbours"));
+    needs_memory(5, 4);  // normalised mean and the lists of neighbours; magnitudes
   }
 
  private:
@@ -513,6 +539,19 @@ class Dft2 final : public Background {
       : Background(params, spec, audio::WindowKind::sqrt_hann),
         options_{static_cast<int>(params.integer("neighbourhood")), params.boolean("original")} {
     dft2_mask({0.0f}, 1, 1, options_);
+    info_.memory = [stft = stft_of_method()](std::int64_t samples, int channels, int) {
+      const std::int64_t count = points(stft, samples);
+      MemoryNeed need{.call_bytes = kShellBytes + 4 * samples * channels};
+      if (count <= kPointsInMemory) {
+        need.call_bytes += count * 24 * channels;
+      } else {
+        // Tiles up to their limit in memory, the rest in the file; sixteen columns and the peaks of one channel.
+        const std::int64_t tiles = 16 * count, kept = std::min(tiles, Dft2Background::kMemoryBytes);
+        need.call_bytes += channels * kept + count / stft.bins() * 16 * 34 + count;
+        need.file_bytes = channels * (tiles - kept);
+      }
+      return need;
+    };
   }
 
  private:
@@ -571,6 +610,7 @@ class Rpca final : public Background {
     options_.max_iterations = static_cast<int>(params.integer("iterations"));
     options_.tolerance = params.real("tolerance");
     options_.lambda_scale = params.real("lambda");
+    needs_memory(0, 48);  // a dozen matrices of floats
   }
 
  private:
@@ -609,6 +649,11 @@ class Classic4 final : public Separator {
         vocals_(std::move(vocals)),
         low_hz_(params.real("bass-low")),
         high_hz_(params.real("bass-high")) {
+    info_.memory = [vocals = vocals_->info().memory](std::int64_t samples, int channels, int rate_hz) {
+      MemoryNeed need = vocals(samples, channels, rate_hz);
+      need.call_bytes += HpssStream::memory_bytes({.fft_size = 2048, .hop_samples = 512}, {}, channels);
+      return need;
+    };
     if (high_hz_ < low_hz_) {
       throw Error({Code::config, info_.spec, "bass-high lies below bass-low", "bass-low <= bass-high", "", ""});
     }

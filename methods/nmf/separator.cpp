@@ -163,6 +163,18 @@ class NmfSeparator final : public Separator, public Factoriser {
       dictionary_first_ = first_components(d);
       if (info_.streams) fixed_ = std::make_unique<FixedTemplates<float>>(d.stacked(), d.stft.bins(), d.components());
     }
+    info_.memory = [this_stft = options_.stft, streams = info_.streams, references = info_.needs_references,
+                    mono = options_.mono,
+                    components = std::max<Index>(64, dictionary_first_.empty() ? 0 : dictionary_first_.back())](
+                       Index samples, int channels, int) {
+      const Index frames = samples / this_stft.hop_samples + 2, bins = this_stft.bins(), own = mono ? 1 : channels;
+      MemoryNeed need{.fixed_bytes = 8 * components * bins, .call_bytes = Index{96} << 20};
+      if (streams) return need;
+      // The mixture (and the true stems of oracles), its magnitudes, the activations.
+      need.call_bytes += 4 * samples * channels * (1 + (mono ? 1 : 0) + (references ? 4 : 0)) +
+                         4 * bins * frames * own + 8 * components * frames * own;
+      return need;
+    };
     if (options_.calibrate) {
       const Dictionary& d = *options_.dictionary;
       calibrator_ = std::make_unique<Calibrator>(d.calibration, d.stft, d.rate_hz);

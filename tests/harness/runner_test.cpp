@@ -343,7 +343,21 @@ TEST_CASE("the memory bound limits how many tracks are at work", "[harness]") {
   {
     methods::Registry registry;
     add(registry, {.name = "wait", .hook = hook(std::chrono::milliseconds(30))});
-    plan.memory_gb = 1e-6;  // less than any track: each runs alone
+    plan.memory_gb = 1e-6;  // less than any track
+    try {
+      run(plan, registry);
+      FAIL("no error");
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::resource);
+      CHECK(std::string(error.what()).find("needs more memory than the run may take with wait") != std::string::npos);
+    }
+    CHECK(gauge.most == 0);
+    // Enough for any one track, not for two.
+    std::int64_t most = 0;
+    for (const auto& track : datasets::open((dir / "set").string()).tracks()) {
+      most = std::max(most, estimate_track_bytes(track, {registry.make("wait")->info()}, plan));
+    }
+    plan.memory_gb = 1.1 * static_cast<double>(most) / 1e9;
     CHECK(run(plan, registry).done == 4);
     CHECK(gauge.most == 1);
   }

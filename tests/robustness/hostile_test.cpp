@@ -137,4 +137,20 @@ TEST_CASE("a file-size limit, a closed pipe and an unusable temporary folder are
   CHECK(contains(closed.err, "standard output"));
 }
 
+TEST_CASE("what records hold stays text in every table", "[robustness]") {
+  const TempDir folder;
+  const Result result = limited({"report", corpus("records/hostile_text.jsonl"), "-o", "report"}, folder.path());
+  CHECK(result.status == 0);
+  CHECK(result.out.find('\x1b') == std::string::npos);
+  for (const char* name : {"table.md", "table.tex", "table.csv", "table.json"}) {
+    CAPTURE(name);
+    const std::string text = core::read_text_file(folder / "report" / name);
+    CHECK(text.find('\x1b') == std::string::npos);
+    CHECK(text.find("\xe2\x80\xae") == std::string::npos);
+    CHECK(text.find("\n\\input") == std::string::npos);
+    CHECK(text.find("\n=1+1") == std::string::npos);
+    CHECK(text.find("<script>") == std::string::npos);
+  }
+}
+
 }  // namespace mss::tests
