@@ -354,7 +354,8 @@ TEST_CASE("the memory bound limits how many tracks are at work", "[harness]") {
     CHECK(gauge.most == 0);
     // Enough for any one track, not for two.
     std::int64_t most = 0;
-    for (const auto& track : datasets::open((dir / "set").string()).tracks()) {
+    const datasets::Dataset opened = datasets::open((dir / "set").string());
+    for (const auto& track : opened.tracks()) {
       most = std::max(most, estimate_track_bytes(track, {registry.make("wait")->info()}, plan));
     }
     plan.memory_gb = 1.1 * static_cast<double>(most) / 1e9;
