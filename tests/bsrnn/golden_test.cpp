@@ -36,7 +36,7 @@ TEST_CASE("the golden networks in float32 on our kernels", "[bsrnn]") {
   for (const std::string& profile : kGoldenProfiles) {
     INFO(profile);
     const methods::bsrnn::Configuration c = golden_configuration(profile);
-    GoldenSource source(profile);
+    BandSplitSource source(profile);
     const BandSplitRnn<nn::Cpu> model(nn::Scope(source), c);
     CHECK(source.used == source.size());
     const nn::Tensor x = to_tensor(golden_spectrum(false), c.bins());

@@ -96,9 +96,9 @@ inline std::map<std::string, std::vector<double>> golden_weights(const std::stri
   return out;
 }
 
-class GoldenSource final : public nn::Source {
+class BandSplitSource final : public nn::Source {
  public:
-  explicit GoldenSource(const std::string& profile) : weights_(golden_weights(profile)) {}
+  explicit BandSplitSource(const std::string& profile) : weights_(golden_weights(profile)) {}
   void fill(const std::string& name, const nn::Parameter&, std::span<float> values) override {
     const std::vector<double>& from = weights_.at(name);
     if (from.size() != values.size()) throw std::runtime_error(name + " has another size");

@@ -136,7 +136,7 @@ TEST_CASE("the golden networks in float64 on LibTorch: forward, loss, gradient, 
 TEST_CASE("the golden networks in float32 on LibTorch", "[bsrnn]") {
   for (const std::string& profile : kGoldenProfiles) {
     INFO(profile);
-    GoldenSource source(profile);
+    BandSplitSource source(profile);
     nn::TorchWeights weights(source);
     const Model model(nn::Torch::Scope(weights), golden_configuration(profile));
     const at::Tensor x = as_items(nn::stft(signal(false, at::kFloat), golden_stft()));

@@ -278,7 +278,7 @@ TEST_CASE("hostile pickles meet their limits", "[checkpoints]") {
   CHECK(error_of("X\x20\x4e" + bytes("\x00\x00") + std::string(20000, 'a') + ".", limits).code() == Code::format);
   // Text that exists once and is turned into bytes again and again.
   const std::string copies = bytes("c_codecs\nencode\nq\x00(X\xd0\x07\x00\x00") + std::string(2000, 'a') +
-                             bytes("X\x06\x00\x00\x00latin1tq\x01") + "0" + repeated(bytes("h\x00h\x01R0"), 8) + "N.";
+                             bytes("X\x06\x00\x00\x00latin1tq\x01") + "0" + repeated(bytes("h\x00h\x01R0"), 8) + "0N.";
   CHECK(error_of(copies, limits).code() == Code::format);
   CHECK(error_of(copies).code() != Code::format);
   // A list that contains itself is a value like others.

@@ -234,7 +234,7 @@ TEST_CASE("unknown method and malformed spec in a run stop it before any work", 
   const Result lacking = run("bsrnn");
   CHECK(lacking.status == 2);
   CHECK(contains(lacking.err, "bsrnn"));
-  CHECK(contains(lacking.err, "LibTorch"));
+  CHECK(contains(lacking.err, "needs weights"));
   CHECK(!fs::exists(folder / "r/records.jsonl"));
 }
 

@@ -48,7 +48,7 @@ TEST_CASE("Demucs v1 on our kernels is v2 without resampling and the input's fac
 TEST_CASE("initial values are rescaled as in the reference", "[demucs]") {
   const core::Value& g = demucs_golden().at("rescale");
   const core::Value& keys = demucs_golden().at("demucs_v2").at("resample_off").at("keys");
-  GoldenSource source(keys);
+  DemucsSource source(keys);
   for (const auto& [layer, expected] : g.at("layers").as_object()) {
     INFO(layer);
     const auto values = [&](const std::string& name) {

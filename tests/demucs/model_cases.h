@@ -36,7 +36,7 @@ void check_forward(double tolerance) {
   using Sample = typename Engine::Sample;
   for (const bool resample : {true, false}) {
     const core::Value& g = demucs_golden().at("demucs_v2").at(resample ? "resample_on" : "resample_off");
-    GoldenSource source(g.at("keys"));
+    DemucsSource source(g.at("keys"));
     Engine engine(source);
     const demucs::Demucs<L> model(engine.scope(), tiny(resample));
     CHECK(source.asked() == source.names());
@@ -72,7 +72,7 @@ void check_forward(double tolerance) {
     const bool normalize = name == "resample_off_normalize_on";
     demucs::Configuration c = tiny(false);
     set(c);
-    GoldenSource source(normalize ? demucs_golden().at("demucs_v2").at("resample_off").at("keys") : g.at("keys"));
+    DemucsSource source(normalize ? demucs_golden().at("demucs_v2").at("resample_off").at("keys") : g.at("keys"));
     Engine engine(source);
     const demucs::Demucs<L> model(engine.scope(), c);
     CHECK(source.asked() == source.names());
@@ -95,7 +95,7 @@ void check_apply(double tolerance) {
   using Sample = typename Engine::Sample;
   for (const bool resample : {false, true}) {
     const core::Value& g = demucs_golden().at("apply_model").at(resample ? "resample_on" : "resample_off");
-    GoldenSource source(demucs_golden().at("demucs_v2").at(resample ? "resample_on" : "resample_off").at("keys"));
+    DemucsSource source(demucs_golden().at("demucs_v2").at(resample ? "resample_on" : "resample_off").at("keys"));
     Engine engine(source);
     const demucs::Demucs<L> model(engine.scope(), tiny(resample));
     const methods::Rows<Sample> track = widened<Sample>(golden_signal(2, 3000, 2000));
@@ -174,7 +174,7 @@ void check_tasnet(double tolerance) {
   c.hidden = 32;
   c.blocks = 3;
   c.repeats = 2;
-  GoldenSource source(g.at("keys"));
+  DemucsSource source(g.at("keys"));
   Engine engine(source);
   const demucs::ConvTasNet<L> model(engine.scope(), c);
   CHECK(source.asked() == source.names());
@@ -203,7 +203,7 @@ template <class Engine>
 void check_first_version(double tolerance) {
   using L = typename Engine::L;
   using Sample = typename Engine::Sample;
-  GoldenSource source(demucs_golden().at("demucs_v2").at("resample_off").at("keys"));
+  DemucsSource source(demucs_golden().at("demucs_v2").at("resample_off").at("keys"));
   Engine engine(source);
   demucs::Configuration second = tiny(false), first = second;
   first.version = 1;

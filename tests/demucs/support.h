@@ -53,9 +53,9 @@ inline methods::Rows<float> golden_signal(int channels, std::int64_t samples, st
 
 /// The golden file's weights, by the place of their names in `keys`. Conv-TasNet's gains and offsets, (1, C, 1) there,
 /// are (C) here.
-class GoldenSource final : public nn::Source {
+class DemucsSource final : public nn::Source {
  public:
-  explicit GoldenSource(const core::Value& keys) {
+  explicit DemucsSource(const core::Value& keys) {
     for (const core::Value& entry : keys.as_array()) {
       std::string name = entry.as_array()[0].as_string();
       nn::Shape shape;

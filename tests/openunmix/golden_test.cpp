@@ -79,7 +79,7 @@ const std::vector<std::string> kCross = {"bass", "drums", "vocals", "other"};
 TEST_CASE("the golden file's random numbers are ours", "[openunmix]") {
   const Value& rng = openunmix_golden().at("rng");
   for (const char* key : {"signal/c0", "vocals/fc1.weight"}) {
-    const KeyedUniform u(key);
+    const IndexedUniform u(key);
     CHECK(std::to_string(u.seed()) == rng.at("fnv1a64").at(key).as_string());
     for (std::uint64_t i = 0; i < 4; ++i) {
       CHECK(u(i) == Approx(rng.at("u_first4").at(key).as_array()[i].as_real()).epsilon(1e-12));

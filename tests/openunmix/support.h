@@ -42,9 +42,9 @@ inline const core::Value& openunmix_golden() {
   return value;
 }
 
-class KeyedUniform {
+class IndexedUniform {
  public:
-  explicit KeyedUniform(const std::string& key) : seed_(0xcbf29ce484222325ULL) {
+  explicit IndexedUniform(const std::string& key) : seed_(0xcbf29ce484222325ULL) {
     for (const char c : key) {
       seed_ ^= static_cast<unsigned char>(c);
       seed_ *= 0x100000001b3ULL;
@@ -89,7 +89,7 @@ inline methods::Arrays golden_arrays(const umx::Configuration& c, const std::str
     } else if (name == "input_scale") {
       low = 0.2;
     }
-    const KeyedUniform u(prefix + name);
+    const IndexedUniform u(prefix + name);
     std::vector<float> values(static_cast<std::size_t>(nn::element_count(shape)));
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(low + (high - low) * u(i));
     out[name] = checkpoints::LazyTensor::from(std::move(values), shape);
@@ -120,7 +120,7 @@ inline methods::Weights golden_weights(const umx::Configuration& c, const std::s
 inline audio::AudioBuffer golden_signal(int channels, std::int64_t samples = 8229, const std::string& name = "signal") {
   audio::AudioBuffer out(channels, samples, 44100);
   for (int c = 0; c < channels; ++c) {
-    const KeyedUniform u(name + "/c" + std::to_string(c));
+    const IndexedUniform u(name + "/c" + std::to_string(c));
     for (std::int64_t n = 0; n < samples; ++n) {
       const double gain = 0.25 + 0.75 * static_cast<double>(n % 997) / 996;
       const bool gap = name == "signal" && n >= 3000 && n < 3600;

@@ -149,7 +149,8 @@ TEST_CASE("what records hold stays text in every table", "[robustness]") {
     CHECK(text.find("\xe2\x80\xae") == std::string::npos);
     CHECK(text.find("\n\\input") == std::string::npos);
     CHECK(text.find("\n=1+1") == std::string::npos);
-    CHECK(text.find("<script>") == std::string::npos);
+    // HTML is alive in Markdown only.
+    if (std::string_view(name).ends_with(".md")) CHECK(text.find("<script>") == std::string::npos);
   }
 }
 
