@@ -192,7 +192,8 @@ TEST_CASE("amanteur's own overlap-add has a ripple of two gains, in compat only"
   c.features = c.block_groups = 1;
   c.pairs = c.lstm_hidden = c.mask_hidden = 1;
   c.scheme = "custom";
-  c.widths = {1025};
+  c.widths.assign(20, 50);  // narrow bands: the gate layers are cheap
+  c.widths.push_back(25);
   const TempDir folder;
   const std::string path = (folder / "identity.safetensors").string();
   write_weights(path, constant_weights(c, 1.0F));
@@ -201,7 +202,7 @@ TEST_CASE("amanteur's own overlap-add has a ripple of two gains, in compat only"
   const auto separator = registry.make("bsrnn:weights=" + path + ",compat=true,residual=none");
   CHECK(separator->info().resolved_options.at("compat").as_bool());
   const audio::AudioBuffer x = noise(60 * 44100, 44100);
-  const StemSet stems = separator->separate(x.view(), with_threads(2));
+  const StemSet stems = separator->separate(x.view(), with_threads(1));
   CHECK(std::abs(sdr_db(x, stems.audio[0]) - golden.at("sdr_ceiling_db_60s").as_real()) < 0.05);
   const double low = golden.at("gain_values").as_array()[0].as_real(),
                high = golden.at("gain_values").as_array()[1].as_real();
