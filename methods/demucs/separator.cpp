@@ -82,6 +82,54 @@ class NormalisedSource final : public audio::Source {
   double mean_, factor_;
 };
 
+/// For a track of that many samples.
+ApplyOptions apply_options(const Configuration& c, const SeparatorOptions& options, std::int64_t samples,
+                           std::uint64_t seed) {
+  ApplyOptions apply;
+  apply.configuration = c;
+  apply.split = options.split;
+  apply.overlap = options.overlap;
+  apply.transition = options.transition;
+  apply.shifts = options.shifts;
+  apply.longest_shift = c.rate_hz / 2;
+  apply.segment_samples = samples;
+  if (options.split) {
+    apply.segment_samples = c.segment_samples;
+    if (options.segment_s > 0.0) {
+      apply.segment_samples = std::max<std::int64_t>(1, std::llround(options.segment_s * c.rate_hz));
+    }
+  }
+  const std::int64_t longest = std::min(apply.segment_samples, samples) + (apply.shifts > 0 ? apply.longest_shift : 0);
+  apply.windows_at_once = std::clamp<std::int64_t>(options.buffer_bytes / window_bytes(c, longest), 1, 4096);
+  apply.offset = drawn_offsets(seed, apply);
+  return apply;
+}
+
+/// What a track of `samples` at the network's rate needs: weights; the kept track, windows between encoder and decoder,
+/// the outermost level of one of them, the stems of a segment.
+MemoryNeed memory_of(const Configuration& c, const SeparatorOptions& options, std::int64_t parameters,
+                     std::int64_t samples) {
+  const ApplyOptions apply = apply_options(c, options, std::max<std::int64_t>(samples, 1), 0);
+  const SegmentSpec spec = segments_of(apply);
+  const std::int64_t segment = std::min(spec.segment_samples, std::max<std::int64_t>(samples, 1));
+  const std::int64_t windows =
+      std::min(apply.windows_at_once, (samples / spec.hop_samples + 1) * std::max<std::int64_t>(options.shifts, 1));
+  const std::int64_t window =
+      valid_length(c, segment + (options.shifts > 0 ? apply.longest_shift : 0)) * (c.resample ? 2 : 1);
+  const std::int64_t stems = std::ssize(c.targets) * c.channels;
+  const std::int64_t outermost =
+      c.architecture == Architecture::conv_tasnet
+          ? (2 * stems * c.filters / c.channels + 4 * c.hidden) * window / (c.filter_length / 2)
+          : 3 * c.width * window / c.stride + 2 * stems * window;
+  const std::int64_t track = samples * c.channels * 4;
+  MemoryNeed need;
+  need.fixed_bytes = 4 * parameters;
+  need.call_bytes = std::min(track, kTrackBytes) + windows * (window_bytes(c, segment) + 8 * c.channels * window) +
+                    4 * outermost + 16 * stems * segment;
+  need.file_bytes = std::max<std::int64_t>(track - kTrackBytes, 0);
+  return need;
+}
+
 class NetworkSeparator final : public Separator {
  public:
   NetworkSeparator(NetworkRequest request, SeparatorOptions options, std::unique_ptr<const Runner> runner)
@@ -92,6 +140,10 @@ class NetworkSeparator final : public Separator {
         runner_(std::move(runner)) {
     info_.is_random = options_.shifts > 0;
     info_.streams = options_.split;
+    info_.memory = [c = configuration_, options = options_, parameters = request.weights.parameters()](
+                       std::int64_t samples, int, int rate_hz) {
+      return memory_of(c, options, parameters, samples * c.rate_hz / std::max(rate_hz, 1));
+    };
     if (!options_.residual.empty()) {
       residual_ = std::ranges::find(configuration_.targets, options_.residual) - configuration_.targets.begin();
     }
@@ -104,7 +156,7 @@ class NetworkSeparator final : public Separator {
                           [&](audio::AudioView block) { for_mono(block, [&](double v) { sum += v; }); });
     const Level level = level_of(track, sum, context.stop);
     NormalisedSource source(track, level);
-    const ApplyOptions apply = apply_options(track.samples(), context.seed);
+    const ApplyOptions apply = apply_options(configuration_, options_, track.samples(), context.seed);
     const SegmentSpec spec = segments_of(apply);
     const std::unique_ptr<const Runner::Session> session = runner_->open(context.threads, context.stop);
     separate_in_segments(source, sink, spec, context,
@@ -128,29 +180,6 @@ class NetworkSeparator final : public Separator {
     }
     if (n > 1.0) level.std = std::sqrt(squares / (n - 1.0));
     return level;
-  }
-
-  ApplyOptions apply_options(std::int64_t samples, std::uint64_t seed) const {
-    ApplyOptions apply;
-    apply.configuration = configuration_;
-    apply.split = options_.split;
-    apply.overlap = options_.overlap;
-    apply.transition = options_.transition;
-    apply.shifts = options_.shifts;
-    apply.longest_shift = configuration_.rate_hz / 2;
-    apply.segment_samples = samples;
-    if (options_.split) {
-      apply.segment_samples = configuration_.segment_samples;
-      if (options_.segment_s > 0.0) {
-        apply.segment_samples = std::max<std::int64_t>(1, std::llround(options_.segment_s * configuration_.rate_hz));
-      }
-    }
-    const std::int64_t longest =
-        std::min(apply.segment_samples, samples) + (apply.shifts > 0 ? apply.longest_shift : 0);
-    apply.windows_at_once =
-        std::clamp<std::int64_t>(options_.buffer_bytes / window_bytes(configuration_, longest), 1, 4096);
-    apply.offset = drawn_offsets(seed, apply);
-    return apply;
   }
 
   void answer(const Runner::Session& session, const ApplyOptions& apply, const SegmentSpec& spec,
