@@ -44,8 +44,8 @@ struct Track {
   std::string name;    ///< "Artist - Title"
   std::string subset;  ///< "train" or "test"
   std::string split;   ///< "train", "valid" or "test"
-  std::vector<std::filesystem::path>
-      files;                       ///< container, or mixture and stems (order of `stems`); empty for synthetic songs
+  /// Container, or mixture and stems (order of `stems`); empty for synthetic songs.
+  std::vector<std::filesystem::path> files;
   std::vector<std::string> stems;  ///< in the data set's order
   int rate_hz = 0;
   int channels = 0;

@@ -32,8 +32,8 @@ struct Plan {
   std::int64_t limit = 0;            ///< first n tracks; 0 = all
   std::vector<std::string> methods;  ///< spec strings, in any writing
   std::filesystem::path folder;      ///< of the plan file: relative files in spec strings are looked for here first
-  std::vector<std::uint64_t> seeds = {
-      0};                     ///< for methods whose result depends on a seed; the others run once, with seed 0
+  /// For methods whose result depends on a seed; the others run once, with seed 0.
+  std::vector<std::uint64_t> seeds = {0};
   std::filesystem::path out;  ///< run folder
   bool save_estimates = false;
 

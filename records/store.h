@@ -1,10 +1,12 @@
 // The run folder.
 //
-//   RUN/run.json                    what the run is: data set, scoring, plans, program (deterministic outside
-//   `measured`) RUN/records.jsonl               all records, sorted; RUN/records.shard-I-of-N.jsonl in a sharded run
-//   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.jsonl   finished (track, spec, seed), one small file each, while the run is at
-//                                   work; WHO is `run` or `shard-I-of-N`
-//   RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav   with save_estimates
+//   RUN/run.json         what the run is: data set, scoring, plans, program (deterministic outside `measured`)
+//   RUN/records.jsonl    all records, sorted; RUN/records.shard-I-of-N.jsonl in a sharded run
+//   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.jsonl
+//                        finished (track, spec, seed), one small file each, while the run is at work; WHO is `run` or
+//                        `shard-I-of-N`
+//   RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav
+//                        with save_estimates
 //   RUN/lock, RUN/lock.shard-I-of-N      who is at work: a whole run alone, or shards beside each other
 //
 // A part is written under a temporary name, flushed and renamed: a process killed at any moment loses the item in work

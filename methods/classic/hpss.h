@@ -3,8 +3,8 @@
 // Source: FitzGerald, "Harmonic/percussive separation using median filtering", DAFx 2010; margins and residual:
 // Driedger, Müller, Disch, "Extending harmonic-percussive separation of audio signals", ISMIR 2014; conventions:
 // librosa.decompose.hpss.
-//   h[n,k] = median of v[n-L/2 … n+L/2, k]     (over time)       p[n,k] = median of v[n, k-L/2 … k+L/2]   (over
-//   frequency) M_h = h^a / (h^a + (m_h p)^a),             M_p = p^a / (p^a + (m_p h)^a)
+//   h[n,k] = median of v[n-L/2 … n+L/2, k]   (over time)        p[n,k] = median of v[n, k-L/2 … k+L/2]   (over frequency)
+//   M_h = h^a / (h^a + (m_h p)^a)                               M_p = p^a / (p^a + (m_p h)^a)
 // computed after dividing both terms by their maximum; where both are below the smallest normal number of T the mask is
 // 0.5 if both margins are 1, else 0. Boundaries are reflected with the edge repeated (d c b a | a b c d | d c b a).
 // With margins above 1 the masks leave a residual.

@@ -6,14 +6,15 @@
 //   mode=clean|norbert|openunmix   ours, or a reference's numbers with its defects
 //   residual=false                 adds a target `residual`: what the method's stems leave over
 //   window=300                     frames that share one set of spatial covariances; 0 = the whole track (and its
-//   memory) overlap                        clean mode: frames in which neighbouring windows are cross-faded; default
-//   window / 4 input=auto|magnitudes|stems    the magnitudes that the method offers on its own STFT, or the STFT
-//   (4096/1024, Hann,
+//                                  memory)
+//   overlap                        clean mode: frames in which neighbouring windows are cross-faded; default window / 4
+//   input=auto|magnitudes|stems    the magnitudes that the method offers on its own STFT, or the STFT (4096/1024, Hann,
 //                                  centred) of its stems; auto: magnitudes where they are offered
 //   softmask=auto|true|false       initial estimate: ratio mask, or the magnitudes with a phase
 //   alpha=1                        exponent of the ratio mask (asks for softmask)
 //   phase=auto|mixture|stems       of an initial estimate without softmask: the mixture's, or (input=stems) the stems'
-//   own eps                            regulariser; default of the mode: 1e-10, norbert 2^-23
+//                                  own
+//   eps                            regulariser; default of the mode: 1e-10, norbert 2^-23
 //
 // auto, by mode: norbert a soft mask; openunmix the mixture's phase; clean the stems as they are (input=stems), a soft
 // mask of the magnitudes else. In clean mode the outputs, residual included, add up to the mixture to float32 rounding:
@@ -41,9 +42,8 @@
 //     reg=1e-6                     of the trace-normalised R_j: relative
 //     inverse_eps=0                added to determinants (2 x 2 only); the published code has 2^-52
 //   mwf-sisec18    SiSEC 2018's script as it is: covariance=mean, reg = inverse_eps = 2^-52, and its trace over the
-//   wrong axes:
-//                  column b of every R_j(f) is divided by R_j(0)[0,b] + R_j(1)[1,b]. Stereo only: other mixtures are
-//                  converted. Error(numeric) where that divides by zero for a source that is not silent.
+//                  wrong axes: column b of every R_j(f) is divided by R_j(0)[0,b] + R_j(1)[1,b]. Stereo only: other
+//                  mixtures are converted. Error(numeric) where that divides by zero for a source that is not silent.
 //
 // Source: sigsep-mus-oracle; Stoeter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign". Edge cases: a
 // silent reference gives a silent stem. Memory: the whole track's audio (two passes). Thread-safety: const objects; the

@@ -7,14 +7,16 @@
 // What a separator yields follows from two parameters, and the protocol (docs/nmf.md#protocols) stands in its spec and
 // in info().protocol:
 //   dict=FILE          supervised, P0: the dictionary's targets, in its order. Streams in bounded memory (T = 1, no
-//   free components).
-//                      info().spec says dict=LABEL#HASH8; find_dictionary() says what FILE may be.
+//                      free components). info().spec says dict=LABEL#HASH8; find_dictionary() says what FILE may be.
 //   protocol=none      blind (default without dict): the components themselves, targets component-01 … component-R.
 //   start=FILE         template-informed, P1: the dictionary's templates are start values, component index decides the
-//   target. protocol=P3        blind, R = number of targets; the injective assignment of components to the true stems
-//   with the largest total SDR. Oracle. protocol=P4        blind, R components; each goes to the true stem with the
-//   largest mask-weighted energy in it. Oracle. protocol=P5        supervised by a dictionary learned on the true stems
-//   themselves, R per stem: the model's upper bound. Oracle.
+//                      target.
+//   protocol=P3        blind, R = number of targets; the injective assignment of components to the true stems with the
+//                      largest total SDR. Oracle.
+//   protocol=P4        blind, R components; each goes to the true stem with the largest mask-weighted energy in it.
+//                      Oracle.
+//   protocol=P5        supervised by a dictionary learned on the true stems themselves, R per stem: the model's upper
+//                      bound. Oracle.
 // Under P3 to P5 the targets are those that Options::references name, and info().needs_references and is_oracle are
 // true.
 //
