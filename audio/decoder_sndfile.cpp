@@ -204,6 +204,33 @@ std::optional<Promise> aiff_promise(const fs::path& path, int channels, const st
   return std::nullopt;
 }
 
+/// libsndfile takes as much memory for a chunk as its header says, gigabytes for a file of a few bytes. A chunk before the
+/// samples that reaches beyond the end leaves nothing to read.
+void require_chunks_inside(const fs::path& path) {
+  const std::string head = first_bytes(path, 12);
+  if (head.size() < 12) return;
+  const std::string form = head.substr(0, 4), type = head.substr(8, 4);
+  const bool wav = (form == "RIFF" || form == "RIFX" || form == "RF64") && type == "WAVE";
+  const bool aiff = form == "FORM" && (type == "AIFF" || type == "AIFC");
+  if (!wav && !aiff) return;
+  ChunkReader in(path, aiff || form == "RIFX");
+  std::uint64_t at = 12;
+  for (int chunk = 0; chunk < kMostChunks && at + 8 <= in.size(); ++chunk) {
+    const std::string id = in.bytes(at, 4);
+    const std::uint64_t size = in.number(at + 4, 4), left = in.size() - at - 8;
+    if (id == "data" || id == "SSND") return;
+    if (size > left) {
+      throw Error({.code = Code::format,
+                   .where = path.string(),
+                   .what = "truncated or damaged: a chunk before the samples reaches beyond the end of the file",
+                   .expected = fmt::format("at most {} bytes", left),
+                   .found = fmt::format("{} bytes", size),
+                   .hint = "copy or download the file again"});
+    }
+    at += 8 + size + size % 2;
+  }
+}
+
 void require_whole(const fs::path& path, int channels) {
   const std::string head = first_bytes(path, 12);
   if (head.size() < 12) return;
@@ -280,6 +307,7 @@ class SndfileSource final : public Source {
 }  // namespace
 
 SndfileResult open_sndfile(const fs::path& path) {
+  require_chunks_inside(path);
   SndfileResult result;
   SF_INFO info{};
   SndfileHandle file(sf_open(path.c_str(), SFM_READ, &info));

@@ -50,7 +50,7 @@ std::string text_field(const Value& body, std::string_view name, std::string_vie
 double lookup(const Value& body, std::string_view object, std::string_view metric) {
   const Value* values = body.find(object);
   const Value* value = values == nullptr ? nullptr : values->find(metric);
-  return value == nullptr ? kNan : number_from_value(*value, metric);
+  return value == nullptr ? kNan : number_from_value(*value, std::string(object) + "." + std::string(metric));
 }
 
 /// The frame-wise and whole-track metrics of a problem, from all its targets, in order of appearance: a silent target
@@ -110,7 +110,8 @@ std::vector<double> Record::frames(std::string_view metric) const {
   std::vector<double> out;
   if (series == nullptr || !series->is_array()) return out;
   out.reserve(series->size());
-  for (const Value& value : series->as_array()) out.push_back(number_from_value(value, metric));
+  for (const Value& value : series->as_array())
+    out.push_back(number_from_value(value, "frames.values." + std::string(metric)));
   return out;
 }
 

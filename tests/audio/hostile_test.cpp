@@ -97,3 +97,12 @@ TEST_CASE("reading ends on a stop request of the reading thread", "[audio]") {
     CHECK(error.code() == Code::cancelled);
   }
 }
+
+TEST_CASE("a chunk that claims gigabytes before the samples is refused before memory is taken for it", "[audio]") {
+  const TempDir folder;
+  write_file(folder / "a.wav", noise(1, 100, 44100), {SampleFormat::pcm16});
+  std::string bytes = read_bytes(folder / "a.wav");
+  bytes.insert(12, std::string("LIST\xff\xff\xff\xffINFOISFT", 16));
+  write_bytes(folder / "b.wav", bytes);
+  CHECK(refusal(folder / "b.wav", Code::format).find("beyond the end of the file") != std::string::npos);
+}
