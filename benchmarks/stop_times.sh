@@ -45,7 +45,7 @@ done
 for after in 2 5 10 20; do measure "$after" evaluate references estimates --metrics all; done
 for after in 1 4; do
   measure "$after" run -d "$synthetic" -m nmf -m irm2 -m 2dft -o "run$after"
-  measure "$after" train nmf -d "$synthetic" --split train -o dictionary.safetensors
-  measure "$after" train nmf-classifier -d "$synthetic" --split train -o classifier.safetensors
+  measure "$after" train nmf -d "$synthetic" --subset test -o dictionary.safetensors
+  measure "$after" train nmf-classifier -d "$synthetic" --subset test -o classifier.safetensors
   measure "$after" datasets check "$synthetic"
 done
