@@ -195,18 +195,22 @@ struct Dft2Background::Impl {
   static constexpr std::int64_t kRows = 256, kColumns = 16;
   static constexpr std::int64_t kPoint = sizeof(Complex) / sizeof(float);
 
-  Impl(std::int64_t frames_, int bins_, const Dft2Options& options_, int threads_)
+  Impl(std::int64_t frames_, int bins_, const Dft2Options& options_, int threads_, std::int64_t memory_bytes)
       : frames(frames_),
         bins(bins_),
         options(options_),
         threads(threads_),
         row_tiles((frames + kRows - 1) / kRows),
         column_tiles((bins + kColumns - 1) / kColumns),
-        spill(kMemoryBytes),
+        spill(memory_bytes),
         row_forward(bins, FFTW_FORWARD),
         row_backward(bins, FFTW_BACKWARD) {
     check(options);
-    for (std::int64_t i = 0; i < row_tiles * column_tiles; ++i) spill.add(kRows * kColumns * kPoint);
+    constexpr std::int64_t kTileFloats = kRows * kColumns * kPoint;
+    for (std::int64_t i = 0; i < row_tiles * column_tiles; ++i) spill.add(kTileFloats);
+    // Tiles are read whole, and the last ones are not filled: the file must reach to their end.
+    const float end = 0;
+    if (row_tiles * column_tiles > 0) spill.write(row_tiles * column_tiles - 1, kTileFloats - 1, 1, &end);
   }
 
   std::int64_t tile(std::int64_t row_tile, std::int64_t column_tile) const {
@@ -351,8 +355,9 @@ struct Dft2Background::Impl {
   double top = 0;
 };
 
-Dft2Background::Dft2Background(std::int64_t frames, int bins, const Dft2Options& options, int threads)
-    : impl_(std::make_unique<Impl>(frames, bins, options, threads)) {}
+Dft2Background::Dft2Background(std::int64_t frames, int bins, const Dft2Options& options, int threads,
+                               std::int64_t memory_bytes)
+    : impl_(std::make_unique<Impl>(frames, bins, options, threads, memory_bytes)) {}
 Dft2Background::~Dft2Background() = default;
 Dft2Background::Dft2Background(Dft2Background&&) noexcept = default;
 

@@ -36,7 +36,8 @@ std::vector<float> dft2_mask(std::vector<float> v, std::int64_t frames, int bins
 class Dft2Background {
  public:
   static constexpr std::int64_t kMemoryBytes = std::int64_t{256} << 20;  ///< of the transform, before it goes to the file
-  Dft2Background(std::int64_t frames, int bins, const Dft2Options& options, int threads);
+  Dft2Background(std::int64_t frames, int bins, const Dft2Options& options, int threads,
+                 std::int64_t memory_bytes = kMemoryBytes);
   ~Dft2Background();
   Dft2Background(Dft2Background&&) noexcept;
 
