@@ -6,7 +6,11 @@
 // float64, any device; values equal audio::Stft up to rounding. Framings: none, centered_reflect, centered_zero
 // (others: Error(unsupported)). Input shorter than the padding is extended by repeated reflection, as in audio/stft.h.
 //
-// Thread-safety: functions without state.
+// Windows are made once per specification, type and device. Determinism: framing, reflection and overlap-add are slices,
+// flips, concatenations and sums, whose gradients every device adds in one order; by PyTorch's list
+// (torch.use_deterministic_algorithms) reflection_pad1d has no deterministic backward on CUDA, so it is not used here.
+//
+// Thread-safety: the windows that are kept are locked; otherwise functions without state.
 #pragma once
 
 #include <cstdint>

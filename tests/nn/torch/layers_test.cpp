@@ -139,6 +139,26 @@ TEST_CASE("the inverse STFT gives back what went in, with gradients", "[nn_torch
   }
 }
 
+TEST_CASE("hops that do not divide the size; windows of an inference serve training", "[nn_torch]") {
+  audio::StftSpec spec;
+  spec.fft_size = 64;
+  spec.hop_samples = 24;
+  {
+    const InferenceScope scope(1);
+    for (const std::int64_t samples : {1, 2, 3, 31, 32, 33, 100, 203}) {
+      CAPTURE(samples);
+      const at::Tensor x = keyed("hop", {2, samples});
+      CHECK(largest_difference(stft(x, spec), reference_stft(x, spec)) < 1e-5);
+    }
+  }
+  const at::Tensor x = keyed("hop", {2, 203}).requires_grad_();
+  const at::Tensor back = istft(stft(x, spec), spec, 203);
+  CHECK(largest_difference(back.detach(), x.detach()) < 1e-6);
+  back.square().sum().backward();
+  // The chain is the identity, so that the gradient is 2 x.
+  CHECK(largest_difference(x.grad(), 2 * x.detach()) < 1e-5);
+}
+
 TEST_CASE("the STFT refuses what it cannot do", "[nn_torch]") {
   audio::StftSpec spec;
   spec.fft_size = 64;
