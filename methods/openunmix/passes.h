@@ -407,36 +407,41 @@ class PassesSeparator<Engine>::Run {
   /// Rows of [channel][bin] for every stem wanted.
   std::vector<Floats> masks_of(std::int64_t block) {
     const std::int64_t rows = rows_of(block), outputs = config_.channels * bins_;
-    std::vector<std::vector<Floats>> held;
-    std::vector<Tensor> e(networks_.size()), o(networks_.size());
-    const auto fetch = [&](std::int64_t t) {
-      return engine_.input(kept_[sz(t)].read(block, held.emplace_back(1)[0]), rows, hidden_);
-    };
-    held.reserve(2 * networks_.size() + 1);
-    for (const std::int64_t t : recurring_) {
-      o[sz(t)] = both_directions(config_.layers - 1, t, block, held.emplace_back(2));
+    const auto directions = static_cast<std::size_t>(config_.directions());
+    // Where the block's e and o lie, by target.
+    std::vector<Floats> held((directions + 1) * networks_.size());
+    std::vector<const float*> e(kept_.size(), nullptr), o(directions * networks_.size(), nullptr);
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      if (bridged() || networks_[i] != nullptr) e[i] = kept_[i].read(block, held[i]);
     }
-    if (bridged()) {
-      e = {fetch(0)};
-      o = kept<L>(config_, std::move(o));
-    } else {
-      for (const std::int64_t t : encoding_) e[sz(t)] = fetch(t);
+    for (const std::int64_t t : recurring_) {
+      for (std::size_t d = 0; d < directions; ++d) {
+        const std::size_t i = sz(t) * directions + d;
+        o[i] = output(config_.layers - 1, t, static_cast<int>(d)).read(block, held[networks_.size() + i]);
+      }
     }
     std::vector<Floats> masks(wanted_.size());
     for (Floats& mask : masks) mask.resize(sz(rows * outputs));
     const std::int64_t parts = chunks(rows);
     engine_.parallel(std::ssize(wanted_) * parts, context_.threads, [&](std::int64_t item, int) {
       const std::int64_t stem = item / parts, first = item % parts * Engine::kChunk;
-      const std::size_t t = wanted_[sz(stem)];
-      const auto part = [&](const std::vector<Tensor>& whole, bool all) {
-        std::vector<Tensor> out(whole.size());
-        for (std::size_t i = 0; i < whole.size(); ++i) {
-          if (all || i == t) out[i] = L::narrow(whole[i], 1, first, chunk_rows(rows, item % parts));
+      const std::int64_t count = chunk_rows(rows, item % parts);
+      const std::size_t own = wanted_[sz(stem)];
+      std::vector<Tensor> encoded(e.size()), recurrent(networks_.size());
+      for (std::size_t i = 0; i < e.size(); ++i) {
+        const bool used = bridged() || i == own || config_.architecture == Architecture::crossskip;
+        if (used) encoded[i] = engine_.input(e[i] + first * hidden_, count, hidden_);
+      }
+      for (std::size_t t = 0; t < networks_.size(); ++t) {
+        if (!bridged() && t != own) continue;
+        std::vector<Tensor> both;
+        for (std::size_t d = 0; d < directions; ++d) {
+          both.push_back(engine_.input(o[t * directions + d] + first * each_, count, each_));
         }
-        return out;
-      };
-      const bool crossed = config_.architecture == Architecture::crossskip;
-      engine_.output(networks_[t]->decode(seen<L>(config_, part(e, bridged() || crossed), part(o, bridged()), t)),
+        recurrent[t] = L::concat(both, 2);
+      }
+      if (bridged()) recurrent = kept<L>(config_, std::move(recurrent));
+      engine_.output(networks_[own]->decode(seen<L>(config_, encoded, recurrent, own)),
                      masks[sz(stem)].data() + first * outputs);
     });
     return masks;
