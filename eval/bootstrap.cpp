@@ -13,26 +13,23 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "eval/resampling.h"
 
 namespace mss::eval {
-namespace {
 
+namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 /// Stream of the generator.
 constexpr std::uint32_t kStreamBca = 0x65766c31;
+
+}  // namespace
 
 double phi(double z) {
   if (std::isnan(z)) return kNan;
   return std::isinf(z) ? (z > 0 ? 1.0 : 0.0) : boost::math::cdf(boost::math::normal(), z);
 }
 
-double phi_inverse(double p) {
-  if (p <= 0) return -kInf;
-  return p >= 1 ? kInf : boost::math::quantile(boost::math::normal(), p);
-}
-
-/// Linear interpolation between order statistics (NumPy's default).
 double percentile(const std::vector<double>& sorted, double share) {
   const double place = share * static_cast<double>(sorted.size() - 1);
   const auto below =
@@ -46,6 +43,13 @@ void check(const BootstrapOptions& o, std::size_t n) {
   if (o.draws < 100 || !(o.level > 0 && o.level < 1)) {
     throw Error(Code::invalid_argument, "bootstrap", "at least 100 draws and a level inside (0, 1) are needed");
   }
+}
+
+namespace {
+
+double phi_inverse(double p) {
+  if (p <= 0) return -kInf;
+  return p >= 1 ? kInf : boost::math::quantile(boost::math::normal(), p);
 }
 
 /// A sample ready for medians of its draws: values in order, the rank of each track, tracks without a value marked.

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "eval/resampling.h"
 
 namespace mss::eval {
 
@@ -23,10 +24,6 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 /// Stream of the generator; bootstrap.cpp has one of its own.
 constexpr std::uint32_t kStreamTwoLevel = 0x65766c32;
 
-double phi(double z) {
-  if (std::isnan(z)) return kNan;
-  return std::isinf(z) ? (z > 0 ? 1.0 : 0.0) : boost::math::cdf(boost::math::normal(), z);
-}
 double phi_upper(double z) {
   if (std::isnan(z)) return kNan;
   return std::isinf(z) ? (z > 0 ? 0.0 : 1.0) : boost::math::cdf(boost::math::complement(boost::math::normal(), z));
@@ -39,22 +36,6 @@ double t_two_sided(double t, double degrees) {
 double chi_squared_upper(double x, double degrees) {
   if (!std::isfinite(x) || x < 0) return kNan;
   return boost::math::cdf(boost::math::complement(boost::math::chi_squared(degrees), x));
-}
-
-/// Linear interpolation between order statistics (NumPy's default).
-double percentile(const std::vector<double>& sorted, double share) {
-  const double place = share * static_cast<double>(sorted.size() - 1);
-  const auto below =
-      static_cast<std::size_t>(std::clamp(std::floor(place), 0.0, static_cast<double>(sorted.size() - 1)));
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
-void check(const BootstrapOptions& o, std::size_t n) {
-  if (n < 2) throw Error(Code::invalid_argument, "bootstrap", fmt::format("{} values are too few, 2 are needed", n));
-  if (o.draws < 100 || !(o.level > 0 && o.level < 1)) {
-    throw Error(Code::invalid_argument, "bootstrap", "at least 100 draws and a level inside (0, 1) are needed");
-  }
 }
 
 /// Average ranks (1 = smallest); adds sum(t^3 - t) over ties to `ties`.
