@@ -72,6 +72,13 @@ core::ParamTable params() {
            "Norm of profile paper where the files do not say it: one group over the chunk, statistics per feature in "
            "the recurrent blocks, or bands and masks per frame.",
        .source = kPaper},
+      {.name = "projection",
+       .type = ParamType::boolean,
+       .default_value = "",
+       .unit = "",
+       .range = "",
+       .help = "Profile authors with several masks in one network: masks that sum to 1 (unset: as the weights say).",
+       .source = "Sound Demixing Challenge 2023, the authors' code"},
       {.name = "chunk",
        .type = ParamType::real,
        .default_value = "",

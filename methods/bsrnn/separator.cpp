@@ -382,7 +382,8 @@ ChunkPlan plan_chunks_of(const Configuration& c, double chunk_s, double hop_s, c
   return plan;
 }
 
-Configuration reread(Configuration c, const std::string& profile, const std::string& norm, const std::string& where) {
+Configuration reread(Configuration c, const core::Params& params, const std::string& where) {
+  const std::string &profile = params.text("profile"), &norm = params.text("norm");
   if (!profile.empty() && profile != "auto" && profile != c.profile) {
     const bool both = !c.gate_layer && !c.standardise && c.mask_layers == 2 && c.tac_hidden == 0 &&
                       c.attention_heads == 0 && !c.joint && c.block_groups == 1;
@@ -401,6 +402,15 @@ Configuration reread(Configuration c, const std::string& profile, const std::str
     c.block_groups = norm == "features" ? c.features : 1;
     c.band_norm = c.mask_norm = norm == "frame" ? BandNorm::frame : BandNorm::chunk;
   }
+  if (params.is_set("projection")) {
+    const bool wanted = params.boolean("projection");
+    if (wanted && (c.profile != "authors" || c.targets.size() < 2 || c.subtract_last)) {
+      refuse(Code::config, where, "projection: masks that sum to 1 are profile authors' with a mask for every target",
+             "projection with profile authors and two masks or more",
+             fmt::format("profile {} with {} mask(s)", c.profile, c.targets.size() - (c.subtract_last ? 1 : 0)));
+    }
+    c.projection = wanted;
+  }
   return c;
 }
 
@@ -415,7 +425,7 @@ std::unique_ptr<Separator> make_separator(NetworkRequest request, const MakeNetw
   bool couples = false;
   for (const auto& [part, said] : networks_of(request.weights.configuration)) {
     Member m;
-    m.configuration = reread(said, params.text("profile"), params.text("norm"), where);
+    m.configuration = reread(said, params, where);
     const Configuration& c = m.configuration;
     for (std::size_t s = 0; s < request.targets.size(); ++s) {
       const auto at = std::ranges::find(c.targets, request.targets[s]);
@@ -454,6 +464,7 @@ std::unique_ptr<Separator> make_separator(NetworkRequest request, const MakeNetw
                                                                         : "none";
   options["compat"] = plan->compat;
   if (params.is_set("norm")) options["norm"] = params.text("norm");
+  if (params.is_set("projection")) options["projection"] = params.boolean("projection");
   const std::string& asked = params.text("residual");
   const std::string residual = asked == "none"   ? std::string()
                                : asked != "auto" ? asked

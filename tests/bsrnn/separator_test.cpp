@@ -273,3 +273,31 @@ TEST_CASE("the entry names profile, chunk and hop in the row, and refuses what e
   CHECK(contains(message_of([&] { registry.make("bsrnn:model=tiny,random=1,compat=true"); }), "no defects"));
   CHECK(contains(message_of([&] { registry.make("bsrnn:weights=/nowhere/at.all"); }), "no such weights"));
 }
+
+TEST_CASE("projection=true makes the masks of profile authors sum to 1", "[bsrnn]") {
+  const TempDir folder;
+  Registry registry;
+  bsrnn::add_methods(registry);
+  // Four masks of 1: each loses (4 - 1) / 4.
+  const Configuration c = small("authors", {"vocals", "bass", "drums", "other"});
+  const std::string path = (folder / "authors.safetensors").string();
+  write_weights(path, constant_weights(c, 1));
+  const audio::AudioBuffer x = noise(8000, 8000);
+  for (const bool projected : {false, true}) {
+    const std::string spec = "bsrnn:weights=" + path + ",chunk=0.4,hop=0.2,projection=" + (projected ? "true" : "false");
+    const auto separator = registry.make(spec);
+    CHECK(separator->info().resolved_options.at("projection").as_bool() == projected);
+    for (const audio::AudioBuffer& stem : separator->separate(x.view(), {}).audio) {
+      audio::AudioBuffer wanted = x;
+      for (int ch = 0; ch < 2; ++ch) {
+        for (float& value : wanted.channel(ch)) value *= projected ? 0.25F : 1.0F;
+      }
+      CHECK(sdr_db(wanted, stem) > 90);
+    }
+  }
+  write_weights(folder / "paper.safetensors", constant_weights(small("paper", {"vocals", "bass"}), 1));
+  CHECK(contains(message_of([&] {
+                   registry.make("bsrnn:weights=" + (folder / "paper.safetensors").string() + ",projection=true");
+                 }),
+                 "profile authors"));
+}
