@@ -9,7 +9,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "harness/plan.h"
-#include "harness/train_nmf.h"
+#include "training/dictionaries.h"
 
 namespace mss::cli {
 namespace {
@@ -30,10 +30,10 @@ harness::Plan selection_plan(const Settings& settings) {
   return harness::plan_from_value(document, "train", {});
 }
 
-harness::NmfTraining make_training(Invocation& invocation) {
+training::NmfTraining make_training(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   const harness::Plan plan = selection_plan(settings);
-  harness::NmfTraining training;
+  training::NmfTraining training;
   training.dataset = plan.dataset;
   training.layout = plan.layout;
   training.selection = harness::selection(plan);
@@ -69,7 +69,7 @@ harness::NmfTraining make_training(Invocation& invocation) {
   return training;
 }
 
-std::string summary(const harness::NmfTrained& result, bool classifier) {
+std::string summary(const training::NmfTrained& result, bool classifier) {
   std::string parts;
   for (std::size_t i = 0; i < result.targets.size(); ++i) {
     parts += fmt::format("{}{} {}", i == 0 ? "" : ", ", result.targets[i], result.components[i]);
@@ -82,7 +82,7 @@ std::string summary(const harness::NmfTrained& result, bool classifier) {
                      result.tracks.size(), parts, result.bytes);
 }
 
-Value to_value(const harness::NmfTrained& result) {
+Value to_value(const training::NmfTrained& result) {
   Value out = Value::object();
   out["file"] = result.file.string();
   out["name"] = result.name;
@@ -102,10 +102,10 @@ Value to_value(const harness::NmfTrained& result) {
 }
 
 int run_train(Invocation& invocation) {
-  const harness::NmfTraining training = make_training(invocation);
-  harness::NmfTrained result;
+  const training::NmfTraining training = make_training(invocation);
+  training::NmfTrained result;
   try {
-    result = harness::train_nmf(training);
+    result = training::train_nmf(training);
   } catch (const Error& error) {
     if (concerns_output(error, training.out)) throw Failure(kFailed, error);
     throw;

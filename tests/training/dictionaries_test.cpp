@@ -1,5 +1,5 @@
 // Learning dictionaries from data sets on disk.
-#include "harness/train_nmf.h"
+#include "training/dictionaries.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,7 @@
 #include "tests/harness/support.h"
 
 using namespace mss;
-using namespace mss::harness;
+using namespace mss::training;
 using mss::harness::tests::kRate;
 using mss::harness::tests::noise;
 using mss::harness::tests::write_track;
@@ -77,7 +77,7 @@ ErrorParts error_parts(F&& f) {
 
 }  // namespace
 
-TEST_CASE("a calibrated dictionary loads stems again and says once which are missing", "[harness]") {
+TEST_CASE("a calibrated dictionary loads stems again and says once which are missing", "[training]") {
   const TempDir folder;
   const fs::path root = write_songs(folder / "songs");
   std::vector<std::string> messages;
@@ -104,7 +104,7 @@ TEST_CASE("a calibrated dictionary loads stems again and says once which are mis
   CHECK_FALSE(fs::exists(training.out));
 }
 
-TEST_CASE("a dictionary is learned from the stems of the selected tracks", "[harness]") {
+TEST_CASE("a dictionary is learned from the stems of the selected tracks", "[training]") {
   const TempDir folder;
   const fs::path root = write_songs(folder / "songs");
   std::vector<std::string> messages;
@@ -152,7 +152,7 @@ TEST_CASE("a dictionary is learned from the stems of the selected tracks", "[har
   }
 }
 
-TEST_CASE("equal training gives equal bytes for any number of threads, another seed others", "[harness]") {
+TEST_CASE("equal training gives equal bytes for any number of threads, another seed others", "[training]") {
   const TempDir folder;
   const fs::path root = mss::harness::tests::write_dataset(folder / "songs");
   const auto bytes = [&](int threads, std::uint64_t seed) {
@@ -167,7 +167,7 @@ TEST_CASE("equal training gives equal bytes for any number of threads, another s
   CHECK(bytes(1, 1) != one);
 }
 
-TEST_CASE("training on tracks chosen by name, targets from the data set", "[harness]") {
+TEST_CASE("training on tracks chosen by name, targets from the data set", "[training]") {
   const TempDir folder;
   NmfTraining training = training_of(write_songs(folder / "songs"), folder / "d.safetensors");
   training.selection.tracks = {"C"};
@@ -176,7 +176,7 @@ TEST_CASE("training on tracks chosen by name, targets from the data set", "[harn
   CHECK(result.tracks == std::vector<std::string>{"train/C"});
 }
 
-TEST_CASE("errors of training leave an older dictionary as it was", "[harness]") {
+TEST_CASE("errors of training leave an older dictionary as it was", "[training]") {
   const TempDir folder;
   const fs::path root = write_songs(folder / "songs");
   const fs::path out = folder / "d.safetensors";
@@ -220,7 +220,7 @@ TEST_CASE("errors of training leave an older dictionary as it was", "[harness]")
   CHECK(progress.ends == 1);
 }
 
-TEST_CASE("output that cannot be written shows before the work", "[harness]") {
+TEST_CASE("output that cannot be written shows before the work", "[training]") {
   const TempDir folder;
   const fs::path root = write_songs(folder / "songs");
   const auto code = [&](const fs::path& out) { return error_parts([&] { train_nmf(training_of(root, out)); }).code; };
@@ -231,7 +231,7 @@ TEST_CASE("output that cannot be written shows before the work", "[harness]") {
   CHECK(code(folder / "e.safetensors") == Code::io);
 }
 
-TEST_CASE("a broken stem is named with its track", "[harness]") {
+TEST_CASE("a broken stem is named with its track", "[training]") {
   const TempDir folder;
   const fs::path root = write_songs(folder / "songs");
   audio::AudioBuffer bad = tone(125);
@@ -244,7 +244,7 @@ TEST_CASE("a broken stem is named with its track", "[harness]") {
   CHECK(parts.found == "nan at channel 0, sample 1234");
 }
 
-TEST_CASE("load_stem reads the same samples as the whole track", "[harness]") {
+TEST_CASE("load_stem reads the same samples as the whole track", "[training]") {
   const datasets::Dataset synthetic = datasets::open("synthetic:songs=1,seconds=1,seed=3");
   const datasets::Track& track = synthetic.tracks().front();
   const datasets::TrackAudio all = synthetic.load(track);
@@ -262,7 +262,7 @@ TEST_CASE("load_stem reads the same samples as the whole track", "[harness]") {
   CHECK(std::ranges::equal(bass.channel(0), wanted.channel(0)));
 }
 
-TEST_CASE("load_stem reads the streams of a stem.mp4", "[harness][data]") {
+TEST_CASE("load_stem reads the streams of a stem.mp4", "[training][data]") {
   MSS_REQUIRE_TEST_DATA(data);
   const datasets::Dataset clips = datasets::open((data / "musdb18_clips").string());
   const datasets::Track& track = clips.tracks().front();
@@ -275,8 +275,8 @@ TEST_CASE("load_stem reads the streams of a stem.mp4", "[harness][data]") {
   }
 }
 
-TEST_CASE("the shipped dictionary separates without any file", "[harness]") {
-  const auto separator = builtin_methods().make("nmf@cc0:iterations=2");
+TEST_CASE("the shipped dictionary separates without any file", "[training]") {
+  const auto separator = harness::builtin_methods().make("nmf@cc0:iterations=2");
   const methods::SeparatorInfo& info = separator->info();
   CHECK(info.protocol == "P0");
   CHECK_FALSE(info.needs_references);
@@ -284,9 +284,9 @@ TEST_CASE("the shipped dictionary separates without any file", "[harness]") {
   CHECK(info.weights_label == "cc0#" + info.weights_sha256.substr(0, 8));
   // What is recorded names the content, and can be used again.
   CHECK(info.spec.find("dict=" + info.weights_label) != std::string::npos);
-  CHECK(builtin_methods().make(info.spec)->info().spec == info.spec);
-  CHECK(builtin_methods().canonical(info.spec) == info.spec);
-  CHECK(builtin_methods().make("nmf:dict=cc0")->info().weights_sha256 == info.weights_sha256);
-  const ErrorParts other = error_parts([] { builtin_methods().make("nmf:dict=cc0#00000000"); });
+  CHECK(harness::builtin_methods().make(info.spec)->info().spec == info.spec);
+  CHECK(harness::builtin_methods().canonical(info.spec) == info.spec);
+  CHECK(harness::builtin_methods().make("nmf:dict=cc0")->info().weights_sha256 == info.weights_sha256);
+  const ErrorParts other = error_parts([] { harness::builtin_methods().make("nmf:dict=cc0#00000000"); });
   CHECK(other.code == Code::checkpoint);
 }

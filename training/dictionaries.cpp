@@ -1,4 +1,4 @@
-#include "harness/train_nmf.h"
+#include "training/dictionaries.h"
 
 #include <fmt/format.h>
 
@@ -15,7 +15,7 @@
 #include "core/version.h"
 #include "methods/nmf/classifier.h"
 
-namespace mss::harness {
+namespace mss::training {
 namespace {
 
 namespace fs = std::filesystem;
@@ -214,4 +214,4 @@ NmfTrained train_nmf(const NmfTraining& training) {
   return result;
 }
 
-}  // namespace mss::harness
+}  // namespace mss::training

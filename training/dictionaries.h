@@ -24,7 +24,7 @@
 #include "datasets/dataset.h"
 #include "methods/nmf/train.h"
 
-namespace mss::harness {
+namespace mss::training {
 
 struct NmfTraining {
   std::string dataset;  ///< as datasets::open takes it
@@ -63,4 +63,4 @@ std::int64_t training_bytes(const NmfTraining& training, const std::vector<datas
 /// throws, with the track's name.
 NmfTrained train_nmf(const NmfTraining& training);
 
-}  // namespace mss::harness
+}  // namespace mss::training
