@@ -34,6 +34,16 @@ if(NOT MSSBENCH_CAIRO STREQUAL "OFF")
   set(MSSBENCH_HAVE_CAIRO ${cairo_FOUND})
 endif()
 
+set(MSSBENCH_HAVE_SOUNDTOUCH OFF)
+if(NOT MSSBENCH_SOUNDTOUCH STREQUAL "OFF")
+  set(soundtouch_required "")
+  if(MSSBENCH_SOUNDTOUCH STREQUAL "ON")
+    set(soundtouch_required REQUIRED)
+  endif()
+  pkg_check_modules(soundtouch ${soundtouch_required} IMPORTED_TARGET soundtouch)
+  set(MSSBENCH_HAVE_SOUNDTOUCH ${soundtouch_FOUND})
+endif()
+
 # Nothing of LibTorch is needed by the program itself; it loads the network methods as a module (module).
 if(NOT MSSBENCH_TORCH MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "MSSBENCH_TORCH is AUTO, ON or OFF, not '${MSSBENCH_TORCH}'")

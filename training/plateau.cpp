@@ -39,24 +39,33 @@ double Plateau::step(double loss) {
   return rate_;
 }
 
-EarlyStopping::EarlyStopping(int patience) : patience_(patience) {
-  if (patience < 1) throw Error(Code::invalid_argument, "early stopping", "patience must be at least 1");
+core::Value Plateau::state() const {
+  core::Value out = core::Value::object();
+  out["rate"] = rate_;
+  out["best"] = std::isfinite(best_) ? core::Value(best_) : core::Value();  // null: none yet
+  out["bad"] = bad_;
+  out["cooling"] = cooling_;
+  return out;
 }
 
-bool EarlyStopping::step(double loss) {
-  if (!started_) {
-    started_ = true;
-    best_ = loss;
-    return false;
+void Plateau::load(const core::Value& state) {
+  try {
+    const core::Value& best = state.at("best");
+    const double rate = state.at("rate").as_real();
+    const auto bad = static_cast<int>(state.at("bad").as_integer());
+    const auto cooling = static_cast<int>(state.at("cooling").as_integer());
+    best_ = best.is_null() ? std::numeric_limits<double>::infinity() : best.as_real();
+    rate_ = rate;
+    bad_ = bad;
+    cooling_ = cooling;
+  } catch (const Error& error) {
+    throw Error(ErrorParts{.code = Code::checkpoint,
+                           .where = "learning rate on a plateau",
+                           .what = "its state cannot be read",
+                           .expected = "rate, best, bad and cooling",
+                           .found = error.what(),
+                           .hint = {}});
   }
-  if (std::isnan(loss)) return true;
-  if (loss < best_) {
-    best_ = loss;
-    bad_ = 0;
-  } else {
-    ++bad_;
-  }
-  return bad_ >= patience_;
 }
 
 }  // namespace mss::training

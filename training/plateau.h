@@ -1,10 +1,12 @@
-// When a training run lowers its learning rate and when it ends: what Open-Unmix's recipe does with each epoch's
-// validation loss. No LibTorch.
+// When a training run lowers its learning rate: what Open-Unmix's recipe does with each epoch's validation loss.
+// schedule.h has the other schedules and early stopping.
 //
 // Thread-safety: one object per run.
 #pragma once
 
 #include <limits>
+
+#include "core/value.h"
 
 namespace mss::training {
 
@@ -24,30 +26,15 @@ class Plateau {
   /// Call after every epoch; returns the learning rate of the next. A loss that is not a number is never better.
   double step(double loss);
   double rate() const noexcept { return rate_; }
+  /// Everything that changes, for checkpoints; load() throws Error(checkpoint) for another shape.
+  core::Value state() const;
+  void load(const core::Value& state);
 
  private:
   double rate_;
   Settings settings_;
   double best_ = std::numeric_limits<double>::infinity();
   int bad_ = 0, cooling_ = 0;
-};
-
-/// Open-Unmix's early stopping: ends a run at a loss that is not a number, or after `patience` epochs in a row whose
-/// loss was not below the best so far. The first epoch only sets the best. Open-Unmix: patience 140.
-class EarlyStopping {
- public:
-  /// Throws Error(invalid_argument) unless patience >= 1.
-  explicit EarlyStopping(int patience);
-  /// Call after every epoch; returns whether to stop.
-  bool step(double loss);
-  double best() const noexcept { return best_; }
-  int bad_epochs() const noexcept { return bad_; }
-
- private:
-  int patience_;
-  bool started_ = false;
-  double best_ = std::numeric_limits<double>::infinity();
-  int bad_ = 0;
 };
 
 }  // namespace mss::training

@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "tests/support/catch.h"
 #include "tests/support/paths.h"
+#include "training/schedule.h"
 
 namespace mss::training {
 
@@ -19,7 +20,7 @@ TEST_CASE("the learning rate falls and training ends as in the golden trace", "[
                          .patience = static_cast<int>(golden.at("patience").as_integer()),
                          .cooldown = static_cast<int>(golden.at("cooldown").as_integer()),
                          .threshold = golden.at("threshold").as_real()});
-  EarlyStopping stopping(6);
+  Stopping stopping(6, 0);
   REQUIRE(losses.size() == rates.size());
   for (std::size_t i = 0; i < losses.size(); ++i) {
     INFO("epoch " << i);
@@ -28,20 +29,20 @@ TEST_CASE("the learning rate falls and training ends as in the golden trace", "[
     const bool stop = stopping.step(losses[i].as_real());
     const core::Value::Array& expected = stops[i].as_array();
     CHECK(stopping.best() == expected[0].as_real());
-    CHECK(stopping.bad_epochs() == expected[1].as_integer());
+    CHECK(stopping.bad() == expected[1].as_integer());
     CHECK(stop == expected[2].as_bool());
   }
 }
 
 TEST_CASE("a loss that is not a number ends training and is never better", "[training]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EarlyStopping stopping(3);
+  Stopping stopping(3, 0);
   CHECK_FALSE(stopping.step(1.0));
   CHECK(stopping.step(nan));
   Plateau plateau(1.0, {.factor = 0.5, .patience = 0, .cooldown = 0});
   CHECK(plateau.step(2.0) == 1.0);
   CHECK(plateau.step(nan) == 0.5);
-  CHECK_THROWS_AS(EarlyStopping(0), Error);
+  CHECK_THROWS_AS(Stopping(-1, 0), Error);
   CHECK_THROWS_AS(Plateau(1.0, {.factor = 1.0}), Error);
   CHECK_THROWS_AS(Plateau(0.0, {}), Error);
 }
