@@ -7,6 +7,7 @@
 #include "cli/invocation.h"
 #include "cli/resources.h"
 #include "core/toml.h"
+#include "reports/html/html.h"
 #include "reports/report.h"
 
 namespace mss::cli {
@@ -25,9 +26,13 @@ int run_demo(Invocation& invocation) {
   if (done.records.empty()) return done.status;
   reports::ReportOptions options;
   options.threads = invocation.threads();
-  reports::Report report = reports::build_report(records::read_records(done.records), options);
-  writing([&] { reports::write_tables(report, out / "report"); });
-  if (!invocation.json()) invocation.console->result("report: " + (out / "report" / "table.md").string() + "\n");
+  const std::vector<records::Record> records = records::read_records(done.records);
+  reports::Report report = reports::build_report(records, options);
+  writing([&] {
+    reports::write_tables(report, out / "report");
+    reports::html::write(report, records, {.threads = invocation.threads()}, out / "report");
+  });
+  if (!invocation.json()) invocation.console->result("report: " + (out / "report" / "index.html").string() + "\n");
   return done.status;
 }
 

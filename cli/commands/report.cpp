@@ -1,4 +1,4 @@
-// mssbench report: tables from the records of one or several runs.
+// mssbench report: tables and a page from the records of one or several runs.
 #include "reports/report.h"
 
 #include <filesystem>
@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "core/toml.h"
 #include "records/store.h"
+#include "reports/html/html.h"
 #include "reports/input.h"
 #include "reports/published.h"
 
@@ -22,6 +23,17 @@ namespace fs = std::filesystem;
 reports::Style style_of(const std::string& name) {
   if (name == "sisec18") return reports::Style::sisec18;
   return name == "mdx21" ? reports::Style::mdx21 : reports::Style::paper;
+}
+
+/// Folders that may hold the estimates of these sources.
+std::vector<fs::path> run_folders(const std::vector<std::string>& sources) {
+  std::vector<fs::path> out;
+  for (const std::string& source : sources) {
+    fs::path path = source;
+    if (!fs::exists(path)) path = source.substr(0, source.find('#'));
+    out.push_back(fs::is_directory(path) ? path : path.parent_path());
+  }
+  return out;
 }
 
 int run_report(Invocation& invocation) {
@@ -46,8 +58,24 @@ int run_report(Invocation& invocation) {
       reports::read_sources(invocation.arguments, {settings.text("dataset"), invocation.threads()});
   reports::Report report = reports::build_report(records, options);
   const fs::path out = settings.text("out");
+  reports::html::Options page;
+  page.single = settings.flag("single");
+  page.audio = settings.list("audio");
+  page.audio_tracks = settings.list("audio_tracks");
+  page.excerpt_s = settings.real("audio_seconds");
+  page.runs = run_folders(invocation.arguments);
+  page.threads = invocation.threads();
+  page.progress = &console.progress();
   writing([&] { reports::write_tables(report, out); });
-  for (const std::string& warning : report.warnings) console.message(core::LogLevel::warning, warning);
+  std::vector<std::string> warnings = report.warnings;
+  try {
+    const std::vector<std::string> more = reports::html::write(report, records, page, out);
+    warnings.insert(warnings.end(), more.begin(), more.end());
+  } catch (const Error& error) {
+    if (concerns_output(error, out)) throw Failure(kFailed, error);
+    throw;
+  }
+  for (const std::string& warning : warnings) console.message(core::LogLevel::warning, warning);
   for (const records::ItemKey& item : records::incomplete_items(records)) {
     console.message(core::LogLevel::warning, "some records are missing: " + records::to_string(item) +
                                                  "; start the same run again to fill them in");
@@ -62,7 +90,7 @@ int run_report(Invocation& invocation) {
       console.result(reports::published_text(reports::published_groups_for(report.sections.front().metrics.front()),
                                              Console::columns()));
     }
-    console.result("report: " + (out / "table.md").string() + "\n");
+    console.result("report: " + (out / "index.html").string() + "\n");
   }
   return kOk;
 }
@@ -83,15 +111,18 @@ Command report_command() {
   using core::ParamType;
   return {
       .name = "report",
-      .summary = "tables from the records of runs",
+      .summary = "tables and a page from the records of runs",
       .description =
           "Reads the records of one or several run folders (or of folders that `evaluate` wrote, or of museval's JSON "
-          "files "
-          "of another program) and writes table.md, table.csv, table.tex, table.json, tracks.csv (one line per track) "
-          "and "
-          "stats.md (tests): methods by targets, the median over tracks of the frame medians with the mean beside it "
-          "and a "
-          "95 % interval over tracks, floors and oracles set apart. Needs no audio.",
+          "files of another program) and writes into DIR\n\n"
+          "  index.html  the page to open: sortable tables, charts, every track over time, where each row comes from; "
+          "opens from disk, needs no network\n"
+          "  table.md, table.tex, table.csv, table.json, tracks.csv\n"
+          "              methods by targets, the median over tracks with the mean beside it and a 95 % interval over "
+          "tracks, floors and oracles set apart; tracks.csv has one line per track\n"
+          "  stats.md    tests\n\n"
+          "Needs no audio, but for players, waveforms and spectrograms (--audio), which also want a run with "
+          "--save-estimates.",
       .arguments =
           {{.name = "RUN",
             .help = "Folder with a records.jsonl, or such a file; RUN#SPEC for one row of it; a folder of museval's "
@@ -100,7 +131,7 @@ Command report_command() {
             .most = -1,
             .complete = Complete::directory}},
       .options =
-          {{.param = {.name = "out", .type = ParamType::file, .help = "Folder for the tables."},
+          {{.param = {.name = "out", .type = ParamType::file, .help = "Folder for the page and the tables."},
             .letter = 'o',
             .placeholder = "DIR",
             .required = true,
@@ -172,6 +203,31 @@ Command report_command() {
                  .default_value = "false",
                  .help =
                      "Add what others have printed for the same metric, with sources and remarks, in tables apart."}},
+           {.param = {.name = "single",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Put all that the page needs into index.html, to send it as one file (of the frames, "
+                              "those of the first metric)."}},
+           {.param = {.name = "audio",
+                      .help = "Data set of the run: adds waveforms, spectrograms and players of its mixtures, stems and "
+                              "the saved estimates to the page. May be given several times."},
+            .placeholder = "DATASET",
+            .list = true,
+            .separator = ';',
+            .complete = Complete::dataset},
+           {.param = {.name = "audio_tracks",
+                      .help = "With --audio: only tracks whose name matches; may be given several times."},
+            .placeholder = "GLOB",
+            .list = true,
+            .separator = ';'},
+           {.param = {.name = "audio_seconds",
+                      .type = ParamType::real,
+                      .default_value = "15",
+                      .unit = "s",
+                      .range = "[0,inf)",
+                      .help = "With --audio: length of the excerpt, taken where the quietest stem is loudest; 0 for "
+                              "whole tracks."},
+            .placeholder = "SECONDS"},
            {.param = {.name = "join_subsets",
                       .type = ParamType::boolean,
                       .default_value = "false",
@@ -193,6 +249,8 @@ Command report_command() {
                     "two runs in one table"},
                    {"mssbench report runs/a -o report --against umx@umxhq --published",
                     "differences to one row, papers apart"},
+                   {"mssbench report runs/a -o report --audio musdb18 --audio-tracks 'A*'",
+                    "with players, for some tracks"},
                    {"mssbench report submissions -o report --style sisec18 --dataset musdb18", "SiSEC 2018's files"}},
       .run = run_report};
 }

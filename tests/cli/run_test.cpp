@@ -68,7 +68,7 @@ TEST_CASE("run records, prints the table, does only what is missing, and report 
   const Result report = call({.arguments = {"report", "r", "-o", "tables"}, .folder = folder.path()});
   INFO(report.err);
   REQUIRE(report.status == 0);
-  CHECK(has_line(report.out, "report: tables/table\\.md"));
+  CHECK(has_line(report.out, "report: tables/index\\.html"));
   for (const char* name : {"table.md", "table.csv", "table.tex", "table.json"})
     CHECK(fs::exists(folder / "tables" / name));
   CHECK(contains(core::read_text_file(folder / "tables/table.csv"), "irm2"));
@@ -178,8 +178,10 @@ TEST_CASE("demo ends in a table and the path of the report", "[cli]") {
   for (const char* method : {"silence", "mixture", "mixture-over-j", "nmf\\S*", "irm2"}) {
     CHECK(has_line(result.out, std::string(" +") + method + " .*-?\\d+\\.\\d\\d.*"));
   }
-  CHECK(lines(result.out).back() == "report: mssbench-demo/report/table.md");
-  CHECK(fs::file_size(folder / "mssbench-demo/report/table.md") > 0);
+  CHECK(lines(result.out).back() == "report: mssbench-demo/report/index.html");
+  for (const char* name : {"index.html", "table.md", "page/report.js", "page/data/report.js"}) {
+    CHECK(fs::file_size(folder / "mssbench-demo/report" / name) > 0);
+  }
 }
 
 TEST_CASE("datasets list shows names and tracks, check finds nothing wrong with the built-in songs", "[cli]") {
