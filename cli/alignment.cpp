@@ -14,6 +14,7 @@ constexpr std::int64_t kStretch = 65536;
 constexpr std::int64_t kMaxLag = 32768;
 constexpr int kFft = 131072;  // kStretch + 2 * kMaxLag: no wrap-around for the lags looked at
 constexpr std::int64_t kStretches = 8;
+constexpr std::int64_t kLeastSamples = 8192;  ///< fewer say nothing of a constant
 
 /// Sum of the channels in [begin, begin + out.size()), zero outside the signal.
 void channel_sum(audio::AudioView audio, std::int64_t begin, std::vector<double>& out) {
@@ -75,18 +76,25 @@ Alignment compare_alignment(audio::AudioView reference, audio::AudioView estimat
     if (explained(k) > explained(best)) best = k;
   }
   Alignment out;
-  constexpr double kFloor = 1e-12;  // rounding of the transforms
-  const double benefit = 10 * std::log10((1 - explained(kMaxLag) + kFloor) / (1 - explained(best) + kFloor));
-  if (benefit >= 3) {
+  // Only what ends as a good estimate was a good one before: undoing must gain 6 dB and end above 15 dB.
+  constexpr double kLeastGain = 6, kLeastEnd = 15, kFloor = 1e-12;  // kFloor: rounding of the transforms
+  const auto with_gain = [&](std::size_t k) { return -10 * std::log10(1 - explained(k) + kFloor); };
+  const auto as_it_is = [&](std::size_t k) {
+    const double error = reference2 - 2 * cross[k] + estimate2[k];
+    return -10 * std::log10(std::max(error / reference2, kFloor));
+  };
+  if (!(reference2 > 0) || samples < kLeastSamples || with_gain(best) < kLeastEnd) return out;
+  if (best != kMaxLag && with_gain(best) - with_gain(kMaxLag) >= kLeastGain) {
     out.lag_samples = static_cast<std::int64_t>(best) - kMaxLag;
-    out.lag_benefit_db = benefit;
+    out.lag_benefit_db = with_gain(best) - with_gain(kMaxLag);
   } else {
     best = kMaxLag;
   }
-  if (explained(best) == 0) return out;
-  const double low = to_db(cross[best] / reference2), high = to_db(estimate2[best] / cross[best]);
-  if (low * high > 0 && std::min(std::abs(low), std::abs(high)) >= 1) out.gain_db = (low + high) / 2;
-  out.inverted = cross[best] < 0 && explained(best) >= 0.5;
+  if (with_gain(best) < kLeastEnd || with_gain(best) - as_it_is(best) < kLeastGain) return out;
+  out.inverted = cross[best] < 0;
+  const double gain = to_db(estimate2[best] / cross[best]);
+  // An inverted estimate of the right level has no gain beside.
+  if (!out.inverted || std::abs(gain) >= 1) out.gain_db = gain;
   return out;
 }
 

@@ -4,6 +4,7 @@
 // museval (aggregate.py): values are those of its JSON (five decimals, infinities are NaN); per track, target and
 // metric the median (or mean) over frames ignoring NaN, an even count averaging the two middle values; then the median
 // (or mean) over tracks, tracks without a value left out. Targets stand in the order of their first appearance.
+// `Infinities::values` differs in one thing: a perfect frame is a value, ordered last, and not a missing one.
 #pragma once
 
 #include <string>
@@ -17,7 +18,10 @@ namespace mss::eval {
 
 enum class Average { median, mean };
 
-/// Ignores NaN and infinities; NaN when nothing is left.
+/// What becomes of infinite frames: missing ones, as in museval's files, or what they are.
+enum class Infinities { as_museval, values };
+
+/// Ignores NaN; NaN when nothing is left.
 double average(const std::vector<double>& values, Average how);
 
 /// Over the frames of one metric; `as_museval` quantises them to five decimals first.
@@ -30,14 +34,19 @@ struct AggregateRow {
 };
 
 /// Rows of one track, in the order of its targets, by museval's rules.
-std::vector<AggregateRow> aggregate_track(const MusevalTrack& track, Average frames = Average::median);
+std::vector<AggregateRow> aggregate_track(const MusevalTrack& track, Average frames = Average::median,
+                                          Infinities infinities = Infinities::as_museval);
 /// Over tracks.
 std::vector<AggregateRow> aggregate_tracks(const std::vector<MusevalTrack>& tracks, Average frames = Average::median,
-                                           Average over_tracks = Average::median);
+                                           Average over_tracks = Average::median,
+                                           Infinities infinities = Infinities::as_museval);
 
-/// museval's printed lines: "vocals          ==> SDR:   5.250  SIR:   1.500  ISR:   2.000  SAR:   1.500  \n" each.
-std::string museval_table(const std::vector<AggregateRow>& rows);
-/// "Aggrated Scores (median over frames, median over tracks)\n" (museval's spelling) and the lines.
+/// museval's printed lines: "vocals          ==> SDR:   5.250  SIR:   1.500  ISR:   2.000  SAR:   1.500  \n" each;
+/// `sdr_only` leaves out what was not computed.
+std::string museval_table(const std::vector<AggregateRow>& rows, bool sdr_only = false);
+/// "Aggrated Scores (median over frames, median over tracks)\n" (museval's spelling): the line above them.
+std::string museval_heading(Average frames = Average::median, Average over_tracks = Average::median);
+/// Heading and lines.
 std::string museval_summary(const std::vector<MusevalTrack>& tracks, Average frames = Average::median,
                             Average over_tracks = Average::median);
 

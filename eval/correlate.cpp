@@ -197,6 +197,43 @@ std::vector<double> correlate(const std::vector<Feed>& x, const std::vector<Feed
 
 bool Feed::load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
                 double* scratch) const {
+  const bool exact = load_whole(from, to, begin, end, out, scratch);
+  if (part == Part::whole) return exact;
+  bool any_rest = false;
+  for (std::int64_t i = 0; i < to - from; ++i) {
+    const double grid = std::nearbyint(out[i] * 0x1p15) * 0x1p-15;
+    if (part == Part::grid) {
+      out[i] = grid;
+      continue;
+    }
+    const double left = out[i] - grid, fine = std::nearbyint(left * 0x1p31) * 0x1p-31;
+    out[i] = part == Part::fine ? fine * 0x1p16 : (left - fine) * 0x1p32;
+    any_rest = any_rest || out[i] != 0;
+  }
+  return part != Part::rest || !any_rest;
+}
+
+std::vector<Part> Feed::parts(std::int64_t begin, std::int64_t end) const {
+  constexpr std::int64_t kStep = 4096;
+  std::vector<double> x(kStep), scratch(kStep);
+  bool fine = false, rest = false;
+  for (std::int64_t t = begin; t < end && !rest; t += kStep) {
+    const std::int64_t n = std::min(kStep, end - t);
+    if (load_whole(t, t + n, begin, end, x.data(), scratch.data())) continue;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double left = x[static_cast<std::size_t>(i)] - std::nearbyint(x[static_cast<std::size_t>(i)] * 0x1p15) * 0x1p-15;
+      fine = fine || left != 0;
+      rest = rest || left != std::nearbyint(left * 0x1p31) * 0x1p-31;
+    }
+  }
+  std::vector<Part> out = {Part::grid};
+  if (fine) out.push_back(Part::fine);
+  if (rest) out.push_back(Part::rest);
+  return out;
+}
+
+bool Feed::load_whole(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
+                      double* scratch) const {
   const std::int64_t a = std::clamp(begin, from, to), b = std::clamp(end, a, to);
   std::fill(out, out + (a - from), 0.0);
   std::fill(out + (b - from), out + (to - from), 0.0);

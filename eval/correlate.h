@@ -17,15 +17,30 @@
 
 namespace mss::eval {
 
+/// What of a sample is fed. A sample is the sum of three parts: what lies on the grid of 2^-15, what of the rest lies on the grid
+/// of 2^-31, and what is left; the second comes times 2^16 and the third times 2^32, so that each of the first two is 16-bit
+/// audio itself and its correlations are exact.
+enum class Part { whole, grid, fine, rest };
+constexpr int kParts = 3;
+/// Power of two that a part's samples must be multiplied with: 0, -16, -32.
+constexpr int part_exponent(Part part) { return part == Part::fine ? -16 : part == Part::rest ? -32 : 0; }
+
 /// One channel of a source, or of the difference of two.
 struct Feed {
   const Source* plus = nullptr;
   const Source* minus = nullptr;
   int channel = 0;
+  Part part = Part::whole;
   /// Samples [from, to), those outside [begin, end) as zeros; `scratch` holds to - from values. Returns whether all of
   /// them lie on the grid of 16-bit audio.
   bool load(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
             double* scratch) const;
+  /// Which parts there are at all, [begin, end): the first always, the others where a sample is not 0.
+  std::vector<Part> parts(std::int64_t begin, std::int64_t end) const;
+
+ private:
+  bool load_whole(std::int64_t from, std::int64_t to, std::int64_t begin, std::int64_t end, double* out,
+                  double* scratch) const;
 };
 
 /// r[(a * K + b) * (2 L - 1) + k + L - 1] = sum_t x_a[t] x_b[t + k], |k| < L, over t in [begin, end), zeros outside.

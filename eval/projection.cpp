@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/parallel.h"
+#include "eval/condition.h"
 #include "eval/correlate.h"
 #include "eval/fft.h"
 #include "eval/kernels.h"
@@ -82,7 +83,8 @@ struct Projections::Filters {
 };
 
 Projections::Projections(std::vector<Source> references, std::vector<Problem> problems, std::int64_t begin,
-                         std::int64_t end, int taps, int threads, core::StopToken stop, std::int64_t cache_bytes)
+                         std::int64_t end, int taps, int threads, core::StopToken stop, std::int64_t cache_bytes,
+                         double ridge)
     : references_(std::move(references)),
       problems_(std::move(problems)),
       begin_(begin),
@@ -91,6 +93,7 @@ Projections::Projections(std::vector<Source> references, std::vector<Problem> pr
       taps_(taps),
       threads_(threads),
       stop_(std::move(stop)),
+      ridge_(ridge),
       cache_bytes_(cache_bytes) {
   std::vector<Feed> feeds;
   for (std::size_t s = 0; s < references_.size(); ++s) {
@@ -106,6 +109,7 @@ Projections::Projections(std::vector<Source> references, std::vector<Problem> pr
 
   struct Job {
     std::unique_ptr<ToeplitzSystem>* where;
+    std::unique_ptr<ExtendedSystem>* extended;  ///< in its place, else null
     std::vector<Input> inputs;
   };
   std::vector<Job> jobs;
@@ -134,20 +138,112 @@ Projections::Projections(std::vector<Source> references, std::vector<Problem> pr
         system.inputs.push_back(std::move(input));
       }
     }
-    if (!system.inputs.empty()) jobs.push_back({&system.joint, system.inputs});
+    if (system.inputs.empty()) continue;
+    const int inputs = static_cast<int>(system.inputs.size());
+    if (ridge == 0) system.condition = estimate_condition(inputs, taps, sub_lags(system.inputs), kEpsilon);
+    const bool extended = system.condition >= kExtendedFrom && inputs <= ExtendedSystem::kMostChannels;
+    if (extended && extended_lags_.empty()) make_extended_lags();
+    system.extended_own.resize(problem.size());
+    jobs.push_back({&system.joint, extended ? &system.extended_joint : nullptr, system.inputs});
     for (std::size_t s = 0; s < problem.size(); ++s) {
       std::vector<Input> own;
       for (int i : system.own_inputs[s]) own.push_back(system.inputs[static_cast<std::size_t>(i)]);
       // A lone source's own system is the joint one.
-      if (!own.empty() && own.size() < system.inputs.size()) jobs.push_back({&system.own[s], std::move(own)});
+      if (!own.empty() && own.size() < system.inputs.size())
+        jobs.push_back({&system.own[s], extended ? &system.extended_own[s] : nullptr, std::move(own)});
     }
   }
   core::parallel_for(static_cast<std::int64_t>(jobs.size()), threads, [&](std::int64_t i) {
     stop_.check();
     Job& job = jobs[static_cast<std::size_t>(i)];
-    *job.where =
-        std::make_unique<ToeplitzSystem>(static_cast<int>(job.inputs.size()), taps_, sub_lags(job.inputs), kEpsilon);
+    const int count = static_cast<int>(job.inputs.size());
+    if (job.extended != nullptr) {
+      *job.extended = std::make_unique<ExtendedSystem>(count, taps_, extended_sub_lags(job.inputs), kEpsilon);
+      return;
+    }
+    std::vector<double> lags = sub_lags(job.inputs);
+    if (ridge_ > 0) {
+      for (int a = 0; a < count; ++a) {
+        double& energy = lags[static_cast<std::size_t>(a * count + a) * static_cast<std::size_t>(2 * taps_ - 1) +
+                              static_cast<std::size_t>(taps_ - 1)];
+        energy *= 1 + ridge_;
+      }
+    }
+    *job.where = std::make_unique<ToeplitzSystem>(count, taps_, lags, kEpsilon);
   });
+}
+
+namespace {
+
+/// All parts of all feeds, and which they are: [feed, exponent].
+std::vector<Feed> all_parts(const std::vector<Feed>& feeds, std::int64_t begin, std::int64_t end,
+                            std::vector<std::pair<std::size_t, int>>& which) {
+  std::vector<Feed> out;
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    for (const Part part : feeds[i].parts(begin, end)) {
+      Feed feed = feeds[i];
+      feed.part = part;
+      out.push_back(feed);
+      which.emplace_back(i, part_exponent(part));
+    }
+  }
+  return out;
+}
+
+/// sums[to] += from * 2^exponent.
+void add_scaled(std::vector<Extended>& sums, std::size_t to, const double* from, std::size_t n, int exponent) {
+  const double scale = std::ldexp(1.0, exponent);
+  for (std::size_t v = 0; v < n; ++v) sums[to + v] = sums[to + v] + Extended{from[v] * scale, 0};
+}
+
+}  // namespace
+
+void Projections::make_extended_lags() {
+  std::vector<Feed> feeds;
+  for (const auto& [s, c] : active_) feeds.push_back({&references_[static_cast<std::size_t>(s)], nullptr, c});
+  std::vector<std::pair<std::size_t, int>> which;
+  const std::vector<Feed> parts = all_parts(feeds, begin_, end_, which);
+  const std::vector<double> lags = autocorrelations(parts, begin_, end_, taps_, threads_, stop_);
+  const std::size_t width = static_cast<std::size_t>(2 * taps_ - 1), stems = active_.size();
+  extended_lags_.assign(stems * stems * width, {});
+  for (std::size_t a = 0; a < parts.size(); ++a)
+    for (std::size_t b = 0; b < parts.size(); ++b)
+      add_scaled(extended_lags_, (which[a].first * stems + which[b].first) * width,
+                 lags.data() + (a * parts.size() + b) * width, width, which[a].second + which[b].second);
+}
+
+std::vector<Extended> Projections::extended_sub_lags(const std::vector<Input>& inputs) const {
+  const std::size_t width = static_cast<std::size_t>(2 * taps_ - 1), n = inputs.size();
+  std::vector<Extended> out(n * n * width);
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < n; ++j)
+      for (int a : inputs[i].stems)
+        for (int b : inputs[j].stems) {
+          const Extended* from =
+              extended_lags_.data() +
+              (static_cast<std::size_t>(a) * active_.size() + static_cast<std::size_t>(b)) * width;
+          Extended* to = out.data() + (i * n + j) * width;
+          for (std::size_t v = 0; v < width; ++v) to[v] = to[v] + from[v];
+        }
+  return out;
+}
+
+/// As cross_correlations() lays them out: [(signal * channels + channel) * stems + stem][tap].
+std::vector<Extended> Projections::extended_cross(const std::vector<Projected>& signals) const {
+  std::vector<Feed> x, y;
+  for (const auto& [s, c] : active_) x.push_back({&references_[static_cast<std::size_t>(s)], nullptr, c});
+  for (const Projected& s : signals)
+    for (int c = 0; c < channels_; ++c) y.push_back({s.plus, s.minus, c});
+  std::vector<std::pair<std::size_t, int>> which_x, which_y;
+  const std::vector<Feed> parts_x = all_parts(x, begin_, end_, which_x), parts_y = all_parts(y, begin_, end_, which_y);
+  const std::vector<double> cross = cross_correlations(parts_x, parts_y, begin_, end_, taps_, threads_, stop_);
+  const std::size_t taps = static_cast<std::size_t>(taps_);
+  std::vector<Extended> out(x.size() * y.size() * taps);
+  for (std::size_t m = 0; m < parts_y.size(); ++m)
+    for (std::size_t a = 0; a < parts_x.size(); ++a)
+      add_scaled(out, (which_y[m].first * x.size() + which_x[a].first) * taps,
+                 cross.data() + (m * parts_x.size() + a) * taps, taps, which_y[m].second + which_x[a].second);
+  return out;
 }
 
 std::vector<double> Projections::sub_lags(const std::vector<Input>& inputs) const {
@@ -171,8 +267,12 @@ std::vector<Projections::Filters> Projections::solve(const std::vector<Projected
   for (const auto& [s, c] : active_) x.push_back({&references_[static_cast<std::size_t>(s)], nullptr, c});
   for (const Projected& s : signals)
     for (int c = 0; c < channels_; ++c) y.push_back({s.plus, s.minus, c});
+  const bool any_plain = std::any_of(systems_.begin(), systems_.end(),
+                                     [](const System& s) { return s.joint != nullptr; });
   const std::vector<double> cross =
-      cross_correlations(x, y, begin_, end_, taps_, threads_, stop_, cores_.blocks > 0 ? &cores_ : nullptr);
+      any_plain ? cross_correlations(x, y, begin_, end_, taps_, threads_, stop_, cores_.blocks > 0 ? &cores_ : nullptr)
+                : std::vector<double>();
+  const std::vector<Extended> fine = extended_lags_.empty() ? std::vector<Extended>() : extended_cross(signals);
   const std::size_t taps = static_cast<std::size_t>(taps_), stems = active_.size();
   const std::size_t width = 2 * taps - 1;
 
@@ -186,6 +286,10 @@ std::vector<Projections::Filters> Projections::solve(const std::vector<Projected
     f.outputs = static_cast<int>(f.targets.size()) * channels_;
     for (const auto& own : system.own_inputs) f.own_inputs = std::max(f.own_inputs, static_cast<int>(own.size()));
     const auto inputs = static_cast<std::size_t>(f.inputs), outputs = static_cast<std::size_t>(f.outputs);
+    if (system.extended_joint) {
+      solve_extended(fine, targets, p, f);
+      continue;
+    }
     std::vector<double> right(outputs * inputs * taps, 0.0);
     for (std::size_t o = 0; o < outputs; ++o) {
       const Target& target = targets[static_cast<std::size_t>(f.targets[o / static_cast<std::size_t>(channels_)])];
@@ -256,6 +360,75 @@ std::vector<Projections::Filters> Projections::solve(const std::vector<Projected
     });
   }
   return all;
+}
+
+void Projections::solve_extended(const std::vector<Extended>& cross, const std::vector<Target>& targets,
+                                 std::size_t problem, Filters& f) const {
+  const System& system = systems_[problem];
+  const std::size_t taps = static_cast<std::size_t>(taps_), stems = active_.size(), width = 2 * taps - 1;
+  const auto inputs = static_cast<std::size_t>(f.inputs), outputs = static_cast<std::size_t>(f.outputs);
+  const auto channels = static_cast<std::size_t>(channels_);
+  f.joint.resize(outputs * inputs * taps);
+  f.own.assign(outputs * static_cast<std::size_t>(f.own_inputs) * taps, 0.0);
+  f.own_index.assign(outputs * static_cast<std::size_t>(f.own_inputs), -1);
+  f.reference.assign(outputs, -1);
+  core::parallel_for(static_cast<std::int64_t>(f.targets.size()), threads_, [&](std::int64_t t) {
+    stop_.check();
+    const std::size_t first = static_cast<std::size_t>(t) * channels;
+    const Target& target = targets[static_cast<std::size_t>(f.targets[static_cast<std::size_t>(t)])];
+    std::vector<Extended> right(channels * inputs * taps);
+    for (std::size_t channel = 0; channel < channels; ++channel) {
+      bool any = false;
+      for (std::size_t i = 0; i < inputs; ++i) {
+        Extended* to = right.data() + (channel * inputs + i) * taps;
+        for (int stem : system.inputs[i].stems) {
+          for (int part : target.parts) {
+            const Extended* from =
+                cross.data() +
+                ((static_cast<std::size_t>(part) * channels + channel) * stems + static_cast<std::size_t>(stem)) * taps;
+            for (std::size_t v = 0; v < taps; ++v) to[v] = to[v] + from[v];
+          }
+          if (!target.subtract) continue;
+          for (const int part : problems_[problem][static_cast<std::size_t>(target.source)]) {
+            const auto found =
+                std::find(active_.begin(), active_.end(), std::pair<int, int>(part, static_cast<int>(channel)));
+            if (found == active_.end()) continue;
+            const Extended* from =
+                extended_lags_.data() +
+                (static_cast<std::size_t>(stem) * stems + static_cast<std::size_t>(found - active_.begin())) * width +
+                taps - 1;
+            for (std::size_t v = 0; v < taps; ++v) to[v] = to[v] - from[v];
+          }
+        }
+        any = any || std::any_of(to, to + taps, [](const Extended& v) { return v.hi != 0; });
+        if (system.inputs[i].source == target.source && system.inputs[i].channel == static_cast<int>(channel))
+          f.reference[first + channel] = static_cast<int>(i);
+      }
+      // As in solve().
+      if (const int own = f.reference[first + channel]; own >= 0 && any) {
+        Extended& at = right[(channel * inputs + static_cast<std::size_t>(own)) * taps];
+        at = at - Extended{kEpsilon, 0};
+      }
+    }
+    const std::vector<double> solved = system.extended_joint->solve(right, channels_);
+    std::copy(solved.begin(), solved.end(), f.joint.begin() + static_cast<std::ptrdiff_t>(first * inputs * taps));
+    const std::vector<int>& own = system.own_inputs[static_cast<std::size_t>(target.source)];
+    if (own.empty()) return;
+    std::vector<Extended> own_right;
+    for (std::size_t o = 0; o < channels; ++o)
+      for (int i : own) {
+        const Extended* from = right.data() + (o * inputs + static_cast<std::size_t>(i)) * taps;
+        own_right.insert(own_right.end(), from, from + taps);
+      }
+    const auto& own_system = system.extended_own[static_cast<std::size_t>(target.source)];
+    const std::vector<double> own_solved = own_system ? own_system->solve(own_right, channels_) : solved;
+    for (std::size_t o = 0; o < channels; ++o)
+      for (std::size_t i = 0; i < own.size(); ++i) {
+        const std::size_t slot = (first + o) * static_cast<std::size_t>(f.own_inputs) + i;
+        f.own_index[slot] = own[i];
+        std::copy_n(own_solved.data() + (o * own.size() + i) * taps, taps, f.own.data() + slot * taps);
+      }
+  });
 }
 
 /// What one evaluate() needs besides its results.

@@ -14,6 +14,7 @@
 
 #include "core/stop.h"
 #include "eval/correlate.h"
+#include "eval/extended.h"
 #include "eval/sums.h"
 #include "eval/toeplitz.h"
 
@@ -35,9 +36,16 @@ class Projections {
   using Parts = std::vector<int>;
   using Problem = std::vector<Parts>;
 
-  /// References over samples [begin, end). They must outlive the object.
+  /// References over samples [begin, end). They must outlive the object. With `ridge`, that share of a channel's energy
+  /// is added to the diagonal and stays: filters of the error signal as if there were white noise of that power beside
+  /// every channel.
   Projections(std::vector<Source> references, std::vector<Problem> problems, std::int64_t begin, std::int64_t end,
-              int taps, int threads, core::StopToken stop, std::int64_t cache_bytes = 0);
+              int taps, int threads, core::StopToken stop, std::int64_t cache_bytes = 0, double ridge = 0);
+
+  /// Estimated condition number of a problem's joint system (condition.h); 1 where no channel sounds.
+  double condition(int problem) const { return systems_[static_cast<std::size_t>(problem)].condition; }
+  /// From this condition on double precision does not determine the filters: they are solved for in 106 bits.
+  static constexpr double kExtendedFrom = 1e12;
 
   /// Keeps the references' spectra of the first of these frames, as many as the rest of `cache_bytes` holds, for every
   /// evaluate() with the same frames.
@@ -72,10 +80,19 @@ class Projections {
     std::unique_ptr<ToeplitzSystem> joint;             ///< null when no channel sounds
     std::vector<std::vector<int>> own_inputs;          ///< per source: indices into inputs
     std::vector<std::unique_ptr<ToeplitzSystem>> own;  ///< per source, null when silent
+    double condition = 1;
+    // In their place, where the condition asks for it.
+    std::unique_ptr<ExtendedSystem> extended_joint;
+    std::vector<std::unique_ptr<ExtendedSystem>> extended_own;
   };
   struct Filters;
 
   std::vector<double> sub_lags(const std::vector<Input>& inputs) const;
+  std::vector<Extended> extended_sub_lags(const std::vector<Input>& inputs) const;
+  void make_extended_lags();
+  std::vector<Extended> extended_cross(const std::vector<Projected>& signals) const;
+  void solve_extended(const std::vector<Extended>& cross, const std::vector<Target>& targets, std::size_t problem,
+                      Filters& filters) const;
   std::vector<Filters> solve(const std::vector<Projected>& signals, const std::vector<Target>& targets) const;
   void evaluate_short(const std::vector<Projected>& signals, const std::vector<Target>& targets,
                       const std::vector<Filters>& filters,
@@ -97,7 +114,9 @@ class Projections {
   core::StopToken stop_;
   std::vector<std::pair<int, int>> active_;  ///< (reference, channel) that are not zero throughout
   std::vector<double> lags_;                 ///< of the active channels
+  std::vector<Extended> extended_lags_;      ///< the same; empty where no problem asks for them
   std::vector<System> systems_;              ///< per problem
+  double ridge_;
   std::int64_t cache_bytes_;
   CoreSpectra cores_;
   std::vector<std::pair<std::int64_t, std::int64_t>> kept_frames_;  ///< (-1, -1) where a frame was not wanted

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "eval/bsseval.h"
 #include "eval/frame_metrics.h"
 #include "eval/projection.h"
 #include "eval/sdr.h"
@@ -43,6 +44,25 @@ double frame_sum(const Table& table, const std::pair<int, int>& frame, int chann
   return sum;
 }
 
+/// A source as one signal; a sum is added up in `buffer`.
+Signal as_signal(const Source& source, std::vector<double>& buffer) {
+  if (source.single()) return source.part(0);
+  const std::int64_t samples = source.samples();
+  buffer.resize(static_cast<std::size_t>(samples * source.channels()));
+  for (int c = 0; c < source.channels(); ++c) source.load(c, 0, samples, buffer.data() + c * samples);
+  return Signal(buffer.data(), source.channels(), samples, samples);
+}
+
+/// Mean over channels of the SDR of bss_eval_sources.
+double mean_sources_sdr(const Source& reference, const Source& estimate, const ScorerOptions& options) {
+  std::vector<double> buffer, other;
+  const std::vector<double> of_channels = sources_sdr(as_signal(reference, buffer), as_signal(estimate, other),
+                                                      options.filter_taps, options.threads);
+  double sum = 0;
+  for (const double value : of_channels) sum += value;
+  return sum / static_cast<double>(of_channels.size());
+}
+
 double value_of(const std::vector<TrackValue>& values, const std::string& metric) {
   for (const TrackValue& v : values)
     if (v.metric == metric) return v.value;
@@ -61,6 +81,7 @@ struct ReferenceSet::Impl {
     OwnTable own;
     PairTable mixture;  ///< against the mixture; empty without one
     std::vector<TrackValue> mixture_family;
+    double mixture_sources_sdr = kNan;
   };
   struct Problem {
     std::string scenario;
@@ -79,6 +100,7 @@ struct ReferenceSet::Impl {
   Source mixture;
   std::vector<Projections::Problem> projection_problems;
   std::unique_ptr<Projections> projections;  ///< null with sdr_only and with filters per frame
+  std::unique_ptr<Projections> stable;       ///< for the stable variants; null where they are not asked for, or per frame
 
   Impl(std::vector<std::string> names, std::vector<Signal> references, Signal mix, int rate, ScorerOptions opts);
   std::vector<Source> stem_references() const;
@@ -179,6 +201,7 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
       for (const ChannelSums& c : sums.channels)
         if (!std::isfinite(c.estimate2) || !std::isfinite(c.estimate1)) require_finite(mixture, "mixture");
       e.mixture_family = sdr_family(sums);
+      if (options.sources_sdr && !e.zero) e.mixture_sources_sdr = mean_sources_sdr(e.reference, mixture, options);
     }
   }
 
@@ -197,7 +220,7 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
     add_problem("vocals/accompaniment", {static_cast<std::size_t>(vocals - names.begin()), stems});
   }
 
-  if (options.metrics != Metrics::all) return;
+  if (options.metrics != Metrics::all && !options.stable) return;
   for (const Problem& problem : problems) {
     Projections::Problem parts;
     for (std::size_t id : problem.active) {
@@ -211,9 +234,11 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
     }
     projection_problems.push_back(std::move(parts));
   }
-  if (!options.framewise_filters) {
-    projections = std::make_unique<Projections>(stem_references(), projection_problems, 0, samples, options.filter_taps,
-                                                options.threads, options.stop, options.cache_bytes);
+  if (options.framewise_filters) return;
+  const auto make = [&](double ridge) {
+    auto made =
+        std::make_unique<Projections>(stem_references(), projection_problems, 0, samples, options.filter_taps,
+                                      options.threads, options.stop, options.cache_bytes, ridge);
     std::vector<char> sounding(spans.size(), 1);
     if (options.silence == SilenceRule::museval) {
       // A frame with a silent reference never has a value in the problem of all stems, and rarely in the other.
@@ -221,8 +246,11 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
         for (std::size_t id : problems.front().active)
           if (entities[id].silent[t] != Silence::sounding) sounding[t] = 0;
     }
-    projections->keep_frames(spans, sounding);
-  }
+    made->keep_frames(spans, sounding);
+    return made;
+  };
+  if (options.metrics == Metrics::all) projections = make(0);
+  if (options.stable) stable = make(kStableRidge);
 }
 
 std::vector<Source> ReferenceSet::Impl::stem_references() const {
@@ -346,8 +374,9 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
 
   // Filters and projections, [problem][member] -> index of the target, or none.
   std::vector<std::vector<std::optional<std::size_t>>> target_index(problems.size());
-  std::vector<std::vector<Energies>> energies;
-  if (options.metrics == Metrics::all) {
+  std::vector<std::vector<Energies>> energies, stable_energies;
+  std::vector<double> conditions(problems.size(), kNan);
+  if (options.metrics == Metrics::all || options.stable) {
     const std::vector<Source> references = stem_references();
     std::vector<Projections::Projected> signals;
     for (std::size_t i = 0; i < entities.size(); ++i) {
@@ -373,19 +402,31 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
         targets.push_back(std::move(target));
       }
     }
-    if (projections) {
-      energies = projections->evaluate(signals, targets, spans, wanted);
-    } else {
-      energies.assign(targets.size(), std::vector<Energies>(frames));
+    // One set of filters for the track, or one per frame.
+    const auto project = [&](const Projections* whole, double ridge, bool with_condition) {
+      if (whole != nullptr) {
+        for (std::size_t p = 0; with_condition && p < problems.size(); ++p)
+          conditions[p] = whole->condition(static_cast<int>(p));
+        return whole->evaluate(signals, targets, spans, wanted);
+      }
+      std::vector<std::vector<Energies>> out(targets.size(), std::vector<Energies>(frames));
+      std::vector<std::vector<double>> of_frames(frames, std::vector<double>(problems.size(), kNan));
       core::parallel_for(static_cast<std::int64_t>(frames), options.threads, [&](std::int64_t frame) {
         const auto t = static_cast<std::size_t>(frame);
         if (!wanted[t]) return;
         const Projections own(references, projection_problems, spans[t].first, spans[t].second, options.filter_taps, 1,
-                              options.stop);
+                              options.stop, 0, ridge);
+        for (std::size_t p = 0; p < problems.size(); ++p) of_frames[t][p] = own.condition(static_cast<int>(p));
         const auto mine = own.evaluate(signals, targets, {spans[t]}, {1});
-        for (std::size_t i = 0; i < targets.size(); ++i) energies[i][t] = mine[i][0];
+        for (std::size_t i = 0; i < targets.size(); ++i) out[i][t] = mine[i][0];
       });
-    }
+      for (const std::vector<double>& frame : of_frames)
+        for (std::size_t p = 0; with_condition && p < problems.size(); ++p)
+          if (!(frame[p] <= conditions[p]) && !std::isnan(frame[p])) conditions[p] = frame[p];
+      return out;
+    };
+    if (options.metrics == Metrics::all) energies = project(projections.get(), 0, true);
+    if (options.stable) stable_energies = project(stable.get(), kStableRidge, false);
   }
 
   std::vector<Scores> result;
@@ -395,7 +436,10 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
     scores.scenario = problem.scenario;
     scores.window_s = options.window_s;
     scores.hop_s = options.hop_s;
+    scores.silence = options.silence == SilenceRule::museval ? "museval" : "per_source";
+    scores.filters = options.framewise_filters ? "v3" : "v4";
     scores.frames = static_cast<std::int64_t>(frames);
+    scores.condition = conditions[p];
     for (std::size_t member = 0; member < problem.entities.size(); ++member) {
       const std::size_t id = problem.entities[member];
       const Entity& e = entities[id];
@@ -413,6 +457,8 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
 
       FrameSeries sdr{"SDR", std::vector<double>(frames, kNan)};
       FrameSeries isr{"ISR", sdr.values}, sir{"SIR", sdr.values}, sar{"SAR", sdr.values};
+      FrameSeries stable_isr{"ISR-stable", sdr.values}, stable_sir{"SIR-stable", sdr.values},
+          stable_sar{"SAR-stable", sdr.values};
       std::vector<double> mixture_sdr;
       for (std::size_t t = 0; t < frames; ++t) {
         if (!valid[p][member][t]) continue;
@@ -423,14 +469,19 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
         if (!e.mixture.empty()) {
           mixture_sdr.push_back(ratio_db(energy, frame_sum(e.mixture, segments.frames[t], channels, error)));
         }
-        if (options.metrics != Metrics::all || !target_index[p][member]) continue;
-        Energies parts = energies[*target_index[p][member]][t];
-        // The joint span of a lone source is its own.
-        if (problem.active.size() == 1) parts.interference = 0;
-        const FrameMetrics m = frame_metrics(energy, error2, parts);
-        isr.values[t] = m.isr;
-        sir.values[t] = m.sir;
-        sar.values[t] = m.sar;
+        const auto add_filtered = [&](const std::vector<std::vector<Energies>>& from, FrameSeries& to_isr,
+                                      FrameSeries& to_sir, FrameSeries& to_sar) {
+          if (from.empty() || !target_index[p][member]) return;
+          Energies parts = from[*target_index[p][member]][t];
+          // The joint span of a lone source is its own.
+          if (problem.active.size() == 1) parts.interference = 0;
+          const FrameMetrics m = frame_metrics(energy, error2, parts);
+          to_isr.values[t] = m.isr;
+          to_sir.values[t] = m.sir;
+          to_sar.values[t] = m.sar;
+        };
+        add_filtered(energies, isr, sir, sar);
+        add_filtered(stable_energies, stable_isr, stable_sir, stable_sar);
       }
       const double csdr = nan_median(sdr.values);
       target.frames.push_back(std::move(sdr));
@@ -438,6 +489,11 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
         target.frames.push_back(std::move(isr));
         target.frames.push_back(std::move(sir));
         target.frames.push_back(std::move(sar));
+      }
+      if (options.stable) {
+        target.frames.push_back(std::move(stable_isr));
+        target.frames.push_back(std::move(stable_sir));
+        target.frames.push_back(std::move(stable_sar));
       }
 
       target.track.push_back({"cSDR", csdr});
@@ -453,6 +509,11 @@ std::vector<Scores> ReferenceSet::Impl::score(const std::vector<std::string>& na
         for (const auto& [improvement, metric] : improvements) {
           target.track.push_back({improvement, value_of(family, metric) - value_of(e.mixture_family, metric)});
         }
+      }
+      if (options.sources_sdr) {
+        const double value = estimate.zero ? kNan : mean_sources_sdr(e.reference, sources[id], options);
+        target.track.push_back({"SDR-torchmetrics", value});
+        if (!e.mixture.empty()) target.track.push_back({"NSDR", value - e.mixture_sources_sdr});
       }
       scores.targets.push_back(std::move(target));
     }

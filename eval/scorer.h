@@ -38,6 +38,10 @@ struct ScorerOptions {
   SilenceRule silence = SilenceRule::museval;
   /// Throw Error(numeric) where museval raises: a reference or estimate whose channel sum is 0 all along.
   bool strict = false;
+  /// Add ISR-stable, SIR-stable, SAR-stable: filters that references with an empty band do not drive to huge gains.
+  bool stable = false;
+  /// Add NSDR (against the mixture, where there is one) and SDR-torchmetrics: bss_eval_sources over the whole track.
+  bool sources_sdr = false;
   /// Add the scenario "vocals/accompaniment" where there is a target "vocals" and at least two others.
   bool accompaniment = true;
   int threads = 1;
@@ -48,6 +52,9 @@ struct ScorerOptions {
   double most_seconds = 3600;
   core::StopToken stop;
 };
+
+/// What ISR-stable, SIR-stable and SAR-stable add to the diagonal, as a share of the channel's energy: noise at -60 dB.
+inline constexpr double kStableRidge = 1e-6;
 
 /// Rough time of BSS Eval for one track: the references' analysis and one estimate, from the number of operations of the
 /// filters' systems (cubic in sources times channels) and of the frames' products (quadratic), at 1.5e9 a second and

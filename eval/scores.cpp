@@ -20,7 +20,10 @@ std::vector<MetricInfo> build_metrics() {
   add("ISR", "BSS Eval v4 images, per frame: 10 log10(|s|^2 / |e_spat|^2)", true);
   add("SIR", "BSS Eval v4 images, per frame: 10 log10(|s+e_spat|^2 / |e_interf|^2)", true);
   add("SAR", "BSS Eval v4 images, per frame: 10 log10(|s+e_spat+e_interf|^2 / |e_artif|^2)", true);
-  add("cSDR", "median over frames of SDR, undefined frames ignored");
+  add("ISR-stable", "ISR with filters as if there were white noise 60 dB below every reference channel", true);
+  add("SIR-stable", "SIR with filters as if there were white noise 60 dB below every reference channel", true);
+  add("SAR-stable", "SAR with filters as if there were white noise 60 dB below every reference channel", true);
+  add("cSDR", "median over frames of SDR, undefined frames ignored, infinite ones ordered last");
   add("uSDR", "10 log10((sum s^2 + 1e-7) / (sum (s-e)^2 + 1e-7)) over samples and channels of the track");
   add("SDR-track", "10 log10(sum s^2 / sum (s-e)^2) over samples and channels of the track, no constants");
   add("SI-SDR", "10 log10(|a s|^2 / |a s - e|^2), a = <e,s>/|s|^2 over samples and channels jointly");
@@ -72,7 +75,7 @@ double nan_median(const std::vector<double>& values) {
   std::vector<double> kept;
   kept.reserve(values.size());
   for (double v : values)
-    if (std::isfinite(v)) kept.push_back(v);
+    if (!std::isnan(v)) kept.push_back(v);
   if (kept.empty()) return std::numeric_limits<double>::quiet_NaN();
   const std::size_t middle = kept.size() / 2;
   std::nth_element(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(middle), kept.end());
@@ -86,7 +89,7 @@ double nan_mean(const std::vector<double>& values) {
   double sum = 0;
   std::int64_t n = 0;
   for (double v : values) {
-    if (!std::isfinite(v)) continue;
+    if (std::isnan(v)) continue;
     sum += v;
     ++n;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,17 +49,29 @@ struct TargetScores {
                                   ///< metrics that project or scale NaN
 };
 
+/// Condition of the references' equations from which on float64 implementations of BSS Eval agree no more to 1e-3 dB.
+inline constexpr double kIllConditioned = 1e13;
+
 /// One problem: a set of sources that were scored jointly.
 struct Scores {
   std::string scenario;  ///< "stems" (all stems), "vocals/accompaniment"
   double window_s = 1, hop_s = 1;
+  std::string silence = "museval";  ///< rule of the frames that count: "museval" or "per_source"
+  std::string filters = "v4";       ///< "v4": of the whole track; "v3": of every frame
   std::int64_t frames = 0;
+  /// Estimated condition number of the equations of the joint filters (with filters per frame the worst of the frames); NaN
+  /// where none were solved.
+  double condition = std::numeric_limits<double>::quiet_NaN();
+  /// From here on ISR, SIR and SAR hang on the last bits of the references.
+  bool ill_conditioned() const noexcept { return condition >= kIllConditioned; }
   std::vector<TargetScores> targets;
   /// Values of the problem as a whole: "SA-SDR" over the targets that have a reference.
   std::vector<TrackValue> joint;
 };
 
-/// Median (even counts average the two middle values) and mean ignoring NaN and infinities; NaN when nothing is left.
+/// Median (even counts average the two middle values) and mean, ignoring NaN; NaN when nothing is left. Infinite values
+/// are values: the median orders them last (and first), the mean of any is infinite; infinities of both signs that would
+/// have to be averaged are NaN.
 double nan_median(const std::vector<double>& values);
 double nan_mean(const std::vector<double>& values);
 

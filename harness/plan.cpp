@@ -71,6 +71,25 @@ std::string resolve_dataset(const std::string& text, const fs::path& folder) {
 
 }  // namespace
 
+std::string canonical_metrics(const std::string& text, const std::string& where) {
+  static const std::vector<std::string> known = {"all", "sdr", "stable", "nsdr", "gnsdr", "torchmetrics"};
+  std::vector<std::string> asked;
+  for (const std::string& entry : core::split(text, ',')) {
+    const std::string name = core::to_lower(std::string(core::trim(entry)));
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      fail(where, "bad value", "one or several of " + core::join(known, ", "), "'" + entry + "'",
+           core::did_you_mean(name, known));
+    }
+    // GNSDR is the mean of NSDR over tracks: the same records.
+    asked.push_back(name == "gnsdr" ? "nsdr" : name);
+  }
+  const auto has = [&](const char* name) { return std::find(asked.begin(), asked.end(), name) != asked.end(); };
+  std::vector<std::string> out = {has("all") ? "all" : "sdr"};
+  for (const char* name : {"stable", "nsdr", "torchmetrics"})
+    if (has(name)) out.emplace_back(name);
+  return core::join(out, ",");
+}
+
 const core::ParamTable& plan_params() {
   static const core::ParamTable table = {
       {"dataset", ParamType::text, "", "", "", "Folder, name (musdb18, musdb18hq) or synthetic[:songs=…].", ""},
@@ -84,8 +103,11 @@ const core::ParamTable& plan_params() {
       {"seeds", ParamType::text, "0", "", "", "Seeds of random methods (a list).", ""},
       {"out", ParamType::file, "", "", "", "Run folder.", ""},
       {"save_estimates", ParamType::boolean, "false", "", "", "Write the estimates as WAV files.", ""},
-      {"metrics", ParamType::choice, "all", "", "all|sdr",
-       "all: SDR, ISR, SIR, SAR and the SDR family; sdr: frame SDR and the SDR family.", ""},
+      {"metrics", ParamType::text, "all", "", "",
+       "all: SDR, ISR, SIR, SAR and the SDR family; sdr: frame SDR and the SDR family. Beside them, joined by commas: "
+       "stable (ISR, SIR, SAR that ill-conditioned references do not drive astray), nsdr and gnsdr (MIR-1K's), "
+       "torchmetrics (its SDR).",
+       ""},
       {"silence", ParamType::choice, "museval", "", "museval|per_source",
        "Which frames count when a source is silent in them.", "museval"},
       {"window_s", ParamType::real, "1", "s", "(0,inf)", "Length of a scoring frame.", "museval"},
@@ -150,7 +172,7 @@ Plan plan_from_value(const Value& document, std::string_view where, const fs::pa
     } else if (key == "save_estimates") {
       plan.save_estimates = value.as_bool(at);
     } else if (key == "metrics") {
-      plan.metrics = value.as_string(at);
+      plan.metrics = canonical_metrics(core::join(strings(value, at), ","), at);
     } else if (key == "silence") {
       plan.silence = value.as_string(at);
     } else if (key == "window_s") {
@@ -220,7 +242,7 @@ void check_plan(const Plan& plan) {
   if (plan.out.empty()) fail("run.out", "no run folder given", "a folder for the results", "nothing");
   check_choice("subset", plan.subset, {"test", "train", "all"});
   check_choice("split", plan.split, {"", "train", "valid"});
-  check_choice("metrics", plan.metrics, {"all", "sdr"});
+  canonical_metrics(plan.metrics, "run.metrics");
   check_choice("silence", plan.silence, {"museval", "per_source"});
   const auto at_least_zero = [](const char* key, double value) {
     if (!(value >= 0) || std::isinf(value)) {
@@ -246,7 +268,11 @@ void check_plan(const Plan& plan) {
 
 eval::ScorerOptions scorer_options(const Plan& plan) {
   eval::ScorerOptions options;
-  options.metrics = plan.metrics == "sdr" ? eval::Metrics::sdr_only : eval::Metrics::all;
+  const std::vector<std::string> asked = core::split(canonical_metrics(plan.metrics, "metrics"), ',');
+  const auto has = [&](const char* name) { return std::find(asked.begin(), asked.end(), name) != asked.end(); };
+  options.metrics = has("all") ? eval::Metrics::all : eval::Metrics::sdr_only;
+  options.stable = has("stable");
+  options.sources_sdr = has("nsdr") || has("torchmetrics");
   options.window_s = plan.window_s;
   options.hop_s = plan.hop_s;
   options.silence = plan.silence == "per_source" ? eval::SilenceRule::per_source : eval::SilenceRule::museval;

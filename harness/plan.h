@@ -38,7 +38,7 @@ struct Plan {
   bool save_estimates = false;
 
   // Scoring: these are part of what a number means, one run folder holds one setting.
-  std::string metrics = "all";      ///< "all" (SDR, ISR, SIR, SAR, SDR family) or "sdr" (frame SDR, SDR family)
+  std::string metrics = "all";      ///< as canonical_metrics() gives it
   std::string silence = "museval";  ///< "museval" or "per_source"
   double window_s = 1.0, hop_s = 1.0;
   bool accompaniment = true;  ///< score the scenario "vocals/accompaniment" as well
@@ -49,6 +49,11 @@ struct Plan {
   int jobs = 0;          ///< tracks at once at most; 0 = as many as threads (memory permitting)
   double memory_gb = 0;  ///< bound for all tracks at work; 0 = 70 % of what is available at the start
 };
+
+/// Groups of metrics, joined by commas, in one writing: "all" (SDR, ISR, SIR, SAR, SDR family) or "sdr" (frame SDR, SDR
+/// family), then "stable", "nsdr" (for gnsdr, too) and "torchmetrics" where they are asked for. Throws Error(config) naming
+/// `where`.
+std::string canonical_metrics(const std::string& text, const std::string& where);
 
 /// The keys of [run] with type, default, range and help: one table for TOML, command line help and docs.
 const core::ParamTable& plan_params();

@@ -26,6 +26,7 @@
 #include "core/spec.h"
 #include "core/text.h"
 #include "harness/scoring.h"
+#include "harness/training_data.h"
 #include "methods/networks.h"
 #include "methods/nmf/register.h"
 #include "records/store.h"
@@ -53,7 +54,34 @@ struct Work {
   std::int64_t bytes = 0;
   std::vector<Item> items;
   PartialProblems partial;  ///< that some method of the plan needs
+  std::string fingerprint;  ///< empty = not taken yet
 };
+
+/// From what a method makes its results, as records say it.
+records::Origin origin_of(const methods::SeparatorInfo& info, const std::string& fingerprint) {
+  return {fingerprint, info.weights_sha256, info.resolved_options, {}};
+}
+
+/// Fingerprints of tracks that have finished items, to be compared with what those were made from; empty for the others,
+/// and where a file cannot be read (loading the track says so).
+std::vector<std::string> fingerprints(const datasets::Dataset& dataset, const std::vector<datasets::Track>& tracks,
+                                      const std::string& dataset_name,
+                                      const std::map<records::ItemKey, records::Origin>& finished, int threads) {
+  std::set<std::pair<std::string, std::string>> known;
+  for (const auto& [item, origin] : finished)
+    if (item.dataset == dataset_name) known.emplace(item.subset, item.track);
+  std::vector<std::string> out(tracks.size());
+  core::parallel_for(static_cast<std::int64_t>(tracks.size()), threads, [&](std::int64_t i) {
+    const datasets::Track& track = tracks[static_cast<std::size_t>(i)];
+    if (!known.contains({track.subset, track.name})) return;
+    try {
+      out[static_cast<std::size_t>(i)] = dataset.sha256(track);
+    } catch (const Error& error) {
+      if (error.code() == Code::cancelled) throw;
+    }
+  });
+  return out;
+}
 
 const core::ParamTable* table_of(const methods::Registry& registry, const std::string& name, bool filter) {
   if (filter) {
@@ -136,7 +164,7 @@ Value identity_value(const Plan& plan, const datasets::Dataset& dataset, const s
   data["name"] = dataset_name;
   data["stems"] = std::move(stems);
   Value scoring = Value::object();
-  scoring["metrics"] = plan.metrics;
+  scoring["metrics"] = canonical_metrics(plan.metrics, "metrics");
   scoring["silence"] = plan.silence;
   scoring["window_s"] = plan.window_s;
   scoring["hop_s"] = plan.hop_s;
@@ -211,8 +239,12 @@ class CpuClock {
 
 /// A track in memory with its references, analysed once per set of targets.
 struct LoadedTrack {
-  LoadedTrack(const datasets::Dataset& dataset, const datasets::Track& track, eval::ScorerOptions options)
-      : audio(dataset.load(track)), fingerprint(dataset.sha256(track)), scorer(audio, std::move(options)) {}
+  /// `known` is the fingerprint, where it has been taken already.
+  LoadedTrack(const datasets::Dataset& dataset, const datasets::Track& track, const std::string& known,
+              eval::ScorerOptions options)
+      : audio(dataset.load(track)),
+        fingerprint(known.empty() ? dataset.sha256(track) : known),
+        scorer(audio, std::move(options)) {}
 
   datasets::TrackAudio audio;
   std::string fingerprint;
@@ -266,6 +298,8 @@ class Runner {
     if (result_.reused > 0) progress_.update(result_.reused, "finished earlier");
     work();
     progress_.end();
+    warn_of_condition();
+    warn_of_training();
     store_ = nullptr;
     if (fatal_) std::rethrow_exception(fatal_);
     std::sort(result_.failures.begin(), result_.failures.end(), [](const ItemFailure& a, const ItemFailure& b) {
@@ -296,9 +330,13 @@ class Runner {
     const std::vector<int> shard = records::assign_shards(weights, options_.shard.count);
     std::vector<methods::SeparatorInfo> infos;
     for (const Method& method : methods_) infos.push_back(method.separator->info());
+    const std::map<records::ItemKey, records::Origin> finished = store_->origins();
+    const std::vector<std::string> prints =
+        fingerprints(dataset_, tracks, dataset_name_, finished, core::resolve_threads(plan_.threads));
+    std::map<records::Aspect, std::pair<std::int64_t, std::vector<std::string>>> redone;  ///< items, tracks or rows
     for (std::size_t t = 0; t < tracks.size(); ++t) {
       if (shard[t] != options_.shard.index) continue;
-      Work work{tracks[t], estimate_track_bytes(tracks[t], infos, plan_), {}, {}};
+      Work work{tracks[t], estimate_track_bytes(tracks[t], infos, plan_), {}, {}, prints[t]};
       std::vector<std::vector<std::string>> targets;
       for (const Method& method : methods_) {
         targets.push_back(targets_on(method, tracks[t]));
@@ -309,8 +347,19 @@ class Runner {
         const std::vector<std::uint64_t> seeds = random ? plan_.seeds : std::vector<std::uint64_t>{0};
         for (const std::uint64_t seed : seeds) {
           ++result_.items;
-          Item item{m, {tracks[t].subset, tracks[t].name, methods_[m].spec, seed}};
-          if (store_->finished(item.key) && has_estimates(targets[m], item) &&
+          Item item{m, {dataset_name_, tracks[t].subset, tracks[t].name, methods_[m].spec, seed}};
+          const auto found = finished.find(item.key);
+          const std::vector<records::Aspect> changed =
+              found == finished.end() ? std::vector<records::Aspect>{}
+                                      : records::differences(found->second, origin_of(infos[m], prints[t]));
+          if (!changed.empty()) {
+            auto& [count, names] = redone[changed.front()];
+            const std::string name =
+                changed.front() == records::Aspect::audio ? tracks[t].name : methods_[m].spec;
+            ++count;
+            if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+          }
+          if (found != finished.end() && changed.empty() && has_estimates(targets[m], item) &&
               has_problems(work.partial, tracks[t], targets[m], item)) {
             ++result_.reused;
           } else {
@@ -321,6 +370,41 @@ class Runner {
       }
       if (!work.items.empty()) pending_.push_back(std::move(work));
     }
+    for (const auto& [aspect, items] : redone) {
+      core::log(options_.log, core::LogLevel::warning,
+                std::to_string(items.first) + (items.first == 1 ? " result is" : " results are") +
+                    " of other " + std::string(records::aspect_name(aspect)) + " than now and made again: " +
+                    listed(items.second));
+    }
+    warn_of_stale_rows(tracks, prints, finished);
+  }
+
+  static std::string listed(const std::vector<std::string>& names) {
+    constexpr std::size_t kMost = 5;
+    if (names.size() <= kMost) return core::join(names, ", ");
+    return core::join({names.begin(), names.begin() + kMost}, ", ") + " and " + std::to_string(names.size() - kMost) +
+           " more";
+  }
+
+  /// Rows that this plan does not ask for cannot be made again here.
+  void warn_of_stale_rows(const std::vector<datasets::Track>& tracks, const std::vector<std::string>& prints,
+                          const std::map<records::ItemKey, records::Origin>& finished) const {
+    std::map<std::pair<std::string, std::string>, std::string> now;
+    for (std::size_t t = 0; t < tracks.size(); ++t) now[{tracks[t].subset, tracks[t].name}] = prints[t];
+    std::set<std::string> asked, rows, names;
+    for (const Method& method : methods_) asked.insert(method.spec);
+    for (const auto& [item, origin] : finished) {
+      const auto print = now.find({item.subset, item.track});
+      if (item.dataset != dataset_name_ || asked.contains(item.spec) || print == now.end()) continue;
+      if (print->second.empty() || origin.fingerprint.empty() || origin.fingerprint == print->second) continue;
+      rows.insert(item.spec);
+      names.insert(item.track);
+    }
+    if (rows.empty()) return;
+    core::log(options_.log, core::LogLevel::warning,
+              plan_.out.string() + " holds results of other audio of " + listed({names.begin(), names.end()}) +
+                  " in rows that were not asked for now: " + listed({rows.begin(), rows.end()}) +
+                  "; run them again, reports refuse to mix them");
   }
 
   /// What all methods hold together while the run lasts.
@@ -444,7 +528,7 @@ class Runner {
     scoring.stop = options_.stop;
     std::exception_ptr load_failure;
     try {
-      loaded.emplace(dataset_, work.track, std::move(scoring));
+      loaded.emplace(dataset_, work.track, work.fingerprint, std::move(scoring));
     } catch (...) {
       load_failure = std::current_exception();
     }
@@ -562,11 +646,17 @@ class Runner {
         throw FatalError{std::current_exception()};
       }
     }
+    const TrainedOn trained = trained_on(separator.info().provenance, work.track, loaded.fingerprint);
+    if (trained != TrainedOn::no) note_training(item, trained);
     const core::Stopwatch scoring;
     std::vector<std::string> unscored;
     const std::vector<audio::AudioView> views(stems.audio.begin(), stems.audio.end());
     const std::vector<eval::Scores> scores = loaded.scorer.score(stems.names, views, work.partial, unscored);
     const core::Cost scoring_cost = scoring.elapsed();
+    if (std::any_of(scores.begin(), scores.end(), [](const eval::Scores& problem) { return problem.ill_conditioned(); })) {
+      const std::lock_guard lock(mutex_);
+      ill_conditioned_.insert(item.key.track);
+    }
 
     std::vector<records::Record> records;
     for (const eval::Scores& problem : scores) {
@@ -579,6 +669,7 @@ class Runner {
         for (const std::string& name : unscored) list.push_back(name);
         body["unscored_targets"] = std::move(list);
         body["fingerprint"] = loaded.fingerprint;
+        body["training_data"] = trained_on_name(trained);
         body["samples"] = audio.mixture.samples();
         body["rate_hz"] = audio.mixture.rate_hz();
         body["channels"] = audio.mixture.channels();
@@ -594,6 +685,30 @@ class Runner {
       }
     }
     return records;
+  }
+
+  void note_training(const Item& item, TrainedOn how) {
+    const std::lock_guard lock(mutex_);
+    trained_[{item.key.spec, how}].insert(item.key.track);
+  }
+
+  void warn_of_condition() const {
+    if (ill_conditioned_.empty()) return;
+    core::log(options_.log, core::LogLevel::warning,
+              "ISR, SIR and SAR hang on the last bits of the references, whose spectrum is empty in places: " +
+                  listed({ill_conditioned_.begin(), ill_conditioned_.end()}) +
+                  ". References on the 16-bit grid settle them; --metrics all,stable gives variants that do not depend "
+                  "on it");
+  }
+
+  void warn_of_training() const {
+    for (const auto& [row, tracks] : trained_) {
+      core::log(options_.log, core::LogLevel::warning,
+                row.first + " was trained on " + std::to_string(tracks.size()) +
+                    (tracks.size() == 1 ? " track" : " tracks") + " that it was run on" +
+                    (row.second == TrainedOn::name ? ", by name and length" : "") + ": " +
+                    listed({tracks.begin(), tracks.end()}) + "; reports leave the row out of rankings");
+    }
   }
 
   void save(const methods::StemSet& stems, const Item& item) const {
@@ -626,6 +741,8 @@ class Runner {
   int at_work_ = 0;
   std::exception_ptr fatal_;
   RunResult result_;
+  std::map<std::pair<std::string, TrainedOn>, std::set<std::string>> trained_;  ///< row: tracks
+  std::set<std::string> ill_conditioned_;                                       ///< tracks
 };
 
 }  // namespace
@@ -640,7 +757,10 @@ Preview preview(const Plan& plan, const methods::Registry& registry, const RunOp
   const std::vector<Method> methods = make_methods(plan, registry, options.log);
   const datasets::Dataset dataset = datasets::open(plan.dataset, plan.layout);
   const std::vector<datasets::Track> tracks = dataset.select(selection(plan));
-  const std::set<records::ItemKey> finished = records::finished_items(plan.out);
+  const std::map<records::ItemKey, records::Origin> finished = records::finished_items(plan.out);
+  const std::string dataset_name = recorded_name(plan.out, dataset.name(), {});
+  const std::vector<std::string> prints =
+      fingerprints(dataset, tracks, dataset_name, finished, core::resolve_threads(plan.threads));
   std::vector<records::ShardTrack> weights;
   for (const datasets::Track& track : tracks) weights.push_back({track.subset, track.name, track.seconds()});
   const std::vector<int> shard = records::assign_shards(weights, options.shard.count);
@@ -659,7 +779,11 @@ Preview preview(const Plan& plan, const methods::Registry& registry, const RunOp
     for (std::size_t m = 0; m < methods.size(); ++m) {
       for (const std::uint64_t seed : infos[m].is_random ? plan.seeds : std::vector<std::uint64_t>{0}) {
         ++out.rows[m].items;
-        out.rows[m].finished += finished.contains({tracks[t].subset, tracks[t].name, methods[m].spec, seed}) ? 1 : 0;
+        const auto found =
+            finished.find({dataset_name, tracks[t].subset, tracks[t].name, methods[m].spec, seed});
+        const bool same = found != finished.end() &&
+                          records::differences(found->second, origin_of(infos[m], prints[t])).empty();
+        out.rows[m].finished += same ? 1 : 0;
       }
     }
   }
@@ -682,7 +806,11 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
   // put together.
   const std::int64_t audio = 4 * values * (2 + stems) + 2 * 4 * values * (1 + stems);
   // The scorer works in blocks; what it keeps per reference is small beside the audio.
-  const std::int64_t scorer = plan.metrics == "all" ? (std::int64_t{128} << 20) + 4 * values : std::int64_t{64} << 20;
+  // Ill-conditioned references take their factor in 106 bits (eval/extended.h).
+  const std::int64_t inputs = stems * std::max(1, track.channels);
+  const std::int64_t factor = inputs <= 16 ? 10 * inputs * inputs * 512 * 512 : 0;
+  const std::int64_t scorer = !plan.metrics.starts_with("sdr") ? (std::int64_t{128} << 20) + 4 * values + factor
+                                                              : std::int64_t{64} << 20;
   std::int64_t hungriest = 0;
   for (const methods::SeparatorInfo& info : methods) {
     const methods::MemoryNeed need =

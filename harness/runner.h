@@ -10,6 +10,10 @@
 // gives one such record per method and seed. The rest goes on. A rerun tries failed ones again. A method that cannot be
 // made (unknown name, missing weights) fails the run before any work.
 //
+// Resuming. A result that is there is kept only where it was made from the same audio (fingerprint), weights and options;
+// else it is made again, with a warning that says why. Rows that the plan does not ask for and that are of other audio
+// are named.
+//
 // Cancellation. After a stop request the work in hand is abandoned (a record that is being written is written whole),
 // everything finished so far is on disk, RunResult::cancelled is set.
 //

@@ -148,6 +148,7 @@ NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& 
   info.resolved_options = params.resolved();
   if (params.is_set("weights")) info.resolved_options["weights"] = weights.name();
   info.resolved_options["configuration"] = weights.configuration;
+  info.provenance = weights.provenance;
   NetworkRequest request = make_request(std::move(weights), std::move(targets), std::move(info));
   request.params = params;
   return request;

@@ -72,6 +72,9 @@ struct SeparatorInfo {
   std::string protocol;       ///< "P0" … "P5" of docs/methods.md#protocols, empty where it has no meaning
   std::string weights_label;  ///< name and content hash of weights, never a path; empty = none
   std::string weights_sha256;
+  /// On what the weights were trained, as they say it: {"dataset", "tracks": [{"subset", "name", "sha256", …}], …}; null =
+  /// they say nothing. harness/training_data.h reads it.
+  core::Value provenance;
   core::Value resolved_options;  ///< every parameter with its value
   /// What a mixture of this shape needs; null where the method has not said: then memory_need() guesses.
   std::function<MemoryNeed(std::int64_t samples, int channels, int rate_hz)> memory;

@@ -53,6 +53,34 @@ double lookup(const Value& body, std::string_view object, std::string_view metri
   return value == nullptr ? kNan : number_from_value(*value, std::string(object) + "." + std::string(metric));
 }
 
+/// Schema 1 left infinite frames out of medians and means; where there are any, these are made again.
+void upgrade(Record& record) {
+  Value& body = record.body;
+  body["schema"] = kRecordSchema;
+  Value* scores = body.find("scores");
+  Value* means = body.find("mean");
+  const Value* frames = body.find("frames");
+  const Value* values = frames == nullptr ? nullptr : frames->find("values");
+  if (scores == nullptr || !scores->is_object() || values == nullptr || !values->is_object()) return;
+  for (const Value::Member& member : values->as_object()) {
+    const std::vector<double> series = record.frames(member.first);
+    if (std::none_of(series.begin(), series.end(), [](double v) { return std::isinf(v); })) continue;
+    const double median = eval::nan_median(series), before = record.score(member.first);
+    (*scores)[member.first] = number_to_value(median);
+    if (means != nullptr && means->is_object()) (*means)[member.first] = number_to_value(eval::nan_mean(series));
+    if (member.first != "SDR") continue;
+    if (scores->find("cSDR") != nullptr) (*scores)["cSDR"] = number_to_value(median);
+    // cSDR less that of the mixture, which had no infinite frame.
+    if (const double improvement = record.score("cSDRi"); !std::isnan(improvement))
+      (*scores)["cSDRi"] = number_to_value(median - (before - improvement));
+  }
+}
+
+double three_digits(double value) {
+  const double unit = std::pow(10.0, std::floor(std::log10(value)) - 2);
+  return std::round(value / unit) * unit;
+}
+
 /// The frame-wise and whole-track metrics of a problem, from all its targets, in order of appearance: a silent target
 /// has none itself.
 struct MetricIds {
@@ -123,6 +151,16 @@ std::vector<std::string> Record::metrics() const {
   return out;
 }
 
+double Record::number(std::string_view name) const {
+  const Value* value = body.find(name);
+  return value != nullptr && value->is_number() ? value->as_real() : kNan;
+}
+
+std::string Record::text(std::string_view name) const {
+  const Value* value = body.find(name);
+  return value != nullptr && value->is_string() ? value->as_string() : std::string();
+}
+
 bool Record::failed() const {
   const Value* error = body.find("error");
   return error != nullptr && error->is_object();
@@ -157,6 +195,8 @@ Record make_record(RecordKey key, const eval::Scores& scores, const eval::Target
                                     [&](const eval::TrackValue& v) { return v.metric == id; });
     aggregates[id] = value == target.track.end() ? Value() : number_to_value(value->value);
   }
+  for (const eval::TrackValue& value : scores.joint)
+    aggregates[value.metric] = target.silent_reference ? Value() : number_to_value(value.value);
   Value dropped = Value::object();
   dropped["total"] = target.dropped.total;
   dropped["silent_reference"] = target.dropped.silent_reference;
@@ -171,6 +211,13 @@ Record make_record(RecordKey key, const eval::Scores& scores, const eval::Target
   body["scores"] = std::move(aggregates);
   body["mean"] = std::move(means);
   body["frames"] = std::move(frames);
+  Value scoring = Value::object();
+  scoring["silence"] = scores.silence;
+  scoring["filters"] = scores.filters;
+  body["scoring"] = std::move(scoring);
+  // Three digits: it is an estimate.
+  body["condition"] = std::isnan(scores.condition) ? Value() : Value(three_digits(scores.condition));
+  body["ill_conditioned"] = scores.ill_conditioned();
   body["silent_reference"] = target.silent_reference;
   body["silent_estimate"] = target.silent_estimate;
   add_program(body);
@@ -210,11 +257,14 @@ Record parse_record(std::string_view line, std::string_view where) {
                  std::string(record.body.type_name()), ""});
   }
   const Value* schema = record.body.find("schema");
-  if (schema == nullptr || !schema->is_integer() || schema->as_integer() != kRecordSchema) {
-    throw Error({Code::format, std::string(where), "unknown record schema", std::to_string(kRecordSchema),
+  if (schema == nullptr || !schema->is_integer() || schema->as_integer() < kOldestRecordSchema ||
+      schema->as_integer() > kRecordSchema) {
+    throw Error({Code::format, std::string(where), "unknown record schema",
+                 std::to_string(kOldestRecordSchema) + " to " + std::to_string(kRecordSchema),
                  schema == nullptr ? "no field 'schema'" : core::dump_json(*schema),
                  "records of a newer program need that program"});
   }
+  const bool is_old = schema->as_integer() < kRecordSchema;
   RecordKey& key = record.key;
   key.dataset = text_field(record.body, "dataset", where);
   key.subset = text_field(record.body, "subset", where);
@@ -232,6 +282,7 @@ Record parse_record(std::string_view line, std::string_view where) {
   if (!record.failed() && (scores == nullptr || !scores->is_object())) {
     throw Error(Code::format, std::string(where), "not a result record: neither 'scores' nor 'error'");
   }
+  if (is_old) upgrade(record);
   return record;
 }
 

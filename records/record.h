@@ -1,4 +1,5 @@
-// Result records: the contract between runs and reports. Field by field: docs/records.md (schema 1).
+// Result records: the contract between runs and reports. Field by field: docs/records.md (schema 2; 1 is still
+// read: its aggregates left infinite frames out, and are made again from the frames).
 //
 // One record = one (data set, subset, track, spec, scenario, seed, target). A file is JSON Lines, sorted by that key at
 // the end of a run. All that two equal runs may differ in stands in the one object `measured`.
@@ -24,7 +25,7 @@
 
 namespace mss::records {
 
-inline constexpr int kRecordSchema = 1;
+inline constexpr int kRecordSchema = 2, kOldestRecordSchema = 1;
 
 struct RecordKey {
   std::string dataset, subset, track, spec, scenario;
@@ -45,6 +46,10 @@ struct Record {
   std::vector<double> frames(std::string_view metric) const;
   /// Ids of the metrics in `scores`, in the record's order.
   std::vector<std::string> metrics() const;
+  /// A number that is no metric ("condition"); NaN = null or absent.
+  double number(std::string_view name) const;
+  /// A text field; empty when absent.
+  std::string text(std::string_view name) const;
   bool failed() const;  ///< has an `error` object
   /// A boolean field; false when absent.
   bool flag(std::string_view name) const;
@@ -63,7 +68,8 @@ double number_from_value(const core::Value& value, std::string_view where);
 
 /// One JSON object, no line feed. `with_measured` false leaves `measured` out (for comparing runs).
 std::string to_json_line(const Record& record, bool with_measured = true);
-/// Throws Error(format) naming `where`: not JSON, unknown schema, missing key fields.
+/// Records of schema 1 become those of schema 2. Throws Error(format) naming `where`: not JSON, unknown schema, missing
+/// key fields.
 Record parse_record(std::string_view line, std::string_view where);
 /// JSON Lines; blank lines are skipped. Throws Error(format) with `name` and line.
 std::vector<Record> parse_records(std::string_view text, std::string_view name);

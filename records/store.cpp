@@ -237,10 +237,14 @@ void add_unique(Value& list, const Value& element) {
 
 std::vector<ItemKey> planned_items(const Value& run) {
   std::set<ItemKey> items;
+  const Value* data = run.at("identity").find("dataset");
+  const Value* name = data == nullptr ? nullptr : data->find("name");
+  const std::string dataset = name != nullptr && name->is_string() ? name->as_string() : std::string();
   for (const Value& plan : run.at("plans").as_array()) {
     for (const Value& track : plan.at("tracks").as_array()) {
       for (const Value& method : plan.at("methods").as_array()) {
-        ItemKey item{track.at("subset").as_string(), track.at("name").as_string(), method.at("spec").as_string(), 0};
+        ItemKey item{dataset, track.at("subset").as_string(), track.at("name").as_string(),
+                     method.at("spec").as_string(), 0};
         if (!method.at("random").as_bool()) {
           items.insert(item);
           continue;
@@ -289,7 +293,7 @@ fs::path estimate_path(const fs::path& run, std::string_view spec, std::uint64_t
 }
 
 ItemKey item_of(const Record& record) {
-  return {record.key.subset, record.key.track, record.key.spec, record.key.seed};
+  return {record.key.dataset, record.key.subset, record.key.track, record.key.spec, record.key.seed};
 }
 
 void count_item(Record& record, std::size_t records) {
@@ -449,8 +453,13 @@ RunLock::~RunLock() {
 struct RunStore::Impl {
   struct Item {
     std::vector<std::pair<RecordKey, std::string>> lines;
+    Origin origin;
     bool failed = false;
-    bool own = false;  ///< belongs into this run's or shard's records file
+    bool incomplete = false;  ///< some of its records were lost
+    bool own = false;         ///< belongs into this run's or shard's records file
+    bool finished() const { return !failed && !incomplete; }
+    /// Which of two to keep: whole scores stand before some of them, these before an error.
+    int worth() const { return failed ? 0 : incomplete ? 1 : 2; }
   };
 
   Impl(fs::path folder, Shard which)
@@ -463,26 +472,31 @@ struct RunStore::Impl {
     const auto found = items.find(key);
     if (found == items.end()) {
       items.emplace(key, std::move(item));
-    } else if (found->second.failed && !item.failed) {
+    } else if (item.worth() > found->second.worth()) {
       item.own = item.own || found->second.own;
       found->second = std::move(item);
     }
   }
 
-  /// Items whose records are not all there count as missing.
+  /// Items whose records are not all there do not count as finished.
   void absorb_records(const std::vector<Record>& records, bool own) {
     std::map<ItemKey, Item> grouped;
     const std::set<ItemKey> incomplete = incomplete_items(records);
     for (const Record& record : records) {
       Item& item = grouped[item_of(record)];
       item.lines.emplace_back(record.key, to_json_line(record));
+      if (!record.failed()) item.origin = origin_of(record);
       item.failed = item.failed || record.failed();
       item.own = own;
     }
     for (auto& [key, item] : grouped) {
-      if (!incomplete.contains(key)) absorb(key, std::move(item));
+      item.incomplete = incomplete.contains(key);
+      absorb(key, std::move(item));
     }
   }
+
+  /// The item's records with these beside them; empty where that changes nothing. See RunStore::add.
+  std::vector<Record> joined(const ItemKey& key, const std::vector<Record>& records) const;
 
   void absorb_parts(const fs::path& folder, bool own) {
     for (const fs::path& file : part_files(folder)) {
@@ -575,7 +589,15 @@ std::vector<std::string> RunStore::open_plan(const Value& identity, const Value&
 bool RunStore::finished(const ItemKey& item) const {
   const std::lock_guard lock(impl_->mutex);
   const auto found = impl_->items.find(item);
-  return found != impl_->items.end() && !found->second.failed;
+  return found != impl_->items.end() && found->second.finished();
+}
+
+std::map<ItemKey, Origin> RunStore::origins() const {
+  const std::lock_guard lock(impl_->mutex);
+  std::map<ItemKey, Origin> out;
+  for (const auto& [key, item] : impl_->items)
+    if (item.finished()) out.emplace(key, item.origin);
+  return out;
 }
 
 std::vector<std::string> RunStore::scenarios(const ItemKey& item) const {
@@ -597,14 +619,52 @@ void RunStore::put(const ItemKey& key, const std::vector<Record>& records) {
     count_item(record, records.size());
     lines.push_back(to_json_line(record));
     item.lines.emplace_back(record.key, lines.back());
+    if (!record.failed()) item.origin = origin_of(record);
     item.failed = item.failed || record.failed();
   }
   const fs::path folder = impl_->parts / path_component(key.subset) / path_component(key.track);
   core::make_directories(folder);
-  core::write_file_atomic(folder / (core::spec_slug(key.spec) + "." + std::to_string(key.seed) + ".jsonl"),
+  core::write_file_atomic(folder / (core::spec_slug(key.spec) + "." + std::to_string(key.seed) + "." +
+                                    core::sha256_hex(key.dataset).substr(0, 8) + ".jsonl"),
                           part_text(lines));
   const std::lock_guard lock(impl_->mutex);
   impl_->items[key] = std::move(item);
+}
+
+std::vector<Record> RunStore::Impl::joined(const ItemKey& key, const std::vector<Record>& records) const {
+  std::vector<Record> all;
+  const std::lock_guard guard(mutex);
+  const auto found = items.find(key);
+  if (found == items.end() || found->second.failed) return records;
+  if (std::any_of(records.begin(), records.end(), [](const Record& record) { return record.failed(); })) return {};
+  for (const auto& [record_key, line] : found->second.lines) all.push_back(parse_record(line, to_string(record_key)));
+  // Another program may have made the same scores.
+  const auto scores_of = [](const Record& record) {
+    Value body = record.body;
+    for (const char* name : {"version", "revision", "isa", "measured"}) body.erase(name);
+    return body;
+  };
+  const std::size_t before = all.size();
+  for (const Record& record : records) {
+    std::size_t same = 0;
+    while (same < before && all[same].key != record.key) ++same;
+    if (same == before) {
+      all.push_back(record);
+      continue;
+    }
+    std::string field, left, right;
+    if (!first_difference(scores_of(all[same]), scores_of(record), "", field, left, right)) continue;
+    throw Error({Code::dataset, run.string(), "holds other scores of " + to_string(record.key) + ": " + field, left,
+                 right, "give the row another name, or use another folder"});
+  }
+  if (all.size() == before) all.clear();
+  return all;
+}
+
+void RunStore::check(const ItemKey& key, const std::vector<Record>& records) const { impl_->joined(key, records); }
+
+void RunStore::add(const ItemKey& key, const std::vector<Record>& records) {
+  if (const std::vector<Record> all = impl_->joined(key, records); !all.empty()) put(key, all);
 }
 
 fs::path RunStore::finish() {
@@ -628,15 +688,15 @@ fs::path RunStore::finish() {
   return file;
 }
 
-std::set<ItemKey> finished_items(const fs::path& run) {
-  std::set<ItemKey> out;
+std::map<ItemKey, Origin> finished_items(const fs::path& run) {
+  std::map<ItemKey, Origin> out;
   std::error_code ignored;
   if (!fs::is_directory(run, ignored)) return out;
   RunStore::Impl looked(run, Shard{});
   for (const fs::path& file : all_records_files(run)) looked.absorb_records(read_records(file), false);
   for (const fs::path& file : part_files(run / "parts")) looked.absorb_records(read_part(file), false);
   for (const auto& [key, item] : looked.items) {
-    if (!item.failed) out.insert(key);
+    if (item.finished()) out.emplace(key, item.origin);
   }
   return out;
 }
@@ -644,8 +704,19 @@ std::set<ItemKey> finished_items(const fs::path& run) {
 // --- merge
 // ---------------------------------------------------------------------------------------------------------------
 
-MergeResult merge(const std::vector<fs::path>& runs, const fs::path& out) {
-  if (runs.empty()) throw Error(Code::config, "merge", "no run folders given");
+MergeResult merge(const std::vector<fs::path>& given, const fs::path& out, const MergeOptions& options) {
+  if (given.empty()) throw Error(Code::config, "merge", "no run folders given");
+  std::vector<fs::path> runs = given;
+  std::unique_ptr<RunLock> lock;
+  std::error_code unknown;
+  if (fs::is_directory(out, unknown)) {
+    lock = std::make_unique<RunLock>(out, Shard{});  // before its records are read: they stay
+    const bool among = std::any_of(given.begin(), given.end(), [&](const fs::path& run) {
+      std::error_code ignored;
+      return fs::equivalent(run, out, ignored);
+    });
+    if (!among && !all_records_files(out).empty()) runs.insert(runs.begin(), out);
+  }
   struct Found {
     Record record;
     fs::path file;
@@ -701,7 +772,7 @@ MergeResult merge(const std::vector<fs::path>& runs, const fs::path& out) {
             continue;
           }
           if (to_json_line(found->second.record, false) != to_json_line(record, false)) {
-            throw Error({Code::config, to_string(record.key), "two records of one key differ",
+            throw Error({Code::dataset, to_string(record.key), "two records of one key differ",
                          found->second.file.string(), file.string(),
                          "they come from different programs, data or settings: keep them apart"});
           }
@@ -729,9 +800,13 @@ MergeResult merge(const std::vector<fs::path>& runs, const fs::path& out) {
       if (items.find(item) == items.end()) result.missing.push_back(to_string(item));
     }
   }
+  if (!options.allow_mixed) {
+    require_unmixed(find_mixed(records), "merge",
+                    "keep the runs apart, or do the older ones again; --allow-mixed joins them all the same");
+  }
   result.records = static_cast<std::int64_t>(records.size());
   core::make_directories(out);
-  const RunLock lock(out, Shard{});
+  if (!lock) lock = std::make_unique<RunLock>(out, Shard{});
   result.file = out / "records.jsonl";
   write_records(result.file, std::move(records));
   if (!merged.is_null()) core::write_file_atomic(out / "run.json", core::dump_json(merged, 2) + "\n");

@@ -2,9 +2,9 @@
 //
 //   RUN/run.json         what the run is: data set, scoring, plans, program (deterministic outside `measured`)
 //   RUN/records.jsonl    all records, sorted; RUN/records.shard-I-of-N.jsonl in a sharded run
-//   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.jsonl
+//   RUN/parts/WHO/SUBSET/TRACK/SLUG.SEED.DATASET.jsonl
 //                        finished (track, spec, seed), one small file each, while the run is at work; WHO is `run` or
-//                        `shard-I-of-N`
+//                        `shard-I-of-N`, DATASET a hash of the data set's name
 //   RUN/estimates/SLUG/SUBSET/TRACK/TARGET.wav
 //                        with save_estimates
 //   RUN/lock, RUN/lock.shard-I-of-N      who is at work: a whole run alone, or shards beside each other
@@ -12,18 +12,21 @@
 // A part is written under a temporary name, flushed and renamed: a process killed at any moment loses the item in work
 // and nothing else. At the end parts and earlier records are merged and the parts removed. Where an item is found
 // twice, scored records stand before an error, and parts before earlier records. Every record says how many records its
-// item has (`measured.item_records`), so that an item of which some were lost counts as missing.
+// item has (`measured.item_records`), so that an item of which some were lost counts as missing; what is left of it stays
+// until the item is done again.
 #pragma once
 
 #include <compare>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "records/mixed.h"
 #include "records/record.h"
 #include "records/shard.h"
 
@@ -39,9 +42,9 @@ std::string path_component(std::string_view name);
 std::filesystem::path estimate_path(const std::filesystem::path& run, std::string_view spec, std::uint64_t seed,
                                     std::string_view subset, std::string_view track, std::string_view target);
 
-/// (track, spec, seed): the unit that is done or not.
+/// (data set, track, spec, seed): the unit that is done or not.
 struct ItemKey {
-  std::string subset, track, spec;
+  std::string dataset, subset, track, spec;
   std::uint64_t seed = 0;
   auto operator<=>(const ItemKey&) const = default;
 };
@@ -83,21 +86,29 @@ class RunStore {
   std::vector<std::string> open_plan(const core::Value& identity, const core::Value& plan, std::string_view command);
 
   bool finished(const ItemKey& item) const;  ///< has records without error
+  /// From what finished items were made.
+  std::map<ItemKey, Origin> origins() const;
   /// Scenarios of the item's records.
   std::vector<std::string> scenarios(const ItemKey& item) const;
   void put(const ItemKey& item, const std::vector<Record>& records);
+  /// Adds records beside those of the item that are here: new keys come in, a key that is here stays as it is, and a
+  /// failure counts only where nothing was scored. Throws Error(dataset), and changes nothing, where a key that is here
+  /// has other scores (anything but `measured` and the program that made it), naming the key and the first difference.
+  void add(const ItemKey& item, const std::vector<Record>& records);
+  /// Would add() take them? Throws as it does.
+  void check(const ItemKey& item, const std::vector<Record>& records) const;
   /// Merges, writes the records file, removes this run's or shard's parts. Returns the file.
   std::filesystem::path finish();
 
  private:
-  friend std::set<ItemKey> finished_items(const std::filesystem::path& run);
+  friend std::map<ItemKey, Origin> finished_items(const std::filesystem::path& run);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-/// Items of a run folder that are finished, whoever finished them; looks only, and takes no lock. Empty where the folder
-/// does not exist.
-std::set<ItemKey> finished_items(const std::filesystem::path& run);
+/// Items of a run folder that are finished, whoever finished them, and from what they were made; looks only, and takes no
+/// lock. Empty where the folder does not exist.
+std::map<ItemKey, Origin> finished_items(const std::filesystem::path& run);
 
 struct MergeResult {
   std::filesystem::path file;
@@ -107,10 +118,17 @@ struct MergeResult {
   std::vector<std::string> failed;   ///< items whose record is an error
 };
 
+struct MergeOptions {
+  bool allow_mixed = false;  ///< records of one name from different audio, weights, options or scoring (mixed.h)
+};
+
 /// Merges the records of run folders (all records files and shard files in each) into out/records.jsonl, with run.json.
-/// Equal records (outside `measured`) count once; two that differ are Error(config) naming key and files, and so are
-/// runs of another data set or scoring; scored records supersede an error of the same item. `out` may be one of `runs`.
-/// Missing items do not prevent the merge.
-MergeResult merge(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
+/// Equal records (outside `measured`) count once; scored records supersede an error of the same item. Records that
+/// `out` holds already stay, as if it stood first among `runs`, of which it may be one; it is locked meanwhile.
+/// Throws Error(dataset) for two records of one key that differ, naming key and files, and for records that must not stand
+/// together (mixed.h), naming the tracks; Error(config) for runs of another data set or scoring. Missing items do not prevent the
+/// merge.
+MergeResult merge(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out,
+                  const MergeOptions& options = {});
 
 }  // namespace mss::records

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,6 +12,7 @@
 #include "core/parallel.h"
 #include "core/text.h"
 #include "eval/scores.h"
+#include "records/mixed.h"
 #include "reports/report.h"
 
 namespace mss::reports {
@@ -101,6 +104,17 @@ void set_spread(const std::vector<double>& of_seeds, double* low, double* high) 
   *high = *greatest;
 }
 
+/// Over the tracks that have a value; NaN where a length is not known.
+double weighted_mean(const std::vector<double>& values, const std::vector<double>& weights) {
+  double sum = 0, total = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i])) continue;
+    sum += weights[i] * values[i];
+    total += weights[i];
+  }
+  return total > 0 ? sum / total : kNan;
+}
+
 /// One metric of one target: its tracks' values and what the cell counts. Intervals come later.
 struct Column {
   Cell cell;
@@ -112,6 +126,10 @@ Column make_column(const std::map<std::string, std::map<std::uint64_t, const Rec
                    const std::vector<std::uint64_t>& seeds_of_row) {
   Column out;
   Cell& cell = out.cell;
+  // GNSDR is NSDR over tracks, weighted by their lengths: one number, no median.
+  const bool weighted = metric == "GNSDR";
+  const std::string recorded = weighted ? "NSDR" : metric;
+  std::vector<double> weights(track_names.size(), 0);
   out.scores.values.assign(track_names.size(), kNan);
   out.scores.by_seed.assign(seeds_of_row.size(), std::vector<double>(track_names.size(), kNan));
   for (const auto& [track, seeds] : tracks) {
@@ -119,7 +137,8 @@ Column make_column(const std::map<std::string, std::map<std::uint64_t, const Rec
         static_cast<std::size_t>(std::lower_bound(track_names.begin(), track_names.end(), track) - track_names.begin());
     std::vector<double> of_track;
     for (const auto& [seed, record] : seeds) {
-      const double score = record->score(metric);
+      const double score = record->score(recorded);
+      weights[at] = record->number("samples") / record->number("rate_hz");
       const auto column = static_cast<std::size_t>(std::lower_bound(seeds_of_row.begin(), seeds_of_row.end(), seed) -
                                                    seeds_of_row.begin());
       out.scores.by_seed[column][at] = score;
@@ -146,12 +165,13 @@ Column make_column(const std::map<std::string, std::map<std::uint64_t, const Rec
   cell.tracks = static_cast<int>(values.size());
   cell.median = median_of(values);
   cell.mean = mean_of(values);
+  if (weighted) cell.median = cell.mean = weighted_mean(out.scores.values, weights);
   std::vector<double> medians, means;
   for (const std::vector<double>& of_seed : out.scores.by_seed) {
     const std::vector<double> some = defined(of_seed);
     if (some.empty()) continue;
-    medians.push_back(median_of(some));
-    means.push_back(mean_of(some));
+    medians.push_back(weighted ? weighted_mean(of_seed, weights) : median_of(some));
+    means.push_back(weighted ? medians.back() : mean_of(some));
   }
   set_spread(medians, &cell.spread_low, &cell.spread_high);
   set_spread(means, &cell.mean_spread_low, &cell.mean_spread_high);
@@ -294,9 +314,17 @@ void order_rows(Section& section, const ReportOptions& options, const std::vecto
     if (group(a) != group(b)) return group(a) < group(b);
     const std::size_t place_a = rank_in(first, a.spec), place_b = rank_in(first, b.spec);
     if (place_a != place_b) return place_a < place_b;
+    if (a.ranked != b.ranked) return a.ranked;
     const double left = ranking_score(section, a, options.statistic());
     const double right = ranking_score(section, b, options.statistic());
     if (left != right) return left > right;
+    // Two perfect rows, by the metrics behind.
+    if (std::isinf(left) && left > 0) {
+      for (std::size_t m = 1; m < section.metrics.size(); ++m) {
+        const double x = a.cells[m].back().value(options.statistic()), y = b.cells[m].back().value(options.statistic());
+        if (!std::isnan(x) && !std::isnan(y) && x != y) return higher_is_better(section.metrics[m]) == (x > y);
+      }
+    }
     // Rows without an average, by their first target.
     const auto first_target = [&](const Row& row) {
       const double value = row.cells.empty() ? kNan : row.cells.front().front().value(options.statistic());
@@ -319,12 +347,13 @@ std::vector<double> better_by(const std::vector<double>& a, const std::vector<do
 
 /// Which method is best in a column, where that is more than chance.
 int proven_best(const Section& section, std::size_t metric, std::size_t target, const ReportOptions& options) {
+  if (section.metrics[metric] == "GNSDR") return -1;  // its tracks do not count alike
   const bool higher = higher_is_better(section.metrics[metric]);
   const Statistic statistic = options.statistic();
   std::vector<int> methods;
   for (std::size_t r = 0; r < section.rows.size(); ++r) {
     const Row& row = section.rows[r];
-    if (row.kind == RowKind::method && !std::isnan(row.cells[metric][target].value(statistic))) {
+    if (row.kind == RowKind::method && row.ranked && !std::isnan(row.cells[metric][target].value(statistic))) {
       methods.push_back(static_cast<int>(r));
     }
   }
@@ -370,6 +399,7 @@ void add_intervals(Section& section, const ReportOptions& options) {
     } else {
       groups.push_back(row.scores[m][t].values);
     }
+    if (section.metrics[m] == "GNSDR") return;  // its tracks do not count alike
     cell.median_interval = eval::interval_of_average(groups, Statistic::median, bootstrap_options());
     cell.mean_interval = eval::interval_of_average(groups, Statistic::mean, bootstrap_options());
     if (reference == nullptr || reference == &row) return;
@@ -417,6 +447,7 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
         tracks.insert(track);
         for (const auto& [seed, record] : seeds) {
           for (const std::string& id : record->metrics()) held.insert(id);
+          if (held.count("NSDR") > 0) held.insert("GNSDR");
         }
       }
     }
@@ -496,12 +527,42 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
   return section;
 }
 
+std::string listed(const std::set<std::string>& names) {
+  constexpr std::size_t kMost = 6;
+  const std::vector<std::string> all(names.begin(), names.end());
+  if (all.size() <= kMost) return core::join(all, ", ");
+  return core::join({all.begin(), all.begin() + kMost}, ", ") + " and " + std::to_string(all.size() - kMost) + " more";
+}
+
+/// Notes of the rows of one section: by spec, kind and text, the tracks.
+using RowNotes = std::map<std::string, std::map<std::pair<NoteKind, std::string>, std::set<std::string>>>;
+
+/// What does not fit is flagged; where no side is larger than the others, all of them are.
+template <class SectionOf, class TrackOf>
+void add_mixed_notes(const std::vector<records::Mixed>& found, const SectionOf& section_of, const TrackOf& track_of,
+                     std::map<SectionKey, RowNotes>& notes) {
+  for (const records::Mixed& mixed : found) {
+    for (std::size_t i = mixed.has_majority() ? 1 : 0; i < mixed.sides.size(); ++i) {
+      const records::Mixed::Side& side = mixed.sides[i];
+      const bool hash = mixed.aspect == records::Aspect::audio || mixed.aspect == records::Aspect::weights;
+      const std::string of_rest = mixed.aspect == records::Aspect::audio || mixed.aspect == records::Aspect::scoring
+                                      ? " than other rows ("
+                                      : " than on other tracks (";
+      const std::string text = "other " + std::string(records::aspect_name(mixed.aspect)) + of_rest +
+                               (hash ? side.value.substr(0, 8) : side.value) + ")";
+      for (const Record* record : side.records)
+        notes[section_of(record->key)][record->key.spec][{NoteKind::mixed, text}].insert(track_of(record->key));
+    }
+  }
+}
+
 /// The metrics to show, in order.
 std::vector<std::string> choose_metrics(const std::vector<const Record*>& records, const ReportOptions& options) {
   std::vector<std::string> held;
   for (const Record* record : records) {
     for (const std::string& id : record->metrics()) add_unique(held, id);
   }
+  if (std::find(held.begin(), held.end(), "NSDR") != held.end()) add_unique(held, "GNSDR");
   if (!options.metrics.empty()) {
     for (const std::string& metric : options.metrics) {
       if (std::find(held.begin(), held.end(), metric) == held.end()) {
@@ -532,6 +593,22 @@ std::string_view kind_name(RowKind kind) noexcept {
     default:
       return "method";
   }
+}
+
+std::string_view note_name(NoteKind kind) noexcept {
+  switch (kind) {
+    case NoteKind::mixed:
+      return "mixed";
+    case NoteKind::training:
+      return "training-data";
+    case NoteKind::ill_conditioned:
+      return "ill-conditioned";
+  }
+  return "mixed";
+}
+
+std::string_view note_mark(NoteKind kind) noexcept {
+  return kind == NoteKind::mixed ? "!" : kind == NoteKind::training ? "T" : "~";
 }
 
 namespace {
@@ -609,7 +686,9 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
   const auto track_of = [&](const RecordKey& key) {
     return options.join_subsets ? key.subset + "/" + key.track : key.track;
   };
-  std::vector<const Record*> failures;
+  std::vector<const Record*> failures, chosen;
+  std::map<SectionKey, RowNotes> notes;
+  std::map<SectionKey, std::map<std::string, double>> ill_conditioned;  ///< track: condition
   for (const Record* record : records) {
     const core::Value& body = record->body;
     add_unique(report.versions, text_of(body, "version"));
@@ -624,8 +703,25 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
       continue;
     }
     const RecordKey& key = record->key;
-    sections[section_key(key, key.scenario)][key.spec].targets[key.target][track_of(key)][key.seed] = record;
+    const SectionKey at = section_key(key, key.scenario);
+    chosen.push_back(record);
+    sections[at][key.spec].targets[key.target][track_of(key)][key.seed] = record;
+    if (const std::string known = record->text("training_data"); !known.empty()) {
+      const std::string text = known == "name" ? "trained on tracks of these names and lengths" : "trained on";
+      notes[at][key.spec][{NoteKind::training, text}].insert(track_of(key));
+    }
+    if (record->flag("ill_conditioned")) {
+      double& worst = ill_conditioned[at][track_of(key)];
+      worst = std::max(worst, record->number("condition"));
+    }
   }
+  const std::vector<records::Mixed> mixed = records::find_mixed(chosen);
+  if (!options.allow_mixed) {
+    records::require_unmixed(mixed, "report",
+                             "report them apart, or do the older ones again; --allow-mixed goes on and flags the rows");
+  }
+  add_mixed_notes(
+      mixed, [&](const RecordKey& key) { return section_key(key, key.scenario); }, track_of, notes);
   // A failure belongs to every scenario in which its method stands; where it stands in none, to the first of its data
   // set.
   for (const Record* record : failures) {
@@ -658,7 +754,26 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
     Section section = make_section(key, rows, metrics, options);
     section.errors = errors[key];
     std::sort(section.errors.begin(), section.errors.end());
+    if (const auto found = ill_conditioned.find(key); found != ill_conditioned.end()) {
+      Note note{NoteKind::ill_conditioned, {}, {}};
+      double worst = 0;
+      std::set<std::string> names;
+      for (const auto& [track, condition] : found->second) {
+        names.insert(track);
+        worst = std::max(worst, condition);
+      }
+      note.tracks.assign(names.begin(), names.end());
+      note.text = fmt::format(
+          "ISR, SIR and SAR hang on the last bits of the references (condition up to {:.0e}): {}", worst, listed(names));
+      section.notes.push_back(std::move(note));
+    }
     for (Row& row : section.rows) {
+      if (const auto found = notes[key].find(row.spec); found != notes[key].end()) {
+        for (const auto& [what, tracks] : found->second) {
+          row.notes.push_back({what.first, what.second + ": " + listed(tracks), {tracks.begin(), tracks.end()}});
+          if (what.first == NoteKind::training && !options.allow_training_tracks) row.ranked = false;
+        }
+      }
       if (!options.against.empty() && (row.spec == options.against || row.name == options.against)) {
         section.against = row.spec;
         against_found = true;

@@ -224,10 +224,10 @@ CellText cell_text(const Report& report, const Layout& layout, std::size_t row_i
   CellText out;
   switch (column.kind) {
     case ColumnKind::rank: {
-      if (row.kind != RowKind::method || std::isnan(row.cells[column.metric].back().value(options.statistic()))) break;
+      if (row.kind != RowKind::method || !row.ranked || std::isnan(row.cells[column.metric].back().value(options.statistic()))) break;
       int place = 1;
       for (const Row& other : section.rows) {
-        place += other.kind == RowKind::method && other.cells[column.metric].back().value(options.statistic()) >
+        place += other.kind == RowKind::method && other.ranked && other.cells[column.metric].back().value(options.statistic()) >
                                                       row.cells[column.metric].back().value(options.statistic())
                      ? 1
                      : 0;
@@ -329,6 +329,29 @@ bool any_incomplete(const Section& section) {
                      [&](const Row& row) { return row.tracks != section.tracks; });
 }
 
+std::string note_marks(const Row& row) {
+  std::string out;
+  for (const Note& note : row.notes)
+    if (out.find(note_mark(note.kind)) == std::string::npos) out += note_mark(note.kind);
+  return out;
+}
+
+std::vector<std::string> note_lines(const Section& section) {
+  std::vector<std::string> out;
+  for (const NoteKind kind : {NoteKind::mixed, NoteKind::training, NoteKind::ill_conditioned}) {
+    for (const Row& row : section.rows) {
+      for (const Note& note : row.notes) {
+        if (note.kind != kind) continue;
+        out.push_back(std::string(note_mark(kind)) + " " + row.name + ": " + note.text +
+                      (row.ranked ? "" : "; not ranked"));
+      }
+    }
+    for (const Note& note : section.notes)
+      if (note.kind == kind) out.push_back(std::string(note_mark(kind)) + " " + note.text);
+  }
+  return out;
+}
+
 std::string tracks_text(const Row& row, const Section& section) {
   return row.tracks == section.tracks ? std::to_string(row.tracks) : fmt::format("{}/{}", row.tracks, section.tracks);
 }
@@ -378,7 +401,7 @@ std::vector<OverviewLine> overview(const Report& report) {
         const Cell& cell = row.cells.front().back();
         const double value = cell.value(options.statistic());
         double& greatest = best[static_cast<int>(row.kind)];
-        if (std::isnan(value) || (!std::isnan(greatest) && value <= greatest)) continue;
+        if (std::isnan(value) || (!std::isnan(greatest) && value <= greatest) || !row.ranked) continue;
         if (row.kind == RowKind::floor && row.spec != section.floor) continue;
         greatest = value;
         std::string text = decimals(value, options.digits);

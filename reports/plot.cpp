@@ -52,7 +52,11 @@ std::string cut(const std::string& text, std::size_t letters) {
   return name.substr(0, end) + "…";
 }
 
-std::string label_of(const Row& row) { return cut(row.name, kLongestName); }
+/// With the marks of the row's notes behind it.
+std::string label_of(const Row& row) {
+  const std::string marks = note_marks(row);
+  return cut(row.name, kLongestName) + (marks.empty() ? "" : " (" + marks + ")");
+}
 
 double widest_label(Canvas& canvas, const std::vector<const Row*>& rows) {
   double width = 0;
@@ -254,7 +258,7 @@ std::string draw_cd(const Scene& s, const std::filesystem::path& file) {
   std::vector<const Row*> rows;
   eval::Table scores;
   for (const Row* row : s.rows) {
-    if (finite(s.values(*row, t)).size() < 2) continue;
+    if (!row->ranked || finite(s.values(*row, t)).size() < 2) continue;
     rows.push_back(row);
     scores.push_back(s.values(*row, t));
   }

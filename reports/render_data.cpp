@@ -27,6 +27,26 @@ Value strings(const std::vector<std::string>& list) {
   return out;
 }
 
+/// "mixed: other audio …; training-data: …".
+std::string notes_text(const Row& row) {
+  std::string out;
+  for (const Note& note : row.notes)
+    out += (out.empty() ? "" : "; ") + std::string(note_name(note.kind)) + ": " + note.text;
+  return out;
+}
+
+Value notes_value(const std::vector<Note>& notes) {
+  Value out = Value::array();
+  for (const Note& note : notes) {
+    Value entry = Value::object();
+    entry["kind"] = note_name(note.kind);
+    entry["text"] = note.text;
+    entry["tracks"] = strings(note.tracks);
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
 Value interval_value(const eval::Interval& interval) {
   if (std::isnan(interval.low)) return {};
   Value out = Value::array();
@@ -71,7 +91,7 @@ std::string to_csv(const Report& report) {
   std::string out =
       "dataset,subset,scenario,spec,name,kind,protocol,seeds,target,metric,unit,median,median_low,median_high,mean,"
       "mean_low,mean_high,spread_low,spread_high,tracks,failed_tracks,frames,dropped_frames,silent_references,"
-      "silent_estimates,below_floor,against,difference,difference_low,difference_high,wins,ties,losses,verdict,version,"
+      "silent_estimates,below_floor,ranked,notes,against,difference,difference_low,difference_high,wins,ties,losses,verdict,version,"
       "revision,isa\n";
   for (const Section& section : report.sections) {
     for (const Row& row : section.rows) {
@@ -107,6 +127,8 @@ std::string to_csv(const Report& report) {
                          std::to_string(cell.silent_references),
                          std::to_string(cell.silent_estimates),
                          row.below_floor ? "true" : "false",
+                         row.ranked ? "true" : "false",
+                         text(notes_text(row)),
                          if_compared(text(section.against)),
                          if_compared(number(difference.estimate(report.options.statistic()))),
                          if_compared(number(difference.interval.low)),
@@ -192,6 +214,8 @@ Value to_json(const Report& report) {
       entry["tracks"] = row.tracks;
       entry["failed_tracks"] = row.failed_tracks;
       entry["below_floor"] = row.below_floor;
+      entry["ranked"] = row.ranked;
+      entry["notes"] = notes_value(row.notes);
       entry["realtime_factor"] = records::number_to_value(row.realtime_factor);
       Value metrics = Value::object();
       for (std::size_t m = 0; m < section.metrics.size(); ++m) {
@@ -212,6 +236,7 @@ Value to_json(const Report& report) {
     }
     value["rows"] = std::move(rows);
     value["errors"] = strings(section.errors);
+    value["notes"] = notes_value(section.notes);
     sections.push_back(std::move(value));
   }
   out["sections"] = std::move(sections);

@@ -160,7 +160,8 @@ double cell_width(const CellText& cell, const Form& form) {
 }
 
 double name_width(const Row& row, double size) {
-  const double arrow = row.below_floor ? 0.85 * size : 0;
+  const std::string notes = note_marks(row);
+  const double arrow = (row.below_floor ? 0.85 * size : 0) + (notes.empty() ? 0 : roman_width(" (" + notes + ")", size));
   return arrow + (row.name == row.spec ? code_width(row.name, size) : roman_width(row.name, size));
 }
 
@@ -208,7 +209,8 @@ Fit fit(const Report& report, const Layout& layout, const std::vector<TableColum
 }
 
 std::string name_text(const Row& row, double width) {
-  const std::string mark = row.below_floor ? " $\\downarrow$" : "";
+  std::string mark = row.below_floor ? " $\\downarrow$" : "";
+  if (!row.notes.empty()) mark += " (" + latex(note_marks(row)) + ")";
   const bool code = row.name == row.spec;
   const std::string text = latex(row.name, width > 0);
   const std::string name = (code ? "\\texttt{" + text + "}" : text) + mark;
@@ -274,6 +276,8 @@ std::string table(const Report& report, const Layout& layout, std::vector<std::s
   if (any_below_floor(section) && !layout.differences) {
     out += " $\\downarrow$: average below \\texttt{" + latex(section.floor) + "}.";
   }
+  if (!layout.differences)
+    for (const std::string& line : note_lines(section)) out += " " + latex(line) + ".";
   out += "}\n  \\label{" + layout.label + "}\n";
   out += std::string("  ") + fitted.form.command + fmt::format("\\setlength{{\\tabcolsep}}{{{}pt}}\n", fitted.form.gap);
   out += "  \\begin{tabular}{@{}l" + std::string(columns.size(), 'r') + "@{}}\n    \\toprule\n    method";

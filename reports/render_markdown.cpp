@@ -48,7 +48,8 @@ std::string table(const Report& report, const Layout& layout) {
       for (std::size_t c = 0; c < layout.columns.size(); ++c) out += " |";
       out += "\n";
     }
-    out += "| " + name_cell(row, true) + (row.below_floor && !layout.differences ? " ↓" : "") + " |";
+    out += "| " + name_cell(row, true) + (row.below_floor && !layout.differences ? " ↓" : "") +
+           (row.notes.empty() || layout.differences ? "" : " (" + note_marks(row) + ")") + " |";
     for (const TableColumn& column : layout.columns) {
       out += " " + markdown_cell(cell_text(report, layout, r, column)) + " |";
     }
@@ -135,6 +136,7 @@ std::string to_markdown(const Report& report) {
           "\nEstimates that are silent over the whole track score SDR 0 dB by definition: " + escape_markdown(silent) +
           ".\n";
     }
+    for (const std::string& line : note_lines(section)) out += "\n" + escape_markdown(line) + ".\n";
     if (!section.errors.empty()) {
       out += "\n### Failed\n\n";
       for (const std::string& error : section.errors) out += "- " + escape_markdown(error) + "\n";

@@ -86,9 +86,12 @@ std::string text_table(const Report& report, const Layout& layout, std::size_t c
       made.measure();
       values.push_back(std::move(made));
     }
-    if (!layout.differences && any_below_floor(section)) {
+    const bool noted =
+        std::any_of(section.rows.begin(), section.rows.end(), [](const Row& row) { return !row.notes.empty(); });
+    if (!layout.differences && (any_below_floor(section) || noted)) {
       TextColumn flag{"", {}, 1, true};
-      for (const Row& row : section.rows) flag.cells.push_back(row.below_floor ? "<" : "");
+      for (const Row& row : section.rows) flag.cells.push_back((row.below_floor ? "<" : "") + note_marks(row));
+      flag.measure();
       const auto place = std::find_if(values.begin(), values.end(), [](const TextColumn& c) { return c.is_fact; });
       values.insert(place, std::move(flag));
     }
@@ -191,6 +194,7 @@ std::string to_text(const Report& report, int columns) {
     if (const std::string silent = silent_estimates_line(section); !silent.empty()) {
       out += wrap("silent estimates, SDR 0 dB by definition: " + core::escape_line(silent), width, "  ");
     }
+    for (const std::string& line : note_lines(section)) out += wrap(core::escape_line(line), width, "  ");
     if (!section.errors.empty()) {
       out += std::to_string(section.errors.size()) + " failed:\n";
       for (const std::string& error : section.errors) out += wrap("- " + core::escape_line(error), width, "  ");

@@ -15,6 +15,11 @@
 // resample tracks as wholes. Differences between rows are paired per track (eval/verdict.h). The best value of a column
 // is marked only where the interval of its paired difference to the second best excludes 0.
 //
+// Notes. What a reader must know of a row beside its numbers stands in Row::notes: records that are not of one origin
+// (records/mixed.h; they are an error unless allowed), and tracks that the row's weights were trained on (such a row has no
+// rank and is not the best of anything, unless allowed). Tracks whose references are ill-conditioned, so that SIR, SAR and
+// ISR hang on the last bits (docs/metrics.md), are a note of the section.
+//
 // Infinite values count as what they are (the median sorts them, the mean becomes infinite; there is no interval).
 // Undefined ones are left out and show in the number of tracks.
 //
@@ -34,7 +39,7 @@
 
 namespace mss::reports {
 
-inline constexpr int kTableSchema = 1;
+inline constexpr int kTableSchema = 2;
 
 struct Cell {
   double median = 0, mean = 0;                       ///< NaN = no value
@@ -56,6 +61,20 @@ struct Cell {
 enum class RowKind { method, floor, oracle };
 std::string_view kind_name(RowKind kind) noexcept;
 
+enum class NoteKind {
+  mixed,          ///< records of other audio, weights, options or scoring than the rest under the same names
+  training,       ///< the row's weights were trained on tracks of the test
+  ill_conditioned ///< SIR, SAR and ISR hang on the last bits of the references
+};
+std::string_view note_name(NoteKind kind) noexcept;  ///< "mixed", "training-data", "ill-conditioned"
+std::string_view note_mark(NoteKind kind) noexcept;  ///< one character behind a row's name: "!", "T", "~"
+
+struct Note {
+  NoteKind kind = NoteKind::mixed;
+  std::string text;                 ///< for people, without the row's name and without a point
+  std::vector<std::string> tracks;  ///< that it is about, sorted; empty = no particular ones
+};
+
 /// Values of one metric and target over the section's tracks, in their order; NaN = none.
 struct TrackScores {
   std::vector<double> values;                ///< mean over seeds
@@ -71,6 +90,8 @@ struct Row {
   int tracks = 0;              ///< tracks with any record that is no error
   int failed_tracks = 0;       ///< tracks with an error in any seed
   bool below_floor = false;    ///< by the section's first metric
+  bool ranked = true;          ///< false: stands behind the others of its group and is best in nothing (training data)
+  std::vector<Note> notes;     ///< by kind
   double realtime_factor = 0;  ///< median over tracks of separation time / duration; NaN = not recorded
   /// [metric][target], in the section's order; after the targets one more, the average over Section::averaged.
   std::vector<std::vector<Cell>> cells;
@@ -92,6 +113,7 @@ struct Section {
   /// [metric][target]: row of the best method where it is proven better than the second best, else -1.
   std::vector<std::vector<int>> best;
   std::vector<std::string> errors;  ///< "track | spec | seed: message", sorted
+  std::vector<Note> notes;          ///< of tracks, whatever the row
 };
 
 enum class Style { paper, sisec18, mdx21 };
@@ -108,6 +130,8 @@ struct ReportOptions {
   std::string against;                                     ///< spec or name of a row that all others are compared with
   double margin = 0.05;                                    ///< of equivalence to it
   bool join_subsets = false;                               ///< one section for all subsets of a data set
+  bool allow_mixed = false;            ///< flag records that are not of one origin instead of refusing them
+  bool allow_training_tracks = false;  ///< rank rows on tracks that their weights were trained on, too
   bool compute_intervals = true;  ///< false leaves intervals, `best` and `against` out: for a quick look
   bool published = false;         ///< what others have printed, apart (published.h)
   double latex_width_pt = 345;    ///< that LaTeX tables keep to: the text width of article at 10 pt
@@ -125,6 +149,7 @@ struct Report {
 };
 
 /// Records that occur twice must be equal outside `measured`; an error is dropped where its item has scores too.
+/// Throws Error(dataset), naming the tracks, for records that are not of one origin, unless options.allow_mixed.
 /// Throws Error(config) for no records, two different records of one key, a metric that no record holds (with the
 /// nearest), an `against` that is no row, `only` that leaves nothing, two rows of one name, digits out of range.
 Report build_report(const std::vector<records::Record>& records, const ReportOptions& options = {});

@@ -95,7 +95,7 @@ std::string tests(const Section& section, std::size_t m, std::size_t t, const st
   std::size_t best = 0;
   const auto merit = [&](std::size_t k) {
     const Row& row = section.rows[rows[k]];
-    return std::make_pair(row.kind == RowKind::method, row.cells[m][t].median);
+    return std::make_pair(row.kind == RowKind::method && row.ranked, row.cells[m][t].median);
   };
   for (std::size_t i = 1; i < rows.size(); ++i) {
     if (merit(i) > merit(best) || std::isnan(merit(best).second)) best = i;
@@ -186,6 +186,7 @@ std::string significance_markdown(const Report& report) {
                (t < section.targets.size() ? core::escape_markdown(section.targets[t])
                                            : std::string("average over targets")) +
                "\n\n" + rows_table(section, m, t, rows);
+        std::erase_if(rows, [&](std::size_t r) { return !section.rows[r].ranked; });
         if (rows.size() > 1) out += tests(section, m, t, rows);
       }
     }

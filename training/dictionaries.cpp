@@ -143,6 +143,8 @@ NmfTrained train_nmf(const NmfTraining& training) {
     entry["subset"] = track.subset;
     entry["name"] = track.name;
     entry["sha256"] = dataset.sha256(track);
+    entry["samples"] = track.samples;
+    entry["rate_hz"] = track.rate_hz;
     track_list.push_back(std::move(entry));
   }
 

@@ -46,6 +46,7 @@ struct Request {
   bool framewise_filters = false, strict = false;
   bool pair_vocals = false;
   bool check_alignment = true;
+  bool allow_mixed = false;  ///< into a folder whose records are of other audio or scoring
 };
 
 /// What came of one track.
@@ -158,6 +159,19 @@ Value stem_list(const std::vector<std::string>& names) {
   return out;
 }
 
+/// References whose spectrum is empty in places, so that the filters are at the mercy of the last bits.
+void warn_condition(const Pair& pair, const std::vector<eval::Scores>& scores, const core::LogFn& log) {
+  double worst = 0;
+  for (const eval::Scores& problem : scores)
+    if (problem.ill_conditioned()) worst = std::max(worst, problem.condition);
+  if (worst == 0) return;
+  core::log(log, LogLevel::warning,
+            with_track(pair, fmt::format("ISR, SIR and SAR hang on the last bits of the references (condition {:.0e}: "
+                                         "their spectrum is empty in places). References on the 16-bit grid settle "
+                                         "them; --metrics all,stable gives variants that do not depend on it",
+                                         worst)));
+}
+
 /// What a record says of its row: nothing is known of the method.
 void add_row_facts(Value& body, const Pairing& pairing) {
   body["oracle"] = false;
@@ -230,6 +244,7 @@ Outcome evaluate_pair(const Invocation& invocation, const Request& request, cons
     std::vector<std::string> unscored;
     out.scores = scorer.score(estimates.names, views, {}, unscored);
     out.missing = missing(references.names, out.scores);
+    warn_condition(pair, out.scores, log);
     const std::string fingerprint = references_sha256(pairing, pair);
     const AudioBuffer& reference = references.stems.front();
     for (const eval::Scores& problem : out.scores) {
@@ -240,6 +255,7 @@ Outcome evaluate_pair(const Invocation& invocation, const Request& request, cons
         add_row_facts(record.body, pairing);
         record.body["unscored_targets"] = Value::array();
         record.body["fingerprint"] = fingerprint;
+        record.body["training_data"] = "";  // nothing is known of the method
         record.body["samples"] = reference.samples();
         record.body["rate_hz"] = reference.rate_hz();
         record.body["channels"] = reference.channels();
@@ -291,13 +307,26 @@ Value score_value(const Pair& pair, const Outcome& outcome) {
   return out;
 }
 
-fs::path json_path(const Request& request, const Pairing& pairing, const Pair& pair) {
+fs::path json_path(const Request& request, const Pairing& pairing, const Pair& pair, const fs::path& root) {
   if (pairing.plain) {
     // A run folder keeps its description under this name.
     const bool taken = request.estimates_name == "run";
-    return request.out / (records::path_component(request.estimates_name) + (taken ? ".museval.json" : ".json"));
+    return root / (records::path_component(request.estimates_name) + (taken ? ".museval.json" : ".json"));
   }
-  return request.out / pair.track.subset / (records::path_component(pair.track.name) + ".json");
+  return root / pair.track.subset / (records::path_component(pair.track.name) + ".json");
+}
+
+/// Where museval's files go: into the folder itself, beside those of another row into a folder of the row's name, which
+/// `report` reads as one of several.
+fs::path json_root(const Request& request, const Pairing& pairing, const records::RunStore& store) {
+  const std::map<records::ItemKey, records::Origin> there = store.origins();
+  const bool others = std::any_of(there.begin(), there.end(),
+                                  [&](const auto& entry) { return entry.first.spec != request.row; });
+  std::error_code ignored;
+  const bool taken = std::any_of(pairing.pairs.begin(), pairing.pairs.end(), [&](const Pair& pair) {
+    return fs::exists(json_path(request, pairing, pair, request.out), ignored);
+  });
+  return others && taken ? request.out / records::path_component(request.row) : request.out;
 }
 
 /// Tracks at once: as many as threads, as long as their memory is there.
@@ -316,7 +345,7 @@ int jobs_for(const Pairing& pairing, const harness::Plan& plan, int threads) {
 Request make_request(const Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   Request request;
-  request.plan.metrics = settings.text("metrics");
+  request.plan.metrics = harness::canonical_metrics(settings.text("metrics"), settings.is_set("metrics") ? settings.at("metrics").place : std::string("--metrics"));
   request.plan.silence = settings.text("silence");
   request.plan.window_s = settings.real("window_s");
   request.plan.hop_s = settings.real("hop_s");
@@ -327,6 +356,7 @@ Request make_request(const Invocation& invocation) {
   request.strict = settings.flag("strict");
   request.pair_vocals = settings.flag("museval_vocals");
   request.check_alignment = settings.flag("alignment");
+  request.allow_mixed = settings.flag("allow_mixed");
   request.out = settings.text("out");
   std::error_code ignored;
   const fs::path estimates = fs::weakly_canonical(invocation.arguments[1], ignored);
@@ -358,6 +388,45 @@ std::string left_out_text(const std::vector<std::string>& missing, const std::ve
          "; scored as a problem of its own, not in the medians";
 }
 
+/// How these scores are made, as records say it (records::Origin).
+Value scoring_value(const Request& request) {
+  Value out = Value::object();
+  out["window_s"] = request.plan.window_s;
+  out["hop_s"] = request.plan.hop_s;
+  out["silence"] = request.plan.silence;
+  out["filters"] = request.framewise_filters ? "v3" : "v4";
+  return out;
+}
+
+/// Tracks of which the folder holds records that must not stand beside these; found before anything is scored.
+void require_same_origin(const Request& request, const Pairing& pairing, const records::RunStore& store, int threads) {
+  std::map<std::string, std::vector<std::pair<std::string, records::Origin>>> known;  ///< "subset/track": row, origin
+  for (const auto& [item, origin] : store.origins())
+    if (item.dataset == pairing.dataset) known[item.subset + "/" + item.track].emplace_back(item.spec, origin);
+  std::vector<std::string> found(pairing.pairs.size());
+  core::parallel_for(static_cast<std::int64_t>(pairing.pairs.size()), threads, [&](std::int64_t i) {
+    const Pair& pair = pairing.pairs[static_cast<std::size_t>(i)];
+    const std::string track = pair.track.subset + "/" + pair.track.name;
+    const auto rows = known.find(track);
+    if (rows == known.end()) return;
+    const records::Origin now{references_sha256(pairing, pair), "", {}, scoring_value(request)};
+    for (const auto& [row, origin] : rows->second) {
+      const std::vector<records::Aspect> differ = records::differences(origin, now);
+      if (differ.empty()) continue;
+      found[static_cast<std::size_t>(i)] =
+          track + " (other " + std::string(records::aspect_name(differ.front())) + " in " + row + ")";
+      return;
+    }
+  });
+  std::erase(found, "");
+  if (found.empty()) return;
+  const std::string more = found.size() > 8 ? fmt::format(" and {} more", found.size() - 8) : "";
+  if (found.size() > 8) found.resize(8);
+  throw Error({Code::dataset, request.out.string(), "holds records of other audio or another scoring",
+               "the references of its records", core::join(found, ", ") + more,
+               "use another folder; --allow-mixed adds the row all the same"});
+}
+
 int run_evaluate(Invocation& invocation) {
   const Request request = make_request(invocation);
   Console& console = *invocation.console;
@@ -375,6 +444,16 @@ int run_evaluate(Invocation& invocation) {
 
   const int threads = core::resolve_threads(invocation.threads());
   const int jobs = jobs_for(pairing, request.plan, threads);
+  std::optional<records::RunStore> store;
+  if (!request.out.empty()) {
+    try {
+      store.emplace(request.out, records::Shard{});
+    } catch (const Error& error) {
+      if (concerns_output(error, request.out)) throw Failure(kFailed, error);
+      throw;
+    }
+    if (!request.allow_mixed) require_same_origin(request, pairing, *store, threads);
+  }
   std::vector<Outcome> outcomes(pairing.pairs.size());
   std::atomic<std::int64_t> done{0};
   core::Progress& progress = console.progress();
@@ -383,25 +462,31 @@ int run_evaluate(Invocation& invocation) {
     const Pair& pair = pairing.pairs[static_cast<std::size_t>(i)];
     Outcome& outcome = outcomes[static_cast<std::size_t>(i)];
     outcome = evaluate_pair(invocation, request, pairing, pair, std::max(1, threads / jobs), jobs);
-    if (!request.out.empty() && !outcome.error) {
-      writing([&] {
-        const fs::path path = json_path(request, pairing, pair);
-        core::make_directories(path.parent_path());
-        eval::write_museval_json(path, museval_view(outcome.scores, request.pair_vocals));
-      });
-    }
+    // A row that has other scores already is not worth going on.
+    if (store && !outcome.records.empty()) store->check(records::item_of(outcome.records.front()), outcome.records);
     progress.update(++done, pair.track.name);
   });
   progress.end();
 
-  std::vector<records::Record> records;
+  if (store) {
+    writing([&] {
+      const fs::path root = json_root(request, pairing, *store);
+      for (std::size_t i = 0; i < outcomes.size(); ++i) {
+        if (!outcomes[i].records.empty())
+          store->add(records::item_of(outcomes[i].records.front()), outcomes[i].records);
+        if (outcomes[i].error) continue;
+        const fs::path path = json_path(request, pairing, pairing.pairs[i], root);
+        core::make_directories(path.parent_path());
+        eval::write_museval_json(path, museval_view(outcomes[i].scores, request.pair_vocals));
+      }
+      store->finish();
+    });
+  }
   std::vector<eval::MusevalTrack> scored;
   Value list = Value::array();
   int first_status = kOk;
   const std::vector<std::string> usual_missing = most_frequent_missing(outcomes);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
-    for (records::Record& record : outcomes[i].records) records::count_item(record, outcomes[i].records.size());
-    records.insert(records.end(), outcomes[i].records.begin(), outcomes[i].records.end());
     list.push_back(score_value(pairing.pairs[i], outcomes[i]));
     if (!outcomes[i].error) {
       // Medians are over one problem: a track that lacks an estimate is another one than its neighbours.
@@ -416,17 +501,18 @@ int run_evaluate(Invocation& invocation) {
     console.error(*outcomes[i].error);
     if (first_status == kOk) first_status = input_status(outcomes[i].error->code());
   }
-  if (!request.out.empty()) {
-    writing([&] {
-      core::make_directories(request.out);
-      records::write_records(request.out / "records.jsonl", std::move(records));
-    });
-  }
   if (invocation.json()) {
     console.result(core::dump_json(list, 2) + "\n");
   } else if (!scored.empty()) {
-    console.result(scored.size() == 1 ? eval::museval_table(eval::aggregate_track(scored.front()))
-                                      : eval::museval_summary(scored));
+    // museval's lines, but a perfect frame is a value and not a missing one.
+    constexpr auto kMedian = eval::Average::median;
+    const bool sdr_only = scoring_options(request, invocation, 1).metrics == eval::Metrics::sdr_only;
+    console.result(scored.size() == 1
+                       ? eval::museval_table(
+                             eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
+                       : eval::museval_heading() + eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian,
+                                                                                              eval::Infinities::values),
+                                                                       sdr_only));
     if (!request.out.empty()) console.result("records: " + (request.out / "records.jsonl").string() + "\n");
   }
   if (first_status == kOk) return kOk;
@@ -449,7 +535,8 @@ Command evaluate_command() {
       .description =
           "Scores separated stems, whoever made them, against the true ones: BSS Eval v4 (SDR, ISR, SIR, SAR) and the "
           "SDR family. Prints museval's lines; with -o writes museval's JSON, <DIR>/<subset>/<track>.json, and all "
-          "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table.\n\n"
+          "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table. Records that DIR holds "
+          "already stay, as in a run's folder; a row that has other scores already is refused (status 3).\n\n"
           "Trees: REFERENCES is a data set or a tree of stems, ESTIMATES holds folders named like its tracks, at any "
           "depth (TRACK/, test/TRACK/, MODEL/TRACK/). Two plain folders with one file per target are one track; the "
           "JSON "
@@ -480,7 +567,7 @@ Command evaluate_command() {
                       .help = "Name of the row in records and tables; without it the name of the folder of "
                               "estimates."},
             .placeholder = "ROW"},
-           {.param = plan_param("metrics"), .placeholder = "NAME", .complete = Complete::choice},
+           {.param = plan_param("metrics"), .placeholder = "NAMES"},
            {.param = {.name = "mode",
                       .type = core::ParamType::choice,
                       .default_value = "v4",
@@ -506,6 +593,11 @@ Command evaluate_command() {
                       .type = core::ParamType::boolean,
                       .default_value = "true",
                       .help = "Look for a constant lag, gain or inverted polarity of the estimates."}},
+           {.param = {.name = "allow_mixed",
+                      .type = core::ParamType::boolean,
+                      .default_value = "false",
+                      .help = "With -o: add the row also where the folder's records are of other audio or another "
+                              "scoring under the same names; reports flag the rows."}},
            {.param = plan_param("memory_gb"), .placeholder = "GB"}},
       .examples = {{"mssbench evaluate musdb18hq estimates/umx -o scores/umx --name umx",
                     "a tree, as museval's command"},

@@ -20,7 +20,7 @@ int run_merge(Invocation& invocation) {
   const fs::path out = invocation.settings->text("out");
   records::MergeResult result;
   try {
-    result = records::merge(runs, out);
+    result = records::merge(runs, out, {.allow_mixed = invocation.settings->flag("allow_mixed")});
   } catch (const Error& error) {
     if (concerns_output(error, out)) throw Failure(kFailed, error);
     throw;
@@ -55,8 +55,9 @@ Command merge_command() {
       .summary = "join the records of several runs or shards",
       .description =
           "Writes one run folder that holds the records of all the given ones. Records that occur more than once "
-          "must be equal (outside `measured`). What the plans ask for and no record answers is listed, with exit "
-          "status 6.",
+          "must be equal (outside `measured`), and records of one name of the same audio, weights and options: else "
+          "nothing is written (status 3). Records that the folder to write holds already stay. What the plans ask for "
+          "and no record answers is listed, with exit status 6.",
       .arguments = {{.name = "RUN", .help = "Run folder.", .least = 1, .most = -1, .complete = Complete::directory}},
       .options = {{.param = {.name = "out",
                              .type = core::ParamType::file,
@@ -64,7 +65,12 @@ Command merge_command() {
                    .letter = 'o',
                    .placeholder = "RUN",
                    .required = true,
-                   .complete = Complete::directory}},
+                   .complete = Complete::directory},
+                  {.param = {.name = "allow_mixed",
+                             .type = core::ParamType::boolean,
+                             .default_value = "false",
+                             .help = "Join records of one name also where they are of other audio, weights, options or "
+                                     "scoring; reports flag the rows."}}},
       .examples = {{"mssbench merge runs/part0 runs/part1 -o runs/whole", "two shards"},
                    {"mssbench merge runs/whole -o runs/whole", "shards that worked in one folder"}},
       .run = run_merge};

@@ -34,6 +34,7 @@ int run_plot(Invocation& invocation) {
   options.names = read_names(settings.text("names"));
   options.only = settings.list("only");
   options.join_subsets = settings.flag("join_subsets");
+  options.allow_mixed = settings.flag("allow_mixed");
   options.threads = invocation.threads();
   reports::PlotOptions wanted;
   wanted.kind = kind_of(settings.text("kind"));
@@ -123,6 +124,11 @@ Command plot_command() {
                                  .type = ParamType::boolean,
                                  .default_value = "false",
                                  .help = "Train and test together."}},
+                      {.param = {.name = "allow_mixed",
+                                 .type = ParamType::boolean,
+                                 .default_value = "false",
+                                 .help = "Go on where records under one name are of other audio, weights, options or "
+                                         "scoring."}},
                       {.param = {.name = "dataset",
                                  .default_value = "museval",
                                  .help = "Name of the data set for rows from museval's files."},

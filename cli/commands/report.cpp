@@ -51,6 +51,8 @@ int run_report(Invocation& invocation) {
   options.against = settings.text("against");
   options.margin = settings.real("margin");
   options.join_subsets = settings.flag("join_subsets");
+  options.allow_mixed = settings.flag("allow_mixed");
+  options.allow_training_tracks = settings.flag("allow_training_tracks");
   options.published = settings.flag("published");
   options.latex_width_pt = settings.real("width");
   options.threads = invocation.threads();
@@ -232,6 +234,15 @@ Command report_command() {
                       .type = ParamType::boolean,
                       .default_value = "false",
                       .help = "One table for train and test together."}},
+           {.param = {.name = "allow_mixed",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Go on where records under one name are of other audio, weights, options or scoring, and "
+                              "flag their rows; without it that is an error that names the tracks."}},
+           {.param = {.name = "allow_training_tracks",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Rank rows also on tracks that their weights were trained on; they stay flagged."}},
            {.param = {.name = "dataset",
                       .default_value = "museval",
                       .help = "Name of the data set for rows from museval's files, which do not say it."},

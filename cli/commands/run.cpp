@@ -227,6 +227,7 @@ CarriedOut carry_out(Invocation& invocation, const harness::Plan& plan, const re
     // What was just measured, at a glance; `mssbench report` resamples.
     reports::ReportOptions glance;
     glance.compute_intervals = false;
+    glance.allow_mixed = true;  // the run has said what is stale; the table flags it
     console.result(
         reports::to_text(reports::build_report(records::read_records(result.records), glance), Console::columns()));
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "methods/nmf/separator.h"
 
 namespace mss::methods::nmf {
@@ -215,6 +216,20 @@ void name_file(core::SpecPart& spec, const std::string& key, const std::string& 
   spec.arguments.emplace(behind, key, name);
 }
 
+/// What a learned file says of its training: texts, and the JSON that is in them.
+core::Value provenance_value(const checkpoints::Metadata& metadata) {
+  core::Value out = core::Value::object();
+  for (const auto& [key, text] : metadata) {
+    const bool is_json = key == "tracks" || key == "selection" || key == "without";
+    try {
+      out[key] = is_json ? core::parse_json(text, key) : core::Value(text);
+    } catch (const Error&) {
+      out[key] = text;  // of another program
+    }
+  }
+  return out;
+}
+
 std::unique_ptr<Separator> make(const core::Params& params, const core::SpecPart& part) {
   SeparatorOptions o;
   SeparatorInfo info;
@@ -255,6 +270,7 @@ std::unique_ptr<Separator> make(const core::Params& params, const core::SpecPart
     info.rate_hz = file.rate_hz;
     info.weights_label = file.name();
     info.weights_sha256 = file.sha256;
+    info.provenance = provenance_value(file.provenance);
     name_file(spec, key, file.name());
     core::Value& options = info.resolved_options;
     options[key] = file.name();

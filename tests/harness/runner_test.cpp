@@ -9,6 +9,7 @@
 
 #include "core/json.h"
 #include "harness/builtin_methods.h"
+#include "harness/training_data.h"
 #include "records/store.h"
 #include "tests/harness/support.h"
 
@@ -119,6 +120,106 @@ TEST_CASE("a rerun does only what is missing", "[harness]") {
   CHECK(core::read_json_file(dir / "run" / "run.json").at("plans").size() == 2);
   plan.metrics = "sdr";
   CHECK(error_of([&] { run(plan, toy_registry()); }).code() == Code::config);
+}
+
+TEST_CASE("results of other audio or options are made again, with a word", "[harness]") {
+  const mss::tests::TempDir dir;
+  Plan plan = toy_plan(write_dataset(dir / "set"), dir / "run");
+  plan.methods = {"half", "graded"};
+  run(plan, toy_registry());
+  std::vector<std::string> warnings;
+  RunOptions options;
+  options.log = [&](core::LogLevel level, std::string_view text) {
+    if (level == core::LogLevel::warning) warnings.emplace_back(text);
+  };
+  // Another song under the name of the first, as long as it was.
+  write_track(dir / "set", "Track 0",
+              {{"vocals", noise(12000, 91)}, {"drums", noise(12000, 92)}, {"bass", noise(12000, 93)}});
+  plan.methods = {"half"};
+  CHECK(preview(plan, toy_registry()).finished == 3);
+  RunResult again = run(plan, toy_registry(), options);
+  CHECK(again.done == 1);
+  CHECK(again.reused == 3);
+  REQUIRE(warnings.size() == 2);
+  CHECK(contains(warnings[0], "1 result is of other audio than now and made again: Track 0"));
+  CHECK(contains(warnings[1], "graded"));
+  std::map<std::string, std::set<std::string>> prints;
+  for (const records::Record& record : records::read_records(dir / "run"))
+    prints[record.key.track].insert(record.text("fingerprint"));
+  CHECK(prints["Track 0"].size() == 2);  // graded was not asked for
+  CHECK(prints["Track 1"].size() == 1);
+  plan.methods = {"half", "graded"};
+  CHECK(run(plan, toy_registry(), options).done == 1);
+  CHECK(run(plan, toy_registry(), options).done == 0);
+  // A method whose default has changed since.
+  const auto with_default = [&](const char* gain) {
+    methods::Registry registry;
+    add(registry, {.name = "half", .params = {{"gain", core::ParamType::real, gain, "", "", "Gain.", ""}}});
+    return registry;
+  };
+  Plan other = toy_plan(dir / "set", dir / "other");
+  other.methods = {"half"};
+  CHECK(run(other, with_default("0.5")).done == 4);
+  CHECK(run(other, with_default("0.5")).done == 0);
+  warnings.clear();
+  CHECK(run(other, with_default("0.25"), options).done == 4);
+  REQUIRE(!warnings.empty());
+  CHECK(contains(warnings[0], "4 results are of other options than now and made again: half"));
+}
+
+TEST_CASE("a row that was trained on the track is marked", "[harness]") {
+  const mss::tests::TempDir dir;
+  const datasets::Dataset set = datasets::open(write_dataset(dir / "set").string());
+  const datasets::Track track = set.tracks().at(0);
+  const auto provenance = [](const std::string& text) { return core::parse_json(text, "provenance"); };
+  const std::string print = set.sha256(track);
+  CHECK(trained_on(provenance(R"({"tracks":[{"name":"x","sha256":")" + print + R"("}]})"), track, print) ==
+        TrainedOn::fingerprint);
+  CHECK(trained_on(provenance(R"({"tracks":[{"name":"Track 0","sha256":"00"}]})"), track, print) == TrainedOn::no);
+  CHECK(trained_on(provenance(R"({"tracks":["Track 0"]})"), track, print) == TrainedOn::name);
+  CHECK(trained_on(provenance(R"({"tracks":["train/Track 0"]})"), track, print) == TrainedOn::name);
+  CHECK(trained_on(provenance(R"({"tracks":[{"name":"Track 0","sha256":"00","samples":12000,"rate_hz":8000}]})"), track,
+                   print) == TrainedOn::name);
+  CHECK(trained_on(provenance(R"({"tracks":[{"name":"Track 0","samples":30000,"rate_hz":8000}]})"), track, print) ==
+        TrainedOn::no);
+  CHECK(trained_on({}, track, print) == TrainedOn::no);
+  // MUSDB18-HQ has no published hashes: name and the table's length (171.17 s) count.
+  datasets::Track song;
+  song.name = "A Classic Education - NightOwl";
+  song.rate_hz = 44100;
+  song.samples = 171 * 44100;
+  CHECK(trained_on(provenance(R"({"dataset":"MUSDB18-HQ"})"), song, "11") == TrainedOn::name);
+  CHECK(trained_on(provenance(R"({"tracks":["A Classic Education - NightOwl"]})"), song, "11") == TrainedOn::name);
+  song.samples = 100 * 44100;
+  CHECK(trained_on(provenance(R"({"dataset":"MUSDB18-HQ"})"), song, "11") == TrainedOn::no);
+  song.name = "AM Contra - Heart Peripheral";  // of the test set
+  song.samples = 210 * 44100;
+  CHECK(trained_on(provenance(R"({"dataset":"MUSDB18-HQ"})"), song, "11") == TrainedOn::no);
+
+  methods::Registry registry;
+  methods::MethodEntry entry;
+  entry.name = "learned";
+  entry.family = "classic";
+  entry.make = [&](const core::Params&, const core::SpecPart& spec) {
+    methods::SeparatorInfo info;
+    info.spec = core::to_string(spec);
+    info.method = "learned";
+    info.provenance = provenance(R"({"tracks":[{"name":"y","sha256":")" + print + R"("}]})");
+    return std::make_unique<tests::Scale>(info, [](std::size_t, std::uint64_t) { return 0.5F; }, nullptr);
+  };
+  registry.add(std::move(entry));
+  Plan plan = toy_plan(dir / "set", dir / "run");
+  plan.methods = {"learned"};
+  std::vector<std::string> warnings;
+  RunOptions options;
+  options.log = [&](core::LogLevel level, std::string_view text) {
+    if (level == core::LogLevel::warning) warnings.emplace_back(text);
+  };
+  run(plan, registry, options);
+  REQUIRE(warnings.size() == 1);
+  CHECK(contains(warnings[0], "learned was trained on 1 track that it was run on: Track 0"));
+  for (const records::Record& record : records::read_records(dir / "run"))
+    CHECK(record.text("training_data") == (record.key.track == "Track 0" ? "fingerprint" : ""));
 }
 
 TEST_CASE("a run that lost any of its parts gives the same records", "[harness]") {

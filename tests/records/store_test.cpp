@@ -82,7 +82,7 @@ std::vector<fs::path> parts_of(const fs::path& run) {
   return out;
 }
 
-const ItemKey kFirst{"test", "a/b", "half", 0}, kSecond{"test", "c", "half|wiener:iters=2", 5};
+const ItemKey kFirst{"Set", "test", "a/b", "half", 0}, kSecond{"Set", "test", "c", "half|wiener:iters=2", 5};
 
 }  // namespace
 
@@ -165,8 +165,8 @@ TEST_CASE("what was put is found again after a crash, and merged at the end", "[
   RunStore store(dir.path(), {});
   CHECK(store.finished(kFirst));
   CHECK(store.finished(kSecond));
-  CHECK_FALSE(store.finished({"test", "c", "half", 5}));
-  CHECK_FALSE(store.finished({"test", "c", "half|wiener:iters=2", 4}));
+  CHECK_FALSE(store.finished({"Set", "test", "c", "half", 5}));
+  CHECK_FALSE(store.finished({"Set", "test", "c", "half|wiener:iters=2", 4}));
   const fs::path file = store.finish();
   CHECK(file == dir / "records.jsonl");
   CHECK(read_records(file).size() == 4);
@@ -270,7 +270,7 @@ TEST_CASE("shards in one folder merge to what one run gives", "[records]") {
     RunStore whole(single.path(), {});
     whole.open_plan(identity(), plan({"a/b", "c", "d"}, {"half"}), "x");
     for (const char* track : {"a/b", "c", "d"}) {
-      const ItemKey item{"test", track, "half", 0};
+      const ItemKey item{"Set", "test", track, "half", 0};
       whole.put(item, item_records(item, 1.0, 3.0));
     }
     whole.finish();
@@ -278,7 +278,7 @@ TEST_CASE("shards in one folder merge to what one run gives", "[records]") {
   for (int i = 0; i < 2; ++i) {
     RunStore shard(dir.path(), {i, 2});
     shard.open_plan(identity(), plan({"a/b", "c", "d"}, {"half"}), "shard " + std::to_string(i));
-    const ItemKey item{"test", i == 0 ? "a/b" : "c", "half", 0};
+    const ItemKey item{"Set", "test", i == 0 ? "a/b" : "c", "half", 0};
     shard.put(item, item_records(item, 1.0, 1.0 + i));
     CHECK(shard.finish() == dir / ("records.shard-" + std::to_string(i) + "-of-2.jsonl"));
   }
@@ -292,7 +292,7 @@ TEST_CASE("shards in one folder merge to what one run gives", "[records]") {
     RunStore shard(other.path(), {1, 2});
     shard.open_plan(identity(), plan({"a/b", "c", "d"}, {"half"}), "late");
     for (const char* track : {"d", "c"}) {
-      const ItemKey item{"test", track, "half", 0};
+      const ItemKey item{"Set", "test", track, "half", 0};
       shard.put(item, item_records(item, 1.0, 9.0));
     }
     shard.finish();
@@ -317,7 +317,7 @@ TEST_CASE("merging refuses records that contradict each other", "[records]") {
   SECTION("another score") {
     fill(b.path(), item_records(kFirst, 1.0000001), identity());
     const Error error = error_of([&] { merge({a.path(), b.path()}, a / "out"); });
-    CHECK(error.code() == Code::config);
+    CHECK(error.code() == Code::dataset);
     CHECK(contains(error.what(), "a/b | half"));
     CHECK(contains(error.what(), b.path().string()));
   }
@@ -342,6 +342,137 @@ TEST_CASE("merging refuses records that contradict each other", "[records]") {
     CHECK(error_of([&] { merge({b / "no"}, a / "out"); }).code() == Code::io);
     CHECK(error_of([&] { merge({}, a / "out"); }).code() == Code::config);
   }
+}
+
+std::vector<Record> with_origin(std::vector<Record> records, const std::string& fingerprint,
+                                const std::string& weights = "") {
+  for (Record& record : records) {
+    record.body["fingerprint"] = fingerprint;
+    if (!weights.empty()) record.body["weights"]["sha256"] = weights;
+  }
+  return records;
+}
+
+void fill(const fs::path& run, const std::vector<std::vector<Record>>& items) {
+  RunStore store(run, {});
+  for (const std::vector<Record>& records : items) store.put(item_of(records.front()), records);
+  store.finish();
+}
+
+TEST_CASE("records of one name and of other audio or weights do not join", "[records]") {
+  const mss::tests::TempDir a, b;
+  const ItemKey mixture{"Set", "test", "a/b", "mixture", 0}, other{"Set", "test", "c", "half", 0};
+  fill(a.path(), {with_origin(item_records(kFirst, 1.0), "aaaa0000")});
+  SECTION("other audio of one track") {
+    fill(b.path(), {with_origin(item_records(mixture, 2.0), "bbbb0000")});
+    const Error error = error_of([&] { merge({a.path(), b.path()}, a / "out"); });
+    CHECK(error.code() == Code::dataset);
+    CHECK(contains(error.what(), "test/a/b: audio aaaa0000 in half, bbbb0000 in mixture"));
+    CHECK(contains(error.what(), "--allow-mixed"));
+    CHECK_FALSE(fs::exists(a / "out"));
+    CHECK(merge({a.path(), b.path()}, a / "out", {.allow_mixed = true}).records == 4);
+  }
+  SECTION("the same audio") {
+    fill(b.path(), {with_origin(item_records(mixture, 2.0), "aaaa0000")});
+    CHECK(merge({a.path(), b.path()}, a / "out").records == 4);
+  }
+  SECTION("other weights of one row") {
+    fill(a.path(), {with_origin(item_records(kFirst, 1.0), "aaaa0000", "11112222")});
+    fill(b.path(), {with_origin(item_records(other, 2.0), "cccc0000", "33334444")});
+    CHECK(contains(error_of([&] { merge({a.path(), b.path()}, a / "out"); }).what(),
+                   "half: weights 11112222 in test/a/b, 33334444 in test/c"));
+  }
+  SECTION("records that do not say agree with all") {
+    fill(b.path(), {item_records(mixture, 2.0)});
+    CHECK(merge({a.path(), b.path()}, a / "out").records == 4);
+  }
+}
+
+TEST_CASE("which side of mixed records is the larger one", "[records]") {
+  std::vector<Record> records;
+  for (const char* spec : {"x", "y", "z"}) {
+    const std::vector<Record> more =
+        with_origin(item_records({"Set", "test", "t", spec, 0}, 1.0), spec == std::string("y") ? "bb" : "aa");
+    records.insert(records.end(), more.begin(), more.end());
+  }
+  const std::vector<Mixed> found = find_mixed(records);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].aspect == Aspect::audio);
+  CHECK(found[0].has_majority());
+  CHECK(found[0].sides[0].value == "aa");
+  CHECK(found[0].sides[1].specs == std::vector<std::string>{"y"});
+  // Options: a parameter that only one program knows is no difference, another value of one that both know is.
+  records.resize(2);
+  records[0].body["options"]["rank"] = 4;
+  records[1].body["options"]["rank"] = 4;
+  records[1].body["options"]["new"] = true;
+  CHECK(find_mixed(records).empty());
+  records[1].body["options"]["rank"] = 5;
+  REQUIRE(find_mixed(records).size() == 1);
+  CHECK(find_mixed(records)[0].aspect == Aspect::options);
+  // Frames of another length.
+  records.pop_back();
+  records.push_back(records[0]);
+  records[1].key.spec = "w";
+  records[1].body["frames"]["window_s"] = 2.0;
+  REQUIRE(find_mixed(records).size() == 1);
+  CHECK(find_mixed(records)[0].aspect == Aspect::scoring);
+}
+
+TEST_CASE("records are added beside those that are there", "[records]") {
+  const mss::tests::TempDir dir;
+  const ItemKey row{"Set", "test", "a/b", "row", 0}, later{"Set", "test", "c", "row", 0};
+  fill(dir.path(), {item_records(kFirst, 1.0), item_records(kSecond, 2.0)});
+  {
+    RunStore store(dir.path(), {});
+    store.add(row, item_records(row, 3.0));
+    store.finish();
+  }
+  CHECK(read_records(dir.path()).size() == 6);
+  {
+    // The same scores of another program change nothing; other scores are refused; a failure yields to scores.
+    RunStore store(dir.path(), {});
+    std::vector<Record> same = item_records(row, 3.0, 7.0);
+    for (Record& record : same) record.body["version"] = "9.9.9";
+    store.add(row, same);
+    const Error error = error_of([&] { store.add(row, item_records(row, 4.0)); });
+    CHECK(error.code() == Code::dataset);
+    CHECK(contains(error.what(), "other scores"));
+    CHECK(contains(error.what(), "a/b | row"));
+    CHECK(error_of([&] { store.check(row, item_records(row, 4.0)); }).code() == Code::dataset);
+    store.add(row, error_records(row));
+    store.add(later, error_records(later));
+    store.add(later, item_records(later, 5.0));
+    // Another target of an item that is there.
+    std::vector<Record> more = item_records(row, 3.0);
+    more.resize(1);
+    more[0].key.target = "drums";
+    more[0].body["target"] = "drums";
+    store.add(row, more);
+    store.finish();
+  }
+  const std::vector<Record> records = read_records(dir.path());
+  CHECK(records.size() == 9);
+  CHECK(incomplete_items(records).empty());
+  for (const Record& record : records)
+    if (record.key.spec == "row") CHECK(record.text("version") != "9.9.9");
+}
+
+TEST_CASE("merging onto existing records keeps them", "[records]") {
+  const mss::tests::TempDir out, run;
+  const ItemKey row{"Set", "test", "a/b", "row", 0};
+  fill(out.path(), {item_records(kFirst, 1.0)});
+  fill(run.path(), {item_records(row, 2.0)});
+  const MergeResult result = merge({run.path()}, out.path());
+  CHECK(result.records == 4);
+  CHECK(read_records(out.path()).size() == 4);
+  {
+    const RunLock busy(out.path(), {});
+    CHECK(contains(error_of([&] { merge({run.path()}, out.path()); }).what(), "in use"));
+  }
+  fill(run.path(), {item_records(kFirst, 1.5)});
+  CHECK(error_of([&] { merge({run.path()}, out.path()); }).code() == Code::dataset);
+  CHECK(read_records(out.path()).size() == 4);
 }
 
 TEST_CASE("random methods are asked for under every seed, others once", "[records]") {

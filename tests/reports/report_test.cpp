@@ -296,6 +296,128 @@ TEST_CASE("infinite and undefined values keep their meaning", "[reports]") {
   CHECK(to_text(report).find("nan") == std::string::npos);
 }
 
+TEST_CASE("rows that are not of one origin are an error, or flagged", "[reports]") {
+  std::vector<Record> records;
+  for (const char* spec : {"a", "b", "c"}) {
+    for (const char* track : {"x", "y"}) {
+      Example e;
+      e.track = track;
+      e.spec = spec;
+      e.target = "vocals";
+      e.sdr = {1};
+      Record record = make(e);
+      const bool other = spec == std::string_view("b") && track == std::string_view("y");
+      record.body["fingerprint"] = other ? "eeeeeeeeee" : std::string("print of ") + track;
+      records.push_back(record);
+    }
+  }
+  try {
+    build_report(records);
+    FAIL("joined different audio");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::dataset);
+    CHECK(std::string(error.what()).find("test/y: audio print of in a, c, eeeeeeee in b") != std::string::npos);
+    CHECK(std::string(error.what()).find("test/x") == std::string::npos);
+  }
+  ReportOptions options;
+  options.allow_mixed = true;
+  const Report report = build_report(records, options);
+  const Section& section = report.sections.at(0);
+  for (const Row& row : section.rows) CHECK(row.notes.size() == (row.spec == "b" ? 1 : 0));
+  const Row& row = row_of(section, "b");
+  CHECK(row.notes[0].kind == NoteKind::mixed);
+  CHECK(row.notes[0].tracks == std::vector<std::string>{"y"});
+  CHECK(row.notes[0].text == "other audio than other rows (eeeeeeee): y");
+  CHECK(to_text(report).find("! b: other audio than other rows (eeeeeeee): y") != std::string::npos);
+  CHECK(to_markdown(report).find("(!)") != std::string::npos);
+  CHECK(to_latex(report).find("(!)") != std::string::npos);
+  CHECK(to_csv(report).find("mixed: other audio than other rows (eeeeeeee): y") != std::string::npos);
+  // Rows that were left out do not count.
+  options.allow_mixed = false;
+  options.only = {"a", "c"};
+  CHECK_NOTHROW(build_report(records, options));
+}
+
+TEST_CASE("rows on tracks that they were trained on are flagged and have no rank", "[reports]") {
+  std::vector<Record> records;
+  for (const char* spec : {"learned", "plain"}) {
+    for (int track = 0; track < 6; ++track) {
+      Example e;
+      e.track = std::to_string(track);
+      e.spec = spec;
+      e.target = "vocals";
+      const bool learned = spec == std::string_view("learned");
+      e.sdr = {(learned ? 9.0 : 3.0) + 0.1 * track};
+      Record record = make(e);
+      record.body["training_data"] = learned && track < 2 ? "fingerprint" : "";
+      records.push_back(record);
+    }
+  }
+  const Report report = build_report(records);
+  const Section& section = report.sections.at(0);
+  CHECK(section.rows[0].spec == "plain");
+  CHECK_FALSE(section.rows[1].ranked);
+  REQUIRE(section.rows[1].notes.size() == 1);
+  CHECK(section.rows[1].notes[0].kind == NoteKind::training);
+  CHECK(section.rows[1].notes[0].tracks == std::vector<std::string>{"0", "1"});
+  CHECK(section.best[0][0] == -1);
+  CHECK(to_text(report).find("T learned: trained on: 0, 1; not ranked") != std::string::npos);
+  ReportOptions options;
+  options.allow_training_tracks = true;
+  const Report allowed = build_report(records, options);
+  CHECK(allowed.sections[0].rows[0].spec == "learned");
+  CHECK(allowed.sections[0].rows[0].notes.size() == 1);
+  CHECK(allowed.sections[0].best[0][0] == 0);
+  // By name only.
+  for (Record& record : records)
+    if (record.text("training_data") == "fingerprint") record.body["training_data"] = "name";
+  CHECK(to_text(build_report(records)).find("T learned: trained on tracks of these names and lengths: 0, 1") !=
+        std::string::npos);
+}
+
+TEST_CASE("ill-conditioned tracks are a note of the section", "[reports]") {
+  std::vector<Record> records;
+  for (const char* track : {"x", "y"}) {
+    Example e;
+    e.track = track;
+    e.spec = "a";
+    e.target = "vocals";
+    e.sdr = {1};
+    Record record = make(e);
+    record.body["condition"] = track == std::string_view("x") ? 2.5e14 : 1e7;
+    record.body["ill_conditioned"] = track == std::string_view("x");
+    records.push_back(record);
+  }
+  const Report report = build_report(records);
+  REQUIRE(report.sections.at(0).notes.size() == 1);
+  CHECK(report.sections[0].notes[0].tracks == std::vector<std::string>{"x"});
+  CHECK(to_text(report, 200).find("~ ISR, SIR and SAR hang on the last bits of the references (condition up to 2e+14): x") !=
+        std::string::npos);
+  CHECK(to_json(report).at("sections").as_array()[0].at("notes").as_array()[0].at("kind").as_string() ==
+        "ill-conditioned");
+}
+
+TEST_CASE("GNSDR is NSDR weighted by length", "[reports]") {
+  std::vector<Record> records;
+  for (int track = 0; track < 3; ++track) {
+    Example e;
+    e.track = std::to_string(track);
+    e.spec = "a";
+    e.target = "vocals";
+    e.sdr = {1};
+    Record record = make(e);
+    record.body["scores"]["NSDR"] = 2.0 + track;
+    record.body["samples"] = 16000 * (track + 1);
+    record.body["rate_hz"] = 16000;
+    records.push_back(record);
+  }
+  const Report report = build_report(records, with_metrics({"GNSDR", "NSDR"}));
+  const std::vector<std::vector<Cell>>& cells = report.sections.at(0).rows.at(0).cells;
+  CHECK(cells[0][0].mean == Approx((2.0 * 1 + 3.0 * 2 + 4.0 * 3) / 6));
+  CHECK(cells[0][0].median == cells[0][0].mean);
+  CHECK(cells[1][0].mean == Approx(3));
+}
+
 TEST_CASE("metrics can be chosen, and the first one ranks", "[reports]") {
   const Report report = build_report(example_records(), with_metrics({"SI-SDR"}));
   CHECK(section_of(report, "Songs", "stems").metrics == std::vector<std::string>{"SI-SDR"});
