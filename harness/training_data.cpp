@@ -48,8 +48,12 @@ TrainedOn trained_on(const Value& provenance, const datasets::Track& track, std:
       const std::string hash = text_of(entry, "sha256");
       if (!hash.empty() && hash == fingerprint) return TrainedOn::fingerprint;
       std::string known = entry.is_string() ? entry.as_string() : text_of(entry, "name");
-      for (const char* subset : {"train/", "test/", "valid/"})
-        if (entry.is_string() && known.starts_with(subset)) known.erase(0, std::string_view(subset).size());
+      if (known.empty()) known = text_of(entry, "track");
+      for (const char* subset : {"train/", "test/", "valid/"}) {
+        if (entry.is_string() || entry.find("name") == nullptr) {
+          if (known.starts_with(subset)) known.erase(0, std::string_view(subset).size());
+        }
+      }
       if (core::decomposed(known) != name) continue;
       const double seconds = seconds_of(entry);
       const datasets::MusdbFact* fact = datasets::musdb_fact(known);

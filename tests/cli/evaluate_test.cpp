@@ -526,7 +526,7 @@ TEST_CASE("references with an empty band: a warning, and what helps", "[cli]") {
           const int at = t - k;
           if (at >= 24000 && at < 86000) sum += filter[static_cast<std::size_t>(k + 600)] * source.channel(c)[static_cast<std::size_t>(at)];
         }
-        out.channel(c)[static_cast<std::size_t>(t)] = static_cast<float>(sum);
+        out.channel(c)[static_cast<std::size_t>(t)] = static_cast<float>(4 * sum);
       }
     return out;
   };

@@ -138,7 +138,7 @@ TEST_CASE("a plan is checked before the run", "[harness]") {
   refused([](Plan& p) { p.out.clear(); }, "run folder");
   refused([](Plan& p) { p.subset = "tests"; }, "'test'");
   refused([](Plan& p) { p.split = "val"; }, "valid");
-  refused([](Plan& p) { p.metrics = "SDR"; }, "all, sdr");
+  refused([](Plan& p) { p.metrics = "SDRR"; }, "all, sdr");
   refused([](Plan& p) { p.silence = "none"; }, "museval");
   refused([](Plan& p) { p.limit = -1; }, "limit");
   refused([](Plan& p) { p.threads = -1; }, "threads");
