@@ -44,7 +44,7 @@ std::vector<int> argsort(std::span<const double> uniforms);
 /// 10^(db / 20).
 double amplitude(double db) noexcept;
 
-/// Speech remix (thesis 002, algorithm 1): SNR_now from energies + 1e-6 over all samples,
+/// Speech remix (the thesis on remixing, algorithm 1): SNR_now from energies + 1e-6 over all samples,
 ///   scale = 10^((SNR_now - snr_db) / 20), mix = (speech + scale * accompaniment) / peak.
 /// correct: one scale for all channels, the target is speech / peak. thesis: a scale for each channel, the target is
 /// speech itself (not divided).

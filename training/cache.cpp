@@ -272,6 +272,17 @@ void CachedTrack::read(int stem, int channel, std::int64_t begin, std::int64_t c
   std::fill(out + end, out + count, 0.0F);
 }
 
+void CachedTrack::prefetch(int stem, int channel, std::int64_t begin, std::int64_t count) const noexcept {
+  const Data& d = *data_;
+  const std::int64_t width = d.short_samples ? 2 : 4;
+  const std::int64_t first = std::clamp<std::int64_t>(begin, 0, d.samples);
+  const std::int64_t last = std::clamp<std::int64_t>(begin + count, first, d.samples);
+  const int plane = stem < 0 ? static_cast<int>(d.stems.size()) : stem;
+  const char* base = d.planes + (static_cast<std::int64_t>(plane) * d.channels + channel) * d.plane_bytes;
+  constexpr std::int64_t kLine = 64;
+  for (std::int64_t at = first * width; at < last * width; at += kLine) __builtin_prefetch(base + at);
+}
+
 audio::AudioBuffer CachedTrack::whole(int stem) const {
   audio::AudioBuffer out(channels(), samples(), rate_hz());
   for (int c = 0; c < channels(); ++c) read(stem, c, 0, samples(), out.channel(c).data());

@@ -60,6 +60,8 @@ class CachedTrack {
   /// Copies samples [begin, begin + count) of stem `stem` and channel `channel` to `out`; zeros outside the track.
   /// stem -1 is the mixture (has_mixture()).
   void read(int stem, int channel, std::int64_t begin, std::int64_t count, float* out) const;
+  /// Asks the processor for those samples ahead of read(); changes nothing.
+  void prefetch(int stem, int channel, std::int64_t begin, std::int64_t count) const noexcept;
   /// The whole stem, or the mixture (-1).
   audio::AudioBuffer whole(int stem) const;
 

@@ -67,6 +67,18 @@ struct Segment {
   std::int64_t start = 0;
 };
 
+/// The largest absolute value; eight at a time, so that the comparisons do not wait for each other.
+float largest(const float* x, std::int64_t count) {
+  constexpr std::int64_t kLanes = 8;
+  float most[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::int64_t j = 0; j < kLanes; ++j) most[j] = std::abs(x[i + j]) > most[j] ? std::abs(x[i + j]) : most[j];
+  }
+  for (; i < count; ++i) most[0] = std::max(most[0], std::abs(x[i]));
+  return *std::max_element(most, most + kLanes);
+}
+
 core::Value tracks_value(const std::vector<CachedTrack>& tracks) {
   core::Value out = core::Value::array();
   for (const CachedTrack& track : tracks) {
@@ -258,9 +270,7 @@ class TrainingSource final : public ExampleSource {
   static double peak_of(const CachedTrack& file) {
     const audio::AudioBuffer whole = file.whole(0);
     float peak = 0;
-    for (int c = 0; c < whole.channels(); ++c) {
-      for (const float x : whole.channel(c)) peak = std::max(peak, std::abs(x));
-    }
+    for (int c = 0; c < whole.channels(); ++c) peak = std::max(peak, largest(whole.channel(c).data(), whole.samples()));
     return peak;
   }
 
@@ -473,6 +483,8 @@ class TrainingSource final : public ExampleSource {
   void read_source(const SourcePlan& p, int channel, std::int64_t at, std::int64_t count, float* out) const {
     const int from = p.swap ? 1 - channel : channel;
     p.track->read(p.stem, from, p.begin + p.shift + at, count, out);
+    // Sources take turns block by block, which the processor's own prefetching does not see through.
+    p.track->prefetch(p.stem, from, p.begin + p.shift + at + count, count);
   }
 
   void normalise(const SourcePlan& p, float* samples, std::int64_t count) const {
@@ -612,9 +624,7 @@ class TrainingSource final : public ExampleSource {
 
   double divide_by_peak(ExampleSpan out) const {
     const std::int64_t size = channels_ * length_samples_;
-    float peak = 0;
-    for (std::int64_t i = 0; i < size; ++i) peak = std::max(peak, std::abs(out.mixture[i]));
-    for (std::int64_t i = 0; i < size * sources(); ++i) peak = std::max(peak, std::abs(out.stems[i]));
+    const float peak = std::max(largest(out.mixture, size), largest(out.stems, size * sources()));
     constexpr float kSilent = 1e-6F;
     if (peak < kSilent) return 1;
     for (std::int64_t i = 0; i < size * sources(); ++i) out.stems[i] /= peak;

@@ -107,7 +107,9 @@ void require_in(double value, const Range& range, const std::string& where) {
 }
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-const Range kPositive{0, kInf, true}, kFromZero{0, kInf, false}, kShare{0, 1, false}, kFromOne{1, kInf, false};
+constexpr double kMany = 1e12;  // far more than any run has, far less than what overflows
+const Range kPositive{0, kInf, true}, kFromZero{0, kMany, false}, kShare{0, 1, false}, kFromOne{1, kMany, false};
+const Range kSeconds{0, 86400, true};
 const Range kAny{};
 
 template <class A>
@@ -310,7 +312,7 @@ std::vector<Field> make_fields() {
       texts("data.stems", MSS_AT(data.stems), "sources of an example, in order; empty = the data set's"),
       integer("data.rate_hz", MSS_AT(data.rate_hz), Range{1000, 768000, false}, "sample rate of the model, Hz"),
       integer("data.channels", MSS_AT(data.channels), Range{1, 2, false}, "channels of an example"),
-      real("data.crop_seconds", MSS_AT(data.crop_seconds), kPositive, "length of an example, seconds"),
+      real("data.crop_seconds", MSS_AT(data.crop_seconds), kSeconds, "length of an example, seconds"),
       integer("data.crop_samples", MSS_AT(data.crop_samples), kFromZero,
               "length of an example, samples; 0 = by seconds"),
       choice("data.sampling", MSS_AT(data.sampling), kSamplings, "how places are drawn"),
@@ -321,12 +323,12 @@ std::vector<Field> make_fields() {
       choice("data.normalisation", MSS_AT(data.normalisation), kNormalisations, "of whole tracks"),
       choice("data.activity", MSS_AT(data.activity), kRules, "rule of the source activity detector"),
       choice("data.activity_energy", MSS_AT(data.activity_energy), kEnergies, "energy in the paper's rule"),
-      real("data.activity_seconds", MSS_AT(data.activity_seconds), kPositive, "length of its segments, seconds"),
+      real("data.activity_seconds", MSS_AT(data.activity_seconds), kSeconds, "length of its segments, seconds"),
       integer("data.batch", MSS_AT(data.batch), Range{1, 65536, false}, "examples per batch"),
       integer("data.workers", MSS_AT(data.workers), Range{1, 1024, false}, "loader threads; they change no example"),
       integer("data.queue_batches", MSS_AT(data.queue_batches), Range{1, 4096, false}, "batches made ahead at most"),
       text("data.cache", MSS_AT(data.cache), "folder of the decoded cache; empty = the user's cache folder"),
-      real("data.cache_gib", MSS_AT(data.cache_gib), kPositive, "size limit of the cache, GiB"),
+      real("data.cache_gib", MSS_AT(data.cache_gib), Range{0, 1e9, true}, "size limit of the cache, GiB"),
       external(),
 
       real("augment.drop_probability", MSS_AT(augment.drop_probability), kShare, "that a source is silenced"),
@@ -439,7 +441,8 @@ std::vector<Field> make_fields() {
       texts("validation.tracks", MSS_AT(validation.tracks), "split = names"),
       integer("validation.hash_tracks", MSS_AT(validation.hash_tracks), kFromOne, "split = hash: number of tracks"),
       choice("validation.crop", MSS_AT(validation.crop), kCrops, "pieces, or whole tracks"),
-      real("validation.crop_seconds", MSS_AT(validation.crop_seconds), kFromZero, "of pieces; 0 = as in training"),
+      real("validation.crop_seconds", MSS_AT(validation.crop_seconds), Range{0, 86400, false},
+           "of pieces; 0 = as in training"),
       integer("validation.examples", MSS_AT(validation.examples), kFromZero, "at most so many; 0 = all"),
       integer("validation.every", MSS_AT(validation.every), kFromOne, "epochs between validation losses"),
       integer("validation.scores_every", MSS_AT(validation.scores_every), kFromZero,
@@ -516,7 +519,7 @@ const std::map<std::string, std::string, std::less<>> kOtherNames{{"lr", "optimi
     }
   }
   throw Error({Code::config, where, "unknown key '" + std::string(key) + "'",
-               "a key of a recipe (docs/training.md lists them)", "", hint});
+               "a key of a recipe (docs/training-data.md lists them)", "", hint});
 }
 
 void take(ResolvedRecipe& out, const core::Value& value, const std::string& prefix, const std::string& where) {

@@ -9,7 +9,7 @@
 //   [validation]  which tracks, how often, what is watched, early stopping
 //   [budget]      when the run ends, how often it saves
 //
-// Every key has a default; docs/training.md and `describe()` list them. An unknown key, a wrong type or a value out of
+// Every key has a default; docs/training-data.md and `describe()` list them. An unknown key, a wrong type or a value out of
 // its range is Error(config) that names file, section and key, with the nearest known name. What a run was made from is
 // kept beside each value: default, recipe file or command line. A resolved recipe, written by to_toml(), parses back to
 // the same recipe.
@@ -97,7 +97,7 @@ struct GainRecipe {
   bool joint = false;         ///< one gain for all sources of an example (amanteur)
   friend bool operator==(const GainRecipe&, const GainRecipe&) = default;
 };
-/// Speech in the place of the vocals (thesis 002).
+/// Speech in the place of the vocals (the thesis on remixing).
 struct SpeechRecipe {
   double probability = 0;
   std::string corpus{};  ///< folder of speech files

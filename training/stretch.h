@@ -1,4 +1,4 @@
-// Pitch and tempo of audio: on the fly (Demucs' repitch), and as static copies of whole tracks (thesis 002).
+// Pitch and tempo of audio: on the fly (Demucs' repitch), and as static copies of whole tracks (the thesis on remixing).
 //
 // pitch±N   N semitones up or down, same length                                   SoundTouch
 // tempoX    X times as fast, same pitch: round(T / X) samples                      SoundTouch

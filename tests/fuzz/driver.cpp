@@ -1,6 +1,6 @@
 // mss_fuzz TARGET [--runs N] [--long-runs N] [--first N] [--seed S] [--most-s SECONDS] [--write FILE] [PATH…]
 //
-// TARGET: safetensors, pytorch, pickle, toml (plans), records, museval, audio (wav, mp4 and playlists).
+// TARGET: safetensors, pytorch, pickle, toml (plans), recipe, events, records, museval, audio (wav, mp4 and playlists).
 // Feeds the seeds (files, and those in folders) as they are, then N mutants of them, to a reader. Ends with status 1 at
 // the first defect and says which execution it was; --first N --runs 1 repeats it, --write keeps that input in a file
 // (a file given as PATH with --runs 0 replays it); --long-runs stands before --runs in ./run test --long; an execution that takes longer than --most-s is a defect as well.
@@ -43,6 +43,8 @@ constexpr Target kTargets[] = {{"safetensors", mssbench_fuzz_safetensors, tests:
                                {"pytorch", mssbench_fuzz_pytorch, tests::Grammar::pytorch},
                                {"pickle", mssbench_fuzz_pickle, tests::Grammar::pickle},
                                {"toml", mssbench_fuzz_toml, tests::Grammar::toml},
+                               {"recipe", mssbench_fuzz_recipe, tests::Grammar::toml},
+                               {"events", mssbench_fuzz_events, tests::Grammar::audio},
                                {"records", mssbench_fuzz_records, tests::Grammar::json},
                                {"museval", mssbench_fuzz_museval, tests::Grammar::json},
                                {"audio", mssbench_fuzz_audio, tests::Grammar::audio}};

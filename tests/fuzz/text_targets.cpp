@@ -7,6 +7,8 @@
 #include "harness/plan.h"
 #include "records/record.h"
 #include "tests/fuzz/targets.h"
+#include "training/event_file.h"
+#include "training/recipe.h"
 
 using namespace mss;
 using tests::promise;
@@ -38,6 +40,33 @@ int mssbench_fuzz_toml(const std::uint8_t* data, std::size_t size) {
     const harness::Plan plan = harness::plan_from_value(document, "fuzz.toml", "/folder");
     promise(!harness::to_value(plan).is_null(), "a plan can be written");
     harness::check_plan(plan);
+  });
+}
+
+int mssbench_fuzz_recipe(const std::uint8_t* data, std::size_t size) {
+  return read_text([&] {
+    const training::ResolvedRecipe recipe = training::parse_recipe(text_of(data, size), "fuzz.toml");
+    const training::ResolvedRecipe again = training::parse_recipe(training::to_toml(recipe), "fuzz.toml");
+    promise(again.recipe == recipe.recipe, "a resolved recipe parses back to itself");
+  });
+}
+
+int mssbench_fuzz_events(const std::uint8_t* data, std::size_t size) {
+  return read_text([&] {
+    // Nearly every mutant ends at a checksum; so the bytes are also the message of a record whose checksums are right.
+    const auto number = [](std::uint64_t value, int bytes) {
+      std::string out;
+      for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
+      return out;
+    };
+    const std::string message(text_of(data, size)), length = number(size, 8);
+    const std::string record =
+        length + number(training::masked_crc32c(length), 4) + message + number(training::masked_crc32c(message), 4);
+    for (const std::string& file : {record, message}) {
+      for (const training::Event& event : training::parse_events(file, "fuzz.tfevents")) {
+        promise(event.bytes.size() <= size && event.tag.size() <= size, "an event holds no more than its file");
+      }
+    }
   });
 }
 

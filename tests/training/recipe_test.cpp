@@ -117,6 +117,22 @@ TEST_CASE("every key is listed and can be set", "[training]") {
   }
 }
 
+TEST_CASE("the documentation lists every key with its default", "[training]") {
+  // The table of docs/training-data.md; what is missing is printed as it should stand there.
+  const std::string page =
+      core::read_text_file(std::filesystem::path(MSSBENCH_TESTS_DIR).parent_path() / "docs" / "training-data.md");
+  std::string missing;
+  for (const KeyDescription& key : describe()) {
+    std::string range = key.range;
+    for (std::size_t i = range.find('|'); i != std::string::npos; i = range.find('|', i + 2)) range.replace(i, 1, ", ");
+    const std::string row = "| `" + key.key + "` | " + key.type + (range.empty() ? "" : ", " + range) + " | `" +
+                            key.standard + "` | " + key.help + " |\n";
+    if (!tests::contains(page, row)) missing += row;
+  }
+  INFO(missing);
+  CHECK(missing.empty());
+}
+
 TEST_CASE("what is wrong in a recipe is named, with what would be right", "[training]") {
   const auto fails = [](const std::string& text, std::initializer_list<const char*> parts) {
     INFO(text);

@@ -52,7 +52,7 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--songs", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peer-batches", type=int, default=1)
+    parser.add_argument("--peer-batches", type=int, default=8, help="of 4 examples; a multiple of --workers")
     options = parser.parse_args()
     python = prepare(options.venv)
     work = options.work or pathlib.Path(tempfile.mkdtemp(prefix="loader-"))
@@ -67,7 +67,7 @@ def main():
     ours, peers = [], []
     for _ in range(options.rounds):
         ours.append(run(command))
-        peers.append(run([python, HERE / "worker.py", songs, 6, 16, options.workers, options.peer_batches]))
+        peers.append(run([python, HERE / "worker.py", songs, 6, 4, options.workers, options.peer_batches]))
     value = lambda key: statistics.median(one[key] for one in ours)
     peer = statistics.median(one["examples_per_s"] for one in peers)
     print(f"| examples of 6 s a second, {options.workers} workers | | ours is faster by |")

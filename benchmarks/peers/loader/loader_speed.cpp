@@ -8,8 +8,9 @@
 //   ours          the training loader on a warm cache, remix of all sources, gains, channel swaps, mixture: whole batches
 //   files         libsndfile alone: four files opened, sought, read and split into channels (nothing mixed)
 //   files+mix     the same with the mixture summed
-// and prints one line of JSON: medians in examples per second.
+// and prints one line of JSON: medians in examples per second, and processor milliseconds per example.
 #include <sndfile.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -52,6 +53,16 @@ void make(const std::filesystem::path& folder, int songs, double seconds) {
       audio::write_file(place / (song.names[s] + ".wav"), song.stems[s], options);
     }
   }
+}
+
+/// Processor time of the whole process, seconds.
+double cpu_s() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(use.ru_utime) + seconds(use.ru_stime);
 }
 
 struct Crop {
@@ -114,13 +125,16 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& cache_
     crops.push_back(std::move(one));
   }
 
+  double ours_cpu_s = 0, files_cpu_s = 0;
   const auto ours = [&] {
     training::Loader loader(source, {.batch = batch, .workers = static_cast<int>(workers), .queue = 4});
     // The first batches touch fresh memory; a run has that once.
     for (int i = 0; i < 6; ++i) loader.recycle(std::move(*loader.next()));
     // What lies ready in the queue at the beginning lies ready again at the end.
     const Clock::time_point begin = Clock::now();
+    const double cpu = cpu_s();
     for (std::int64_t i = 0; i < batches; ++i) loader.recycle(std::move(*loader.next()));
+    ours_cpu_s += cpu_s() - cpu;
     return static_cast<double>(examples) / seconds_since(begin);
   };
   const auto files = [&](bool mix) {
@@ -131,6 +145,7 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& cache_
     std::vector<std::vector<float>> mixture(static_cast<std::size_t>(workers),
                                             std::vector<float>(static_cast<std::size_t>(2 * samples)));
     std::atomic<std::size_t> next{0};
+    const double cpu = cpu_s();
     const Clock::time_point begin = Clock::now();
     std::vector<std::thread> threads;
     for (std::size_t w = 0; w < static_cast<std::size_t>(workers); ++w) {
@@ -141,6 +156,7 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& cache_
       });
     }
     for (std::thread& thread : threads) thread.join();
+    if (!mix) files_cpu_s += cpu_s() - cpu;
     return static_cast<double>(examples) / seconds_since(begin);
   };
   std::vector<double> a, b, c;
@@ -157,6 +173,9 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& cache_
   out["files_per_s"] = median(b);
   out["files_mix_per_s"] = median(c);
   out["ours_over_files"] = median(a) / median(b);
+  const double made = static_cast<double>(examples * repeats);
+  out["ours_cpu_ms"] = 1e3 * ours_cpu_s / made;
+  out["files_cpu_ms"] = 1e3 * files_cpu_s / made;
   out["ours_over_files_mix"] = median(a) / median(c);
   std::printf("%s\n", core::dump_json(out).c_str());
   return 0;
