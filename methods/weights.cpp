@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <utility>
 
 #include "core/error.h"
@@ -125,6 +126,28 @@ std::optional<std::string> own_family(const checkpoints::Metadata& metadata) {
   return std::string(text.substr(kPrefix.size(), text.size() - kPrefix.size() - kSuffix.size()));
 }
 
+/// Published weights do not say what they were trained on; the papers and READMEs do. (umxl and umxse: other data.)
+void name_training_set(const NetworkFamily& family, Value& provenance) {
+  static const std::map<std::string, std::string> sets = {
+      {"umx", "MUSDB18"},          {"umxhq", "MUSDB18-HQ"},         {"demucs", "MUSDB18"},
+      {"demucs_extra", "MUSDB18"}, {"demucs48_hq", "MUSDB18-HQ"},   {"demucs_quantized", "MUSDB18"},
+      {"tasnet", "MUSDB18"},       {"tasnet_extra", "MUSDB18"},     {"demucs-v1", "MUSDB18"},
+      {"light-v1", "MUSDB18"},     {"demucs_extra-v1", "MUSDB18"},  {"light_extra-v1", "MUSDB18"},
+      {"tasnet-v1", "MUSDB18"},    {"tasnet_extra-v1", "MUSDB18"}};
+  if (!provenance.is_object() || provenance.find("dataset") != nullptr || provenance.find("tracks") != nullptr) return;
+  const Value* files = provenance.find("files");
+  if (files == nullptr || !files->is_array()) return;
+  for (const Value& file : files->as_array()) {
+    const Value* hash = file.is_object() ? file.find("sha256") : nullptr;
+    if (hash == nullptr || !hash->is_string()) continue;
+    const OfficialFile* official = known_file(family, hash->as_string());
+    const auto set = official == nullptr ? sets.end() : sets.find(official->model);
+    if (set == sets.end()) continue;
+    provenance["dataset"] = set->second;
+    return;
+  }
+}
+
 Weights read_own(const NetworkFamily& family, const checkpoints::SafetensorsFile& file, const ReadOptions& options) {
   const std::string where = file.path().string();
   const checkpoints::Metadata& metadata = file.metadata();
@@ -137,6 +160,7 @@ Weights read_own(const NetworkFamily& family, const checkpoints::SafetensorsFile
   weights.family = &family;
   weights.configuration = family.normalise(json_of(metadata, "configuration", where), where);
   weights.provenance = json_of(metadata, "provenance", where);
+  name_training_set(family, weights.provenance);
   const Value recorded = json_of(metadata, "hashes", where);
   const auto label = metadata.find("label");
   weights.label =
@@ -147,6 +171,7 @@ Weights read_own(const NetworkFamily& family, const checkpoints::SafetensorsFile
     weights.parts[part][slash == std::string::npos ? name : name.substr(slash + 1)] = file.lazy(name);
   }
   check_fit(family, weights.configuration, weights.parts, where);
+  name_training_set(family, weights.provenance);
   weights.content_hash =
       combined_hash(family, weights.configuration, hash_parts(weights.parts, options.threads, where));
   const Value* content = recorded.find("content");

@@ -121,6 +121,25 @@ TEST_CASE("random weights are a function of their seed, and say what they are", 
   CHECK(separator->info().weights_sha256 == a.content_hash);
 }
 
+TEST_CASE("published weights say what they were trained on", "[openunmix]") {
+  const TempDir dir;
+  methods::Weights weights = methods::random_weights(
+      umx::family(), umx::configuration_value(small_configuration({"vocals"})), 3);
+  const auto dataset = [&](const std::string& sha256) {
+    weights.provenance = core::Value::object();
+    core::Value file = core::Value::object();
+    file["sha256"] = sha256;
+    weights.provenance["files"] = core::Value::Array{file};
+    methods::write_weights(dir / "w.safetensors", weights);
+    const core::Value read = methods::read_weights(umx::family(), dir / "w.safetensors").provenance;
+    return read.find("dataset") == nullptr ? std::string() : read.at("dataset").as_string();
+  };
+  CHECK(dataset("b62c91ce" + std::string(56, '0')) == "MUSDB18-HQ");  // umxhq
+  CHECK(dataset("c8df74a5" + std::string(56, '0')) == "MUSDB18");     // umx
+  CHECK(dataset("bccbd9aa" + std::string(56, '0')).empty());          // umxl: other data
+  CHECK(dataset(std::string(64, '0')).empty());
+}
+
 TEST_CASE("the extension without its extra columns is four plain networks", "[openunmix]") {
   const methods::Weights whole = small(umx::Architecture::crossskip);
   umx::Configuration c = umx::configuration_from_value(whole.configuration, "test");
