@@ -15,6 +15,7 @@
 #include "core/text.h"
 #include "datasets/stem_folder.h"
 #include "training/activity.h"
+#include "training/align.h"
 #include "training/augment.h"
 #include "training/stretch.h"
 
@@ -47,6 +48,7 @@ struct SourcePlan {
   std::int64_t turn = 0;  ///< circular shift, samples
   bool stretched = false;
   double semitones = 0, tempo_percent = 0;
+  bool unmatched = false;  ///< aligned remix found no song that fits: the source of the example's own
 };
 
 struct Utterance {
@@ -155,7 +157,15 @@ class TrainingSource final : public ExampleSource {
       if (touch && !can_stretch()) require_stretch("augment.stretch.static_copies");
     }
     if (stretches && !can_stretch()) require_stretch("augment.stretch.probability");
+    if (a.remix.aligned && !can_stretch()) require_stretch("augment.remix.aligned");
 
+    if (a.remix.aligned) {
+      drums_ = index_of("drums");
+      if (drums_ < 0 || index_of("bass") < 0) {
+        throw Error({Code::config, "augment.remix.aligned", "beats and keys are heard in the stems drums and bass",
+                     "both among the stems", core::join(stems_, ", "), ""});
+      }
+    }
     CacheFormat format{.rate_hz = rate_hz_, .channels = channels_, .stems = stems_};
     tracks_ = cache.open(dataset, tracks, format, threads, progress);
     own_tracks_ = static_cast<std::int64_t>(tracks_.size());
@@ -210,6 +220,11 @@ class TrainingSource final : public ExampleSource {
     if (stretches) {
       const double slowest = 1 - a.stretch.tempo_limit_percent / 100;  // the fastest tempo needs the longest input
       place_ = static_cast<std::int64_t>(std::ceil(static_cast<double>(need_) / slowest));
+    }
+    if (a.remix.aligned) {
+      place_ =
+          static_cast<std::int64_t>(std::ceil(static_cast<double>(need_) * (1 + a.remix.tempo_limit_percent / 100)));
+      find_music(threads, progress);
     }
     find_places(threads, progress);
   }
@@ -322,6 +337,18 @@ class TrainingSource final : public ExampleSource {
     }
   }
 
+  /// Beats and keys of all tracks, from their drums and their bass.
+  void find_music(int threads, core::Progress& progress) {
+    const auto count = static_cast<std::int64_t>(tracks_.size());
+    music_.resize(tracks_.size());
+    progress.begin("beats and keys", count);
+    core::parallel_for(count, threads, [&](std::int64_t i) {
+      const auto k = static_cast<std::size_t>(i);
+      music_[k] = {find_beats(tracks_[k].whole(drums_)), key_profile(tracks_[k].whole(index_of("bass")))};
+    });
+    progress.end();
+  }
+
   struct Place {
     std::int64_t track = 0, begin = 0;
   };
@@ -370,7 +397,7 @@ class TrainingSource final : public ExampleSource {
   void draw_changes(SourcePlan& plan, std::int64_t epoch, std::int64_t index, int s, bool remixed) const {
     const AugmentRecipe& a = recipe_.augment;
     const auto rng = [&](Choice choice, int source) { return draws(recipe_.seed, epoch, index, choice, source); };
-    if (a.stretch.probability > 0) {
+    if (a.stretch.probability > 0) {  // never beside aligned remixes
       core::Rng r = rng(Choice::stretch, plan.own && !a.stretch.per_source ? kAllSources : s);
       if (r.uniform() < a.stretch.probability) {
         plan.stretched = true;
@@ -418,13 +445,23 @@ class TrainingSource final : public ExampleSource {
       plan.remixed = draws(recipe_.seed, epoch, index, Choice::remix, kAllSources).uniform() < a.remix.probability;
     }
     std::set<int> used;  // songs
-    if (plan.remixed && group <= 1 && keep_ >= 0) used.insert(song_of(own_place(epoch, index).track));
+    int kept = keep_;
+    if (a.remix.aligned && kept < 0) {
+      // One source at its place is what the others are fitted to.
+      kept =
+          static_cast<int>(draws(recipe_.seed, epoch, index, Choice::order).below(static_cast<std::uint32_t>(sources)));
+    }
+    if (plan.remixed && group <= 1 && kept >= 0) used.insert(song_of(own_place(epoch, index).track));
     for (int s = 0; s < sources; ++s) {
       const std::int64_t whose = from[static_cast<std::size_t>(s)];
       SourcePlan source = own_source(epoch, whose, s);
-      if (plan.remixed && group <= 1 && s != keep_) {
+      if (plan.remixed && group <= 1 && s != kept) {
         core::Rng r = draws(recipe_.seed, epoch, index, Choice::remix, s);
-        draw_elsewhere(source, r, s, epoch, index, used);
+        if (a.remix.aligned) {
+          draw_aligned(source, r, s, own_place(epoch, index), used);
+        } else {
+          draw_elsewhere(source, r, s, epoch, index, used);
+        }
       }
       if (plan.remixed && group > 1) source.own = true;
       draw_changes(source, epoch, whose, s, plan.remixed);
@@ -477,6 +514,52 @@ class TrainingSource final : public ExampleSource {
     used.insert(song_of(place.track));
     source.track = &tracks_[static_cast<std::size_t>(place.track)];
     source.begin = place.begin;
+  }
+
+  /// A place for source `s` in a song whose tempo and key can be brought to those of the example's own song, moved so
+  /// that the beats fall together. Where none is found the source stays the own song's.
+  void draw_aligned(SourcePlan& source, core::Rng& rng, int s, const Place& own, std::set<int>& used) const {
+    const RemixRecipe& remix = recipe_.augment.remix;
+    const Music& reference = music_[static_cast<std::size_t>(own.track)];
+    const double rate = rate_hz_, length_s = static_cast<double>(length_samples_) / rate;
+    // Beats as they fall in the example: a beat at b of a place that begins at t and runs f times as fast, at (b - t) / f.
+    const auto heard = [&](const std::vector<double>& beats, std::int64_t begin, double factor) {
+      std::vector<double> out;
+      for (const double beat : beats) out.push_back((beat - static_cast<double>(begin) / rate) / factor);
+      return out;
+    };
+    constexpr int kTries = 200;
+    constexpr double kMostShift = 4;
+    for (int i = 0; i < kTries; ++i) {
+      const Place place = random_place(rng, s);
+      if (song_of(place.track) == song_of(own.track)) continue;
+      const bool again = remix.distinct_songs && used.contains(song_of(place.track));
+      if (again && static_cast<std::int64_t>(used.size()) < own_tracks_) continue;
+      const Music& music = music_[static_cast<std::size_t>(place.track)];
+      const std::optional<double> factor =
+          tempo_factor(reference.rhythm.tempo_bpm, music.rhythm.tempo_bpm, remix.tempo_limit_percent / 100);
+      if (!factor) continue;
+      int semitones = 0;
+      if (s != drums_) {  // drums have no key
+        const std::optional<int> shift = key_shift(reference.key, music.key);
+        if (!shift || std::abs(*shift) > remix.semitones) continue;
+        semitones = *shift;
+      }
+      const double moved = beat_shift(heard(reference.rhythm.beats_s, own.begin, 1),
+                                      heard(music.rhythm.beats_s, place.begin, *factor), 0, length_s, kMostShift);
+      const std::int64_t begin = place.begin - std::llround(moved * *factor * rate);
+      const CachedTrack& track = tracks_[static_cast<std::size_t>(place.track)];
+      if (begin < 0 || begin > track.samples() - length_samples_) continue;
+      used.insert(song_of(place.track));
+      source.own = false;
+      source.track = &track;
+      source.begin = begin;
+      source.semitones = semitones;
+      source.tempo_percent = 100 * (*factor - 1);
+      source.stretched = semitones != 0 || std::abs(source.tempo_percent) > 0.01;
+      return;
+    }
+    source.unmatched = true;
   }
 
   /// Copies the source's samples [at, at + count) (before any circular shift) to `out`.
@@ -657,6 +740,7 @@ class TrainingSource final : public ExampleSource {
       if (p.flip) one["sign"] = -1;
       if (p.swap) one["channels_swapped"] = true;
       if (p.drop) one["dropped"] = true;
+      if (p.unmatched) one["unmatched"] = true;
       if (p.turn != 0) one["circular_shift_samples"] = p.turn;
       all.push_back(std::move(one));
     }
@@ -690,8 +774,13 @@ class TrainingSource final : public ExampleSource {
   std::vector<std::vector<External>> external_;  ///< per stem
   std::vector<CachedTrack> speech_;
   std::vector<double> speech_peaks_;
+  struct Music {
+    Rhythm rhythm;
+    KeyProfile key{};
+  };
+  std::vector<Music> music_;   ///< aligned remixes: per track
   std::vector<int> circular_;  ///< stems that are turned together
-  int keep_ = -1, speech_stem_ = -1, base_stem_ = 0;
+  int keep_ = -1, speech_stem_ = -1, base_stem_ = 0, drums_ = -1;
 };
 
 class ValidationSource final : public ExampleSource {

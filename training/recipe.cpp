@@ -348,6 +348,11 @@ std::vector<Field> make_fields() {
       boolean("augment.remix.distinct_songs", MSS_AT(augment.remix.distinct_songs), "all sources from different songs"),
       integer("augment.remix.group", MSS_AT(augment.remix.group), Range{0, 64, false},
               "permute sources inside groups of so many examples (Demucs: 4); 0 = draw them"),
+      boolean("augment.remix.aligned", MSS_AT(augment.remix.aligned), "sources are fitted in beat and key"),
+      real("augment.remix.tempo_limit_percent", MSS_AT(augment.remix.tempo_limit_percent), Range{0, 50, false},
+           "aligned: largest change of tempo, %"),
+      real("augment.remix.semitones", MSS_AT(augment.remix.semitones), Range{0, 6, false},
+           "aligned: largest change of pitch"),
       real("augment.gain.probability", MSS_AT(augment.gain.probability), kShare, "that gains are drawn for an example"),
       boolean("augment.gain.decibels", MSS_AT(augment.gain.decibels), "low and high are decibels"),
       real("augment.gain.low", MSS_AT(augment.gain.low), kAny, "smallest gain of a source"),
@@ -756,6 +761,19 @@ void check_recipe(const Recipe& r, std::string_view where) {
   if (a.remix.group > 1 && (!a.remix.keep.empty() || a.remix.distinct_songs)) {
     misfit(where, "augment.remix.group", "groups permute all sources", "neither `keep` nor `distinct_songs` with it",
            a.remix.keep.empty() ? "distinct_songs" : "keep");
+  }
+  if (a.remix.aligned) {
+    const bool moved = a.shift_samples > 0 || a.circular_shift_probability > 0 || a.stretch.probability > 0;
+    if (moved || a.remix.group > 1 || !r.data.external.empty()) {
+      misfit(where, "augment.remix.aligned", "something else moves or brings in sources",
+             "no shift, circular shift, stretch, group and external stems beside it",
+             a.remix.group > 1 ? "group"
+             : moved           ? "shift, circular shift or stretch"
+                               : "external");
+    }
+    if (!(a.remix.probability > 0)) {
+      misfit(where, "augment.remix.aligned", "nothing is remixed", "augment.remix.probability > 0", "0");
+    }
   }
   if (!r.data.external.empty() && (!(a.remix.probability > 0) || a.remix.group > 1)) {
     misfit(where, "data.external", "external stems come in by remixing",

@@ -86,6 +86,10 @@ struct RemixRecipe {
   std::string keep{};           ///< this stem stays that of the example's own track; empty: all are drawn (Open-Unmix)
   bool distinct_songs = false;  ///< all sources from different songs (as many as there are songs)
   std::int64_t group = 0;       ///< > 0: Demucs' remix instead: sources permuted inside groups of so many examples
+  /// Songs are drawn until beats and keys fit, then stretched, transposed and shifted onto the kept stem's song (align.h).
+  bool aligned = false;
+  double tempo_limit_percent = 15;  ///< aligned: largest change of tempo
+  double semitones = 3;             ///< aligned: largest change of pitch
   friend bool operator==(const RemixRecipe&, const RemixRecipe&) = default;
 };
 /// One gain per source: uniform in decibels or in amplitude.
