@@ -23,7 +23,8 @@ const std::vector<Command>& commands() {
       separate_command(), run_command(),    evaluate_command(),   report_command(),  compare_command(),
       corpus_command(),   plot_command(),   train_command(),      shift_command(),   demo_command(),
       import_command(),   export_command(), checkpoint_command(), methods_command(), datasets_command(),
-      merge_command(),    config_command(), completion_command(), man_command(),     help_command()};
+      synth_command(),    merge_command(),  config_command(),     completion_command(), man_command(),
+      help_command()};
   return table;
 }
 

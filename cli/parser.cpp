@@ -1,6 +1,7 @@
 #include "cli/parser.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "core/error.h"
@@ -27,8 +28,11 @@ std::string cli11_names(const Option& option) {
   return names + option.long_name();
 }
 
-void declare(Scope& scope, const std::vector<Option>& options) {
+/// `beside`: options whose name that command has for something of its own are left out (`synth --preset`).
+void declare(Scope& scope, const std::vector<Option>& options, const Command* beside = nullptr) {
   for (const Option& option : options) {
+    const auto same = [&](const Option& own) { return own.long_name() == option.long_name(); };
+    if (beside != nullptr && std::any_of(beside->options.begin(), beside->options.end(), same)) continue;
     scope.slots.push_back(std::make_unique<Slot>());
     Slot& slot = *scope.slots.back();
     slot.option = &option;
@@ -117,7 +121,7 @@ ParsedLine parse_line(int argc, const char* const* argv) {
     scope.app = top.add_subcommand(command.name);
     scope.app->set_help_flag();
     scope.app->allow_extras();
-    declare(scope, global_options());  // so that they may stand on either side of the command
+    declare(scope, global_options(), &command);  // so that they may stand on either side of the command
     declare(scope, command.options);
     if (!command.arguments.empty()) scope.app->add_option("arguments", scope.arguments)->expected(0, -1);
   }

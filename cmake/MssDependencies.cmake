@@ -44,6 +44,16 @@ if(NOT MSSBENCH_SOUNDTOUCH STREQUAL "OFF")
   set(MSSBENCH_HAVE_SOUNDTOUCH ${soundtouch_FOUND})
 endif()
 
+set(MSSBENCH_HAVE_FLUIDSYNTH OFF)
+if(NOT MSSBENCH_FLUIDSYNTH STREQUAL "OFF")
+  set(fluidsynth_required "")
+  if(MSSBENCH_FLUIDSYNTH STREQUAL "ON")
+    set(fluidsynth_required REQUIRED)
+  endif()
+  pkg_check_modules(fluidsynth ${fluidsynth_required} IMPORTED_TARGET fluidsynth>=2.2)
+  set(MSSBENCH_HAVE_FLUIDSYNTH ${fluidsynth_FOUND})
+endif()
+
 # Nothing of LibTorch is needed by the program itself; it loads the network methods as a module (module).
 if(NOT MSSBENCH_TORCH MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "MSSBENCH_TORCH is AUTO, ON or OFF, not '${MSSBENCH_TORCH}'")

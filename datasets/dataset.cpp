@@ -16,7 +16,8 @@
 #include "core/text.h"
 #include "core/unicode.h"
 #include "datasets/stem_folder.h"
-#include "datasets/synth.h"
+#include "datasets/synth/set.h"
+#include "datasets/synth/songs.h"
 
 namespace mss::datasets {
 
@@ -467,7 +468,10 @@ AudioBuffer Dataset::load_stem(const Track& track, std::string_view name) const 
 
 TrackAudio Dataset::load(const Track& track) const {
   if (track.defect) throw Error(*track.defect);
-  if (layout_ == Layout::synthetic) return render_song(track.synth_seed, track.synth_song, track.samples);
+  if (layout_ == Layout::synthetic) {
+    synth::RenderedSong song = synth::render_song(track.synth_seed, track.synth_song, track.samples);
+    return {.mixture = std::move(song.mixture), .names = std::move(song.names), .stems = std::move(song.stems)};
+  }
   TrackAudio result;
   if (layout_ == Layout::mir1k) {
     const fs::path& path = track.files.at(0);
@@ -517,7 +521,7 @@ AudioBuffer Dataset::target(const TrackAudio& audio, std::string_view name) {
 
 std::string Dataset::sha256(const Track& track) const {
   if (layout_ == Layout::synthetic) {
-    return core::sha256_hex(fmt::format("mssbench synthetic version={} seed={} song={} samples={}", kSynthVersion,
+    return core::sha256_hex(fmt::format("mssbench synthetic version={} seed={} song={} samples={}", synth::kSynthVersion,
                                         track.synth_seed, track.synth_song, track.samples));
   }
   if (track.files.size() == 1) return core::sha256_file(track.files[0]);
@@ -572,25 +576,25 @@ bool similar_levels(const std::vector<double>& a, const std::vector<double>& b, 
 Dataset open(const std::string& where, Layout layout) {
   Dataset set;
   const std::string lower = core::to_lower(where);
-  if (lower == "synthetic" || lower.starts_with("synthetic:")) {
+  if (synth::names_builtin_songs(lower)) {
     if (layout != Layout::automatic && layout != Layout::synthetic) {
       fail(Code::dataset, where, "the built-in songs have one layout", "automatic or synthetic",
            std::string(layout_name(layout)));
     }
-    const SynthSpec spec = parse_synth_spec(where);
+    const synth::SynthSpec spec = synth::parse_synth_spec(where);
     set.layout_ = Layout::synthetic;
     std::vector<std::string> extra;
-    if (spec.seconds != SynthSpec{}.seconds) extra.push_back(fmt::format("seconds={}", spec.seconds));
-    if (spec.seed != SynthSpec{}.seed) extra.push_back(fmt::format("seed={}", spec.seed));
-    set.name_ = extra.empty() ? "synthetic" : "synthetic:" + core::join(extra, ",");
+    if (spec.seconds != synth::SynthSpec{}.seconds) extra.push_back(fmt::format("seconds={}", spec.seconds));
+    if (spec.seed != synth::SynthSpec{}.seed) extra.push_back(fmt::format("seed={}", spec.seed));
+    set.name_ = fmt::format("synthetic-v{}", synth::kSynthVersion) + (extra.empty() ? "" : ":" + core::join(extra, ","));
     for (int song = 0; song < spec.songs; ++song) {
       Track track;
-      track.name = describe_song(spec.seed, song).name;
+      track.name = synth::song_name(synth::builtin_score(spec.seed, song, 1));
       track.subset = track.split = "test";
       track.stems = musdb_stems();
-      track.rate_hz = kSynthRateHz;
+      track.rate_hz = synth::kRateHz;
       track.channels = 2;
-      track.samples = static_cast<std::int64_t>(std::floor(spec.seconds * kSynthRateHz));
+      track.samples = static_cast<std::int64_t>(std::floor(spec.seconds * synth::kRateHz));
       track.synth_seed = spec.seed;
       track.synth_song = song;
       set.tracks_.push_back(std::move(track));
@@ -652,6 +656,11 @@ Dataset open(const std::string& where, Layout layout) {
   }
   set.layout_ = layout;
 
+  // A set of `mssbench synth` says what it is, which songs are for validation, and where its instruments lie.
+  const std::string composed = synth::set_name_of(root);
+  const std::vector<std::string> validation = synth::validation_songs(root);
+  if (!composed.empty()) std::erase(set.ignored_, root / "instruments");
+
   bool some_mixture = false;
   Taken taken;
   for (const auto& place : places) {
@@ -700,7 +709,8 @@ Dataset open(const std::string& where, Layout layout) {
           }
           Track track = folder_track(folder, set.ignored_, taken);
           const MusdbFact* fact = musdb_fact(track.name);
-          place_track(track, place, fact == nullptr ? "" : fact->split);
+          const bool validates = std::find(validation.begin(), validation.end(), track.name) != validation.end();
+          place_track(track, place, fact != nullptr ? fact->split : validates ? "valid" : "");
           if (fact != nullptr) track.erratum = fact->erratum;
           some_mixture = some_mixture || !(track.defect && track.files.size() == track.stems.size());
           set.tracks_.push_back(std::move(track));
@@ -765,7 +775,9 @@ Dataset open(const std::string& where, Layout layout) {
     return fact != nullptr && track.seconds() < fact->seconds + kPublishedSeconds;
   });
   const bool excerpts = std::any_of(set.tracks_.begin(), set.tracks_.end(), is_excerpt);
-  if (layout == Layout::mir1k) {
+  if (!composed.empty()) {
+    set.name_ = composed + "#" + tracks_tag(set.tracks_);
+  } else if (layout == Layout::mir1k) {
     set.name_ = "MIR-1K";
   } else if (known && layout == Layout::stems) {
     set.name_ = excerpts ? "MUSDB18-sample" : "MUSDB18";

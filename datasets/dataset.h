@@ -5,7 +5,7 @@
 //   folders    one folder per track with mixture.wav and one file per stem (MUSDB18-HQ, any stem names);
 //              datasets/stem_folder.h says which file is what
 //   mir1k      MIR-1K's two-channel wav files: left = accompaniment, right = singing; mixture = left + right (mono)
-//   synthetic  the built-in songs (datasets/synth.h), no files
+//   synthetic  the built-in songs (datasets/synth/songs.h), no files
 // A root may hold `train/`, `test/` and `valid/` (or `dev/`) folders. Without them the tracks lie in the root itself; a
 // track of MUSDB18 or MIR-1K then belongs where the published split puts it, any other is in subset "test". `valid` and
 // `dev` are part of the subset "train", as in musdb.
@@ -52,7 +52,7 @@ struct Track {
   std::int64_t samples = 0;          ///< as headers say; the decoder decides
   std::string erratum;               ///< published defect of this track, empty = none
   std::optional<ErrorParts> defect;  ///< why the track cannot be loaded, where its folder shows it; load() throws this
-  std::uint64_t synth_seed = 0;      ///< synthetic songs: datasets/synth.h
+  std::uint64_t synth_seed = 0;      ///< synthetic songs: datasets/synth/songs.h
   int synth_song = -1;
 
   double seconds() const { return rate_hz > 0 ? static_cast<double>(samples) / rate_hz : 0; }
@@ -68,8 +68,9 @@ struct Selection {
 class Dataset {
  public:
   /// "MUSDB18" or "MUSDB18-HQ" where all tracks are published ones (with "-sample" when some are shorter), "MIR-1K",
-  /// "synthetic" (with ":seconds=S,seed=N" where these are not the default); any other set "FOLDER#HASH8", the folder's
-  /// name and tracks_tag(), which keeps different sets of one name apart.
+  /// "synthetic-v2" for the built-in songs (with ":seconds=S,seed=N" where these are not the default; the number is
+  /// synth::kSynthVersion), "synthetic-v2:preset=P,seed=N,renderer=R#HASH8" for a folder of `mssbench synth`; any other
+  /// set "FOLDER#HASH8", the folder's name and tracks_tag(), which keeps different sets of one name apart.
   const std::string& name() const noexcept { return name_; }
   Layout layout() const noexcept { return layout_; }
   const std::filesystem::path& root() const noexcept { return root_; }

@@ -435,6 +435,7 @@ Section make_section(const SectionKey& key, const std::map<std::string, RowRecor
                      const std::vector<std::string>& metrics, const ReportOptions& options) {
   Section section;
   section.dataset = std::get<0>(key);
+  if (std::string note = dataset_note(section.dataset); !note.empty()) section.remarks.push_back(std::move(note));
   section.subset = std::get<1>(key);
   section.scenario = std::get<3>(key);
   std::set<std::string> tracks;
@@ -663,6 +664,20 @@ void check_rows(Report& report, const std::vector<std::string>& specs) {
 }
 
 }  // namespace
+
+std::string dataset_note(std::string_view dataset) {
+  if (dataset != "synthetic" && !dataset.starts_with("synthetic-v") && !dataset.starts_with("synthetic:")) return {};
+  std::string note =
+      "Synthetic songs: these scores rank methods and catch regressions; they are never comparable with scores on "
+      "MUSDB18 or other recorded music, and are not averaged with them.";
+  const bool sampled = dataset.find("renderer=fluidsynth") != std::string_view::npos;
+  if (!sampled && dataset != "synthetic") {
+    note +=
+        " The built-in synthesiser played them: training and test songs share most of its sounds, so they do not test "
+        "generalisation, and they are not pooled with songs of sampled instruments.";
+  }
+  return note;
+}
 
 Report build_report(const std::vector<Record>& all, const ReportOptions& options) {
   if (all.empty()) throw Error(Code::config, "report", "no records");

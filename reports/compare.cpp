@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "eval/statistics.h"
+#include "reports/report.h"
 
 namespace mss::reports {
 namespace {
@@ -404,6 +405,11 @@ void note_programs(const std::vector<Record>& old_records, const std::vector<Rec
       result.notes.push_back(fmt::format("{} differs: {} in {}, {} in {}", name, before.empty() ? "none" : before,
                                          result.old_name, after.empty() ? "none" : after, result.new_name));
     }
+  }
+  std::set<std::string> said;
+  for (const Record& record : new_records) {
+    std::string note = dataset_note(record.key.dataset);
+    if (!note.empty() && said.insert(note).second) result.notes.push_back(std::move(note));
   }
 }
 

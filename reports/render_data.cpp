@@ -235,6 +235,7 @@ Value to_json(const Report& report) {
       rows.push_back(std::move(entry));
     }
     value["rows"] = std::move(rows);
+    if (!section.remarks.empty()) value["remarks"] = strings(section.remarks);
     value["errors"] = strings(section.errors);
     value["notes"] = notes_value(section.notes);
     sections.push_back(std::move(value));

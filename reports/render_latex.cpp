@@ -255,6 +255,8 @@ std::string table(const Report& report, const Layout& layout, std::vector<std::s
     for (std::string::size_type at = 0; (at = text.find("±", at)) != std::string::npos;) text.replace(at, 2, "$\\pm$");
     return text;
   };
+  for (const std::string& note : section.remarks) out += "% " + note + "\n";
+  if (!section.remarks.empty()) caption += "; synthetic songs, not comparable with MUSDB18";
   if (!fitted.fits) {
     const std::string advice = fmt::format(
         "{}: about {:.0f} pt wide, {:.0f} pt are there; narrower: {}--round 1, --names with short names, "

@@ -195,6 +195,7 @@ std::string to_text(const Report& report, int columns) {
       out += wrap("silent estimates, SDR 0 dB by definition: " + core::escape_line(silent), width, "  ");
     }
     for (const std::string& line : note_lines(section)) out += wrap(core::escape_line(line), width, "  ");
+    for (const std::string& note : section.remarks) out += wrap("note: " + core::escape_line(note), width, "  ");
     if (!section.errors.empty()) {
       out += std::to_string(section.errors.size()) + " failed:\n";
       for (const std::string& error : section.errors) out += wrap("- " + core::escape_line(error), width, "  ");

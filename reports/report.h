@@ -114,7 +114,12 @@ struct Section {
   std::vector<std::vector<int>> best;
   std::vector<std::string> errors;  ///< "track | spec | seed: message", sorted
   std::vector<Note> notes;          ///< of tracks, whatever the row
+  std::vector<std::string> remarks; ///< what every form of the report says beside these numbers (dataset_note)
 };
+
+/// What must be said beside any number over this data set: that scores on composed songs ("synthetic…") never compare
+/// with MUSDB18's, and where their instruments come from. Empty for other data sets.
+std::string dataset_note(std::string_view dataset);
 
 enum class Style { paper, sisec18, mdx21 };
 

@@ -174,6 +174,7 @@ std::string significance_markdown(const Report& report) {
   for (const Section& section : report.sections) {
     if (section.metrics.empty()) continue;
     out += "\n## " + core::escape_markdown(section_title(section)) + "\n";
+    for (const std::string& note : section.remarks) out += "\nNote: " + core::escape_markdown(note) + "\n";
     for (const std::size_t m : shown_metrics(report, section)) {
       for (std::size_t t = 0; t <= section.targets.size(); ++t) {
         if (t == section.targets.size() && section.targets.size() < 2) continue;

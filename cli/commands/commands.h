@@ -14,6 +14,7 @@ Command corpus_command();
 Command plot_command();
 Command methods_command();
 Command datasets_command();
+Command synth_command();
 Command merge_command();
 Command train_command();
 Command shift_command();

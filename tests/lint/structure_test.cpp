@@ -44,12 +44,21 @@ std::string module_of(const std::string& path) {
   return best;
 }
 
+/// Line of a module in the table: the order of building.
+std::size_t place_of(const std::string& module) {
+  const std::string text = "\n" + mss::core::read_text_file(top() / "cmake/floors.txt");
+  return text.find("\n" + module + " ");
+}
+
 /// May a file of module `from` include a header of module `to`? Lower floors; on one floor only inside the module, and
-/// single methods their interface.
+/// where one lies in the folder of the other, the later in the table the earlier (methods/nmf includes methods, datasets
+/// includes datasets/synth).
 bool may_include(const std::string& from, const std::string& to) {
   if (from == to) return true;
   if (floors().at(to) < floors().at(from)) return true;
-  return from.rfind("methods/", 0) == 0 && to == "methods";
+  if (floors().at(to) > floors().at(from)) return false;
+  const bool nested = from.rfind(to + "/", 0) == 0 || to.rfind(from + "/", 0) == 0;
+  return nested && place_of(to) < place_of(from);
 }
 
 /// LibTorch is for nn/torch, the networks (the methods above it), training, and their tests and benchmarks; its headers stay in .cpp
@@ -177,6 +186,8 @@ TEST_CASE("the structure check finds what it forbids", "[lint]") {
   CHECK(count("eval/a.h", "#include \"wiener/x.h\"\n") == 1);
   CHECK(count("methods/nmf/a.cpp", "#include \"methods/registry.h\"\n#include \"methods/oracle/irm.h\"\n") == 1);
   CHECK(count("methods/registry.cpp", "#include \"methods/nmf/nmf.h\"\n") == 1);
+  CHECK(count("datasets/a.cpp", "#include \"datasets/synth/songs.h\"\n") == 0);
+  CHECK(count("datasets/synth/a.cpp", "#include \"datasets/dataset.h\"\n") == 1);
   CHECK(count("core/a.cpp", "#include \"error.h\"\n") == 1);
   CHECK(count("audio/a.h", "#include <fftw3.h>\n") == 1);
   CHECK(count("audio/a.cpp", "#include <fftw3.h>\n#pragma omp parallel for\n") == 1);
