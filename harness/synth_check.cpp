@@ -718,7 +718,7 @@ class Checker {
 
 std::vector<double> pitch_deviations(Split split, const std::vector<std::uint64_t>& seeds) {
   constexpr std::int64_t kSamples = std::int64_t{30} * synth::kRateHz;
-  constexpr std::size_t kStep = 441, kWindow = 40, kHop = 10;  // samples; steps of 10 ms
+  constexpr std::size_t kStep = 441, kWindow = 41, kHop = 10;  // samples; steps of 10 ms
   std::vector<double> deviations;
   for (const std::uint64_t seed : seeds) {
     const synth::Score score = synth::compose(seed, split, kSamples);

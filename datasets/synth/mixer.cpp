@@ -229,7 +229,7 @@ class Mixer {
         voice = std::move(x);
       }
     }
-    constexpr std::array<const char*, 3> kVoices = {"voice", "doubles", "harmony"};
+    constexpr std::array<const char*, 3> kVoices = {"vocals", "doubles", "harmony"};
     for (std::size_t v = 0; v < voices.size(); ++v) {
       if (!voices[v]) continue;
       bus.components.push_back(std::move(*voices[v]));
