@@ -35,7 +35,7 @@ struct SynthCheckOptions {
   int rendered_again = 2;  ///< songs that are rendered again for the tests 3 and 10
   const methods::Registry* methods = nullptr;
   /// Specs of the rows of test 4.
-  std::string mixture, ideal_ratio_mask, ideal_binary_mask, clustered_nmf;
+  std::string mixture, ideal_ratio_mask, clustered_nmf;
   /// "builtin" or "fluidsynth"; used for songs of the same renderer as the folder's.
   std::function<std::unique_ptr<datasets::synth::Renderer>(const std::string& name)> make_renderer;
   core::Progress* progress = nullptr;
