@@ -190,7 +190,7 @@ TEST_CASE("datasets list shows names and tracks, check finds nothing wrong with 
   CHECK(has_line(names.out, "synthetic +built-in songs.*"));
   const Result tracks = mssbench({"datasets", "list", "synthetic:songs=2,seconds=3"});
   CHECK(tracks.status == 0);
-  CHECK(has_line(tracks.out, "test +test +Synth 1 - 000 .* 0:03 +44100 +2 +drums, bass, other, vocals"));
+  CHECK(has_line(tracks.out, "test +test +Synth 3000 - .* 0:03 +44100 +2 +drums, bass, other, vocals"));
   CHECK(has_line(tracks.out, "synthetic.*: 2 tracks, 0:06"));
   const core::Value json = core::parse_json(
       mssbench({"datasets", "list", "synthetic:songs=2,seconds=3", "--hash", "--json"}).out, "list --json");
