@@ -320,6 +320,8 @@ Value section_value(const Report& report, const RecordIndex& index, std::size_t 
     errors.push_back(std::move(error));
   }
   out["errors"] = std::move(errors);
+  out["remarks"] = Value::array();
+  for (const std::string& remark : section.remarks) out["remarks"].push_back(remark);
   return out;
 }
 

@@ -88,6 +88,7 @@ function overview(s) {
   const failed = section().errors.length, partial = section().rows.filter((row) => row.tracks < section().tracks.length).length;
   if (failed) out.push(element("a", { href: "#defects" }, plural(failed, "failure")), ". ");
   if (partial) out.push(element("a", { href: "#defects" }, plural(partial, "row") + " without all tracks"), ": the run was not finished, or parts of it failed. ");
+  for (const remark of section().remarks) out.push(element("strong", {}, remark), " ");
   state.section = before;
   return out;
 }
