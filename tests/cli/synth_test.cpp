@@ -18,7 +18,8 @@ TEST_CASE("synth says what is wrong before it composes", "[cli]") {
   };
   const Result preset = synth({"out", "--preset", "smal"});
   CHECK(preset.status == 2);
-  CHECK(contains(preset.err, "mini|small|full"));
+  CHECK(contains(preset.err, "small"));
+  CHECK(contains(preset.err, "--preset"));
   CHECK(synth({"out", "--seed", "0"}).status == 2);
   const Result occupied = synth({".", "--preset", "mini", "--renderer", "builtin"});
   CHECK(occupied.status == 2);
