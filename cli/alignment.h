@@ -14,12 +14,12 @@ struct Alignment {
   bool inverted = false;      ///< polarity
 };
 
-/// Cross-correlation of the channel sums over up to eight stretches of 65,536 samples, lags within +-32,768 samples. With rho
-/// the correlation coefficient at a lag, the estimate that is left when lag and gain are undone has an SDR of
-/// -10 log10(1 - rho^2). A lag is reported where undoing it gains 6 dB or more and ends at 15 dB or more, and so is a gain
-/// (polarity included): a separation that is merely bad has no constant fault, and its correlations peak somewhere by
-/// chance. The gain is <e,e>/<e,s>; an inverted estimate within 1 dB of its level is inverted only. All zero for silent signals and
-/// for fewer than 8192 samples.
+/// Cross-correlation of the channel sums over up to eight stretches of 65,536 samples, lags within +-32,768 samples.
+/// With rho the correlation coefficient at a lag, the estimate that is left when lag and gain are undone has an SDR of
+/// -10 log10(1 - rho^2). A lag is reported where undoing it gains 6 dB or more and ends at 15 dB or more, and so is a
+/// gain (polarity included): a separation that is merely bad has no constant fault, and its correlations peak somewhere
+/// by chance. The gain is <e,e>/<e,s>; an inverted estimate within 1 dB of its level is inverted only. All zero for
+/// silent signals and for fewer than 8192 samples.
 Alignment compare_alignment(audio::AudioView reference, audio::AudioView estimate);
 
 }  // namespace mss::cli

@@ -49,8 +49,8 @@ std::vector<AggregateRow> aggregate_track(const MusevalTrack& track, Average fra
   return rows;
 }
 
-std::vector<AggregateRow> aggregate_tracks(const std::vector<MusevalTrack>& tracks, Average frames,
-                                           Average over_tracks, Infinities infinities) {
+std::vector<AggregateRow> aggregate_tracks(const std::vector<MusevalTrack>& tracks, Average frames, Average over_tracks,
+                                           Infinities infinities) {
   struct Columns {
     std::string target;
     std::vector<double> sdr, isr, sir, sar;

@@ -38,7 +38,9 @@ const std::vector<double>& usual_window_correlation() {
 /// Channels that are no instantaneous combination of those before them.
 std::vector<int> independent(int channels, int taps, const std::vector<double>& lags) {
   const auto k = static_cast<std::size_t>(channels), width = static_cast<std::size_t>(2 * taps - 1);
-  const auto at = [&](std::size_t a, std::size_t b) { return lags[(a * k + b) * width + static_cast<std::size_t>(taps - 1)]; };
+  const auto at = [&](std::size_t a, std::size_t b) {
+    return lags[(a * k + b) * width + static_cast<std::size_t>(taps - 1)];
+  };
   std::vector<int> kept;
   std::vector<std::vector<double>> rows;  // of the Cholesky factor, per kept channel
   for (std::size_t a = 0; a < k; ++a) {

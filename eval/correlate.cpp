@@ -221,7 +221,8 @@ std::vector<Part> Feed::parts(std::int64_t begin, std::int64_t end) const {
     const std::int64_t n = std::min(kStep, end - t);
     if (load_whole(t, t + n, begin, end, x.data(), scratch.data())) continue;
     for (std::int64_t i = 0; i < n; ++i) {
-      const double left = x[static_cast<std::size_t>(i)] - std::nearbyint(x[static_cast<std::size_t>(i)] * 0x1p15) * 0x1p-15;
+      const double left =
+          x[static_cast<std::size_t>(i)] - std::nearbyint(x[static_cast<std::size_t>(i)] * 0x1p15) * 0x1p-15;
       fine = fine || left != 0;
       rest = rest || left != std::nearbyint(left * 0x1p31) * 0x1p-31;
     }

@@ -17,9 +17,9 @@
 
 namespace mss::eval {
 
-/// What of a sample is fed. A sample is the sum of three parts: what lies on the grid of 2^-15, what of the rest lies on the grid
-/// of 2^-31, and what is left; the second comes times 2^16 and the third times 2^32, so that each of the first two is 16-bit
-/// audio itself and its correlations are exact.
+/// What of a sample is fed. A sample is the sum of three parts: what lies on the grid of 2^-15, what of the rest lies
+/// on the grid of 2^-31, and what is left; the second comes times 2^16 and the third times 2^32, so that each of the
+/// first two is 16-bit audio itself and its correlations are exact.
 enum class Part { whole, grid, fine, rest };
 constexpr int kParts = 3;
 /// Power of two that a part's samples must be multiplied with: 0, -16, -32.

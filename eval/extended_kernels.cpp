@@ -1,5 +1,5 @@
-// Compiled once per instruction set: see mss_add_module(KERNELS) for what may stand here. CMakeLists.txt forbids contraction for
-// this file, because the error terms below are those of sums and products that are rounded one by one.
+// Compiled once per instruction set: see mss_add_module(KERNELS) for what may stand here. CMakeLists.txt forbids
+// contraction for this file, because the error terms below are those of sums and products that are rounded one by one.
 #include "eval/extended_kernels.h"
 
 namespace mss::eval {

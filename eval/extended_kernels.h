@@ -1,5 +1,5 @@
-// Inner loops in double-double arithmetic (two doubles whose sum is the number, 106 bits), compiled once per instruction
-// set (eval/extended_kernels.cpp, where no products and sums are contracted). Internal to mss::eval.
+// Inner loops in double-double arithmetic (two doubles whose sum is the number, 106 bits), compiled once per
+// instruction set (eval/extended_kernels.cpp, where no products and sums are contracted). Internal to mss::eval.
 #pragma once
 
 #include <cstdint>

@@ -219,9 +219,8 @@ std::vector<Extended> Projections::extended_sub_lags(const std::vector<Input>& i
     for (std::size_t j = 0; j < n; ++j)
       for (int a : inputs[i].stems)
         for (int b : inputs[j].stems) {
-          const Extended* from =
-              extended_lags_.data() +
-              (static_cast<std::size_t>(a) * active_.size() + static_cast<std::size_t>(b)) * width;
+          const Extended* from = extended_lags_.data() +
+                                 (static_cast<std::size_t>(a) * active_.size() + static_cast<std::size_t>(b)) * width;
           Extended* to = out.data() + (i * n + j) * width;
           for (std::size_t v = 0; v < width; ++v) to[v] = to[v] + from[v];
         }
@@ -267,8 +266,8 @@ std::vector<Projections::Filters> Projections::solve(const std::vector<Projected
   for (const auto& [s, c] : active_) x.push_back({&references_[static_cast<std::size_t>(s)], nullptr, c});
   for (const Projected& s : signals)
     for (int c = 0; c < channels_; ++c) y.push_back({s.plus, s.minus, c});
-  const bool any_plain = std::any_of(systems_.begin(), systems_.end(),
-                                     [](const System& s) { return s.joint != nullptr; });
+  const bool any_plain =
+      std::any_of(systems_.begin(), systems_.end(), [](const System& s) { return s.joint != nullptr; });
   const std::vector<double> cross =
       any_plain ? cross_correlations(x, y, begin_, end_, taps_, threads_, stop_, cores_.blocks > 0 ? &cores_ : nullptr)
                 : std::vector<double>();

@@ -56,8 +56,8 @@ Signal as_signal(const Source& source, std::vector<double>& buffer) {
 /// Mean over channels of the SDR of bss_eval_sources.
 double mean_sources_sdr(const Source& reference, const Source& estimate, const ScorerOptions& options) {
   std::vector<double> buffer, other;
-  const std::vector<double> of_channels = sources_sdr(as_signal(reference, buffer), as_signal(estimate, other),
-                                                      options.filter_taps, options.threads);
+  const std::vector<double> of_channels =
+      sources_sdr(as_signal(reference, buffer), as_signal(estimate, other), options.filter_taps, options.threads);
   double sum = 0;
   for (const double value : of_channels) sum += value;
   return sum / static_cast<double>(of_channels.size());
@@ -100,7 +100,7 @@ struct ReferenceSet::Impl {
   Source mixture;
   std::vector<Projections::Problem> projection_problems;
   std::unique_ptr<Projections> projections;  ///< null with sdr_only and with filters per frame
-  std::unique_ptr<Projections> stable;       ///< for the stable variants; null where they are not asked for, or per frame
+  std::unique_ptr<Projections> stable;  ///< for the stable variants; null where they are not asked for, or per frame
 
   Impl(std::vector<std::string> names, std::vector<Signal> references, Signal mix, int rate, ScorerOptions opts);
   std::vector<Source> stem_references() const;
@@ -236,9 +236,8 @@ ReferenceSet::Impl::Impl(std::vector<std::string> names, std::vector<Signal> ref
   }
   if (options.framewise_filters) return;
   const auto make = [&](double ridge) {
-    auto made =
-        std::make_unique<Projections>(stem_references(), projection_problems, 0, samples, options.filter_taps,
-                                      options.threads, options.stop, options.cache_bytes, ridge);
+    auto made = std::make_unique<Projections>(stem_references(), projection_problems, 0, samples, options.filter_taps,
+                                              options.threads, options.stop, options.cache_bytes, ridge);
     std::vector<char> sounding(spans.size(), 1);
     if (options.silence == SilenceRule::museval) {
       // A frame with a silent reference never has a value in the problem of all stems, and rarely in the other.

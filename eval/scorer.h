@@ -56,9 +56,9 @@ struct ScorerOptions {
 /// What ISR-stable, SIR-stable and SAR-stable add to the diagonal, as a share of the channel's energy: noise at -60 dB.
 inline constexpr double kStableRidge = 1e-6;
 
-/// Rough time of BSS Eval for one track: the references' analysis and one estimate, from the number of operations of the
-/// filters' systems (cubic in sources times channels) and of the frames' products (quadratic), at 1.5e9 a second and
-/// thread. 0 without filters (Metrics::sdr_only).
+/// Rough time of BSS Eval for one track: the references' analysis and one estimate, from the number of operations of
+/// the filters' systems (cubic in sources times channels) and of the frames' products (quadratic), at 1.5e9 a second
+/// and thread. 0 without filters (Metrics::sdr_only).
 double scoring_seconds(int sources, int channels, std::int64_t samples, int rate_hz, const ScorerOptions& options);
 
 class ReferenceSet {

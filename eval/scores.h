@@ -59,8 +59,8 @@ struct Scores {
   std::string silence = "museval";  ///< rule of the frames that count: "museval" or "per_source"
   std::string filters = "v4";       ///< "v4": of the whole track; "v3": of every frame
   std::int64_t frames = 0;
-  /// Estimated condition number of the equations of the joint filters (with filters per frame the worst of the frames); NaN
-  /// where none were solved.
+  /// Estimated condition number of the equations of the joint filters (with filters per frame the worst of the frames);
+  /// NaN where none were solved.
   double condition = std::numeric_limits<double>::quiet_NaN();
   /// From here on ISR, SIR and SAR hang on the last bits of the references.
   bool ill_conditioned() const noexcept { return condition >= kIllConditioned; }
@@ -70,8 +70,8 @@ struct Scores {
 };
 
 /// Median (even counts average the two middle values) and mean, ignoring NaN; NaN when nothing is left. Infinite values
-/// are values: the median orders them last (and first), the mean of any is infinite; infinities of both signs that would
-/// have to be averaged are NaN.
+/// are values: the median orders them last (and first), the mean of any is infinite; infinities of both signs that
+/// would have to be averaged are NaN.
 double nan_median(const std::vector<double>& values);
 double nan_mean(const std::vector<double>& values);
 

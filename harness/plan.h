@@ -51,8 +51,8 @@ struct Plan {
 };
 
 /// Groups of metrics, joined by commas, in one writing: "all" (SDR, ISR, SIR, SAR, SDR family) or "sdr" (frame SDR, SDR
-/// family), then "stable", "nsdr" (for gnsdr, too) and "torchmetrics" where they are asked for. Throws Error(config) naming
-/// `where`.
+/// family), then "stable", "nsdr" (for gnsdr, too) and "torchmetrics" where they are asked for. Throws Error(config)
+/// naming `where`.
 std::string canonical_metrics(const std::string& text, const std::string& where);
 
 /// The keys of [run] with type, default, range and help: one table for TOML, command line help and docs.

@@ -62,8 +62,8 @@ records::Origin origin_of(const methods::SeparatorInfo& info, const std::string&
   return {fingerprint, info.weights_sha256, info.resolved_options, {}};
 }
 
-/// Fingerprints of tracks that have finished items, to be compared with what those were made from; empty for the others,
-/// and where a file cannot be read (loading the track says so).
+/// Fingerprints of tracks that have finished items, to be compared with what those were made from; empty for the
+/// others, and where a file cannot be read (loading the track says so).
 std::vector<std::string> fingerprints(const datasets::Dataset& dataset, const std::vector<datasets::Track>& tracks,
                                       const std::string& dataset_name,
                                       const std::map<records::ItemKey, records::Origin>& finished, int threads) {
@@ -354,8 +354,7 @@ class Runner {
                                       : records::differences(found->second, origin_of(infos[m], prints[t]));
           if (!changed.empty()) {
             auto& [count, names] = redone[changed.front()];
-            const std::string name =
-                changed.front() == records::Aspect::audio ? tracks[t].name : methods_[m].spec;
+            const std::string name = changed.front() == records::Aspect::audio ? tracks[t].name : methods_[m].spec;
             ++count;
             if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
           }
@@ -372,9 +371,8 @@ class Runner {
     }
     for (const auto& [aspect, items] : redone) {
       core::log(options_.log, core::LogLevel::warning,
-                std::to_string(items.first) + (items.first == 1 ? " result is" : " results are") +
-                    " of other " + std::string(records::aspect_name(aspect)) + " than now and made again: " +
-                    listed(items.second));
+                std::to_string(items.first) + (items.first == 1 ? " result is" : " results are") + " of other " +
+                    std::string(records::aspect_name(aspect)) + " than now and made again: " + listed(items.second));
     }
     warn_of_stale_rows(tracks, prints, finished);
   }
@@ -653,7 +651,8 @@ class Runner {
     const std::vector<audio::AudioView> views(stems.audio.begin(), stems.audio.end());
     const std::vector<eval::Scores> scores = loaded.scorer.score(stems.names, views, work.partial, unscored);
     const core::Cost scoring_cost = scoring.elapsed();
-    if (std::any_of(scores.begin(), scores.end(), [](const eval::Scores& problem) { return problem.ill_conditioned(); })) {
+    if (std::any_of(scores.begin(), scores.end(),
+                    [](const eval::Scores& problem) { return problem.ill_conditioned(); })) {
       const std::lock_guard lock(mutex_);
       ill_conditioned_.insert(item.key.track);
     }
@@ -779,10 +778,9 @@ Preview preview(const Plan& plan, const methods::Registry& registry, const RunOp
     for (std::size_t m = 0; m < methods.size(); ++m) {
       for (const std::uint64_t seed : infos[m].is_random ? plan.seeds : std::vector<std::uint64_t>{0}) {
         ++out.rows[m].items;
-        const auto found =
-            finished.find({dataset_name, tracks[t].subset, tracks[t].name, methods[m].spec, seed});
-        const bool same = found != finished.end() &&
-                          records::differences(found->second, origin_of(infos[m], prints[t])).empty();
+        const auto found = finished.find({dataset_name, tracks[t].subset, tracks[t].name, methods[m].spec, seed});
+        const bool same =
+            found != finished.end() && records::differences(found->second, origin_of(infos[m], prints[t])).empty();
         out.rows[m].finished += same ? 1 : 0;
       }
     }
@@ -809,8 +807,8 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
   // Ill-conditioned references take their factor in 106 bits (eval/extended.h).
   const std::int64_t inputs = stems * std::max(1, track.channels);
   const std::int64_t factor = inputs <= 16 ? 10 * inputs * inputs * 512 * 512 : 0;
-  const std::int64_t scorer = !plan.metrics.starts_with("sdr") ? (std::int64_t{128} << 20) + 4 * values + factor
-                                                              : std::int64_t{64} << 20;
+  const std::int64_t scorer =
+      !plan.metrics.starts_with("sdr") ? (std::int64_t{128} << 20) + 4 * values + factor : std::int64_t{64} << 20;
   std::int64_t hungriest = 0;
   for (const methods::SeparatorInfo& info : methods) {
     const methods::MemoryNeed need =

@@ -3,16 +3,16 @@
 // Order of work. A worker takes a track, loads it once, analyses its references once, and runs every missing (method,
 // seed) on it. Up to `jobs` tracks are at work at once, as long as the sum of their memory estimates
 // (estimate_track_bytes) stays under the bound; a track whose estimate exceeds the bound runs alone, unless the plan
-// asked for the bound (memory_gb): then the run does not start, Error(resource) naming track, method and both figures. Records depend on
-// (plan, program, instruction set) only, never on order, jobs, threads or shards.
+// asked for the bound (memory_gb): then the run does not start, Error(resource) naming track, method and both figures.
+// Records depend on (plan, program, instruction set) only, never on order, jobs, threads or shards.
 //
 // Failures. Whatever fails for one (track, method, seed) becomes a record with `error`; a track that cannot be loaded
 // gives one such record per method and seed. The rest goes on. A rerun tries failed ones again. A method that cannot be
 // made (unknown name, missing weights) fails the run before any work.
 //
-// Resuming. A result that is there is kept only where it was made from the same audio (fingerprint), weights and options;
-// else it is made again, with a warning that says why. Rows that the plan does not ask for and that are of other audio
-// are named.
+// Resuming. A result that is there is kept only where it was made from the same audio (fingerprint), weights and
+// options; else it is made again, with a warning that says why. Rows that the plan does not ask for and that are of
+// other audio are named.
 //
 // Cancellation. After a stop request the work in hand is abandoned (a record that is being written is written whole),
 // everything finished so far is on disk, RunResult::cancelled is set.

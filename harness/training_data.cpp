@@ -66,7 +66,8 @@ TrainedOn trained_on(const Value& provenance, const datasets::Track& track, std:
   }
   if (!is_musdb(text_of(provenance, "dataset"))) return out;
   for (const datasets::MusdbFact& fact : datasets::musdb_facts()) {
-    if (fact.split != "test" && core::decomposed(std::string(fact.name)) == name && same_length(fact.seconds, track, kTableSeconds))
+    if (fact.split != "test" && core::decomposed(std::string(fact.name)) == name &&
+        same_length(fact.seconds, track, kTableSeconds))
       return TrainedOn::name;
   }
   return out;

@@ -129,10 +129,10 @@ std::optional<std::string> own_family(const checkpoints::Metadata& metadata) {
 /// Published weights do not say what they were trained on; the papers and READMEs do. (umxl and umxse: other data.)
 void name_training_set(const NetworkFamily& family, Value& provenance) {
   static const std::map<std::string, std::string> sets = {
-      {"umx", "MUSDB18"},          {"umxhq", "MUSDB18-HQ"},         {"demucs", "MUSDB18"},
-      {"demucs_extra", "MUSDB18"}, {"demucs48_hq", "MUSDB18-HQ"},   {"demucs_quantized", "MUSDB18"},
-      {"tasnet", "MUSDB18"},       {"tasnet_extra", "MUSDB18"},     {"demucs-v1", "MUSDB18"},
-      {"light-v1", "MUSDB18"},     {"demucs_extra-v1", "MUSDB18"},  {"light_extra-v1", "MUSDB18"},
+      {"umx", "MUSDB18"},          {"umxhq", "MUSDB18-HQ"},        {"demucs", "MUSDB18"},
+      {"demucs_extra", "MUSDB18"}, {"demucs48_hq", "MUSDB18-HQ"},  {"demucs_quantized", "MUSDB18"},
+      {"tasnet", "MUSDB18"},       {"tasnet_extra", "MUSDB18"},    {"demucs-v1", "MUSDB18"},
+      {"light-v1", "MUSDB18"},     {"demucs_extra-v1", "MUSDB18"}, {"light_extra-v1", "MUSDB18"},
       {"tasnet-v1", "MUSDB18"},    {"tasnet_extra-v1", "MUSDB18"}};
   if (!provenance.is_object() || provenance.find("dataset") != nullptr || provenance.find("tracks") != nullptr) return;
   const Value* files = provenance.find("files");

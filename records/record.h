@@ -79,8 +79,8 @@ std::string to_string(const RecordKey& key);
 /// Records given twice (equal outside `measured`) once; two of one key that differ are Error(format) naming `name` and
 /// the key.
 std::vector<Record> unique_records(std::vector<Record> records, std::string_view name);
-/// All records of a file, or of RUN/records.jsonl of a folder, each once. Throws Error(io | format) with file and line; a folder
-/// that holds shards only gets the hint to merge them.
+/// All records of a file, or of RUN/records.jsonl of a folder, each once. Throws Error(io | format) with file and line;
+/// a folder that holds shards only gets the hint to merge them.
 std::vector<Record> read_records(const std::filesystem::path& file_or_folder);
 /// Sorts by key and writes atomically.
 void write_records(const std::filesystem::path& file, std::vector<Record> records);

@@ -12,8 +12,8 @@
 // A part is written under a temporary name, flushed and renamed: a process killed at any moment loses the item in work
 // and nothing else. At the end parts and earlier records are merged and the parts removed. Where an item is found
 // twice, scored records stand before an error, and parts before earlier records. Every record says how many records its
-// item has (`measured.item_records`), so that an item of which some were lost counts as missing; what is left of it stays
-// until the item is done again.
+// item has (`measured.item_records`), so that an item of which some were lost counts as missing; what is left of it
+// stays until the item is done again.
 #pragma once
 
 #include <compare>
@@ -55,10 +55,10 @@ void count_item(Record& record, std::size_t records);
 /// Items of which fewer records are among these than their records say. (Records of older programs say nothing.)
 std::set<ItemKey> incomplete_items(const std::vector<Record>& records);
 
-/// Use of a run folder by one process: a whole run has it alone, shards share it but each is there once. Through flock(2)
-/// on files that name host and process and go when the last holder does. The lock of a process that died is taken over;
-/// one that another machine left behind is not, because its process cannot be seen from here. Throws Error(io) naming
-/// the holder.
+/// Use of a run folder by one process: a whole run has it alone, shards share it but each is there once. Through
+/// flock(2) on files that name host and process and go when the last holder does. The lock of a process that died is
+/// taken over; one that another machine left behind is not, because its process cannot be seen from here. Throws
+/// Error(io) naming the holder.
 class RunLock {
  public:
   RunLock(const std::filesystem::path& run, const Shard& shard);
@@ -106,8 +106,8 @@ class RunStore {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Items of a run folder that are finished, whoever finished them, and from what they were made; looks only, and takes no
-/// lock. Empty where the folder does not exist.
+/// Items of a run folder that are finished, whoever finished them, and from what they were made; looks only, and takes
+/// no lock. Empty where the folder does not exist.
 std::map<ItemKey, Origin> finished_items(const std::filesystem::path& run);
 
 struct MergeResult {
@@ -125,9 +125,9 @@ struct MergeOptions {
 /// Merges the records of run folders (all records files and shard files in each) into out/records.jsonl, with run.json.
 /// Equal records (outside `measured`) count once; scored records supersede an error of the same item. Records that
 /// `out` holds already stay, as if it stood first among `runs`, of which it may be one; it is locked meanwhile.
-/// Throws Error(dataset) for two records of one key that differ, naming key and files, and for records that must not stand
-/// together (mixed.h), naming the tracks; Error(config) for runs of another data set or scoring. Missing items do not prevent the
-/// merge.
+/// Throws Error(dataset) for two records of one key that differ, naming key and files, and for records that must not
+/// stand together (mixed.h), naming the tracks; Error(config) for runs of another data set or scoring. Missing items do
+/// not prevent the merge.
 MergeResult merge(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out,
                   const MergeOptions& options = {});
 

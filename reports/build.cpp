@@ -778,8 +778,8 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
         worst = std::max(worst, condition);
       }
       note.tracks.assign(names.begin(), names.end());
-      note.text = fmt::format(
-          "ISR, SIR and SAR hang on the last bits of the references (condition up to {:.0e}): {}", worst, listed(names));
+      note.text = fmt::format("ISR, SIR and SAR hang on the last bits of the references (condition up to {:.0e}): {}",
+                              worst, listed(names));
       section.notes.push_back(std::move(note));
     }
     for (Row& row : section.rows) {

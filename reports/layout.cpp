@@ -224,11 +224,14 @@ CellText cell_text(const Report& report, const Layout& layout, std::size_t row_i
   CellText out;
   switch (column.kind) {
     case ColumnKind::rank: {
-      if (row.kind != RowKind::method || !row.ranked || std::isnan(row.cells[column.metric].back().value(options.statistic()))) break;
+      if (row.kind != RowKind::method || !row.ranked ||
+          std::isnan(row.cells[column.metric].back().value(options.statistic())))
+        break;
       int place = 1;
       for (const Row& other : section.rows) {
-        place += other.kind == RowKind::method && other.ranked && other.cells[column.metric].back().value(options.statistic()) >
-                                                      row.cells[column.metric].back().value(options.statistic())
+        place += other.kind == RowKind::method && other.ranked &&
+                         other.cells[column.metric].back().value(options.statistic()) >
+                             row.cells[column.metric].back().value(options.statistic())
                      ? 1
                      : 0;
       }

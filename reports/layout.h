@@ -62,7 +62,7 @@ bool any_below_floor(const Section& section);
 bool any_incomplete(const Section& section);
 std::string silent_line(const Section& section);            ///< per target; empty = none
 std::string silent_estimates_line(const Section& section);  ///< per row; empty = none
-std::string note_marks(const Row& row);  ///< "!T", "" where there is no note
+std::string note_marks(const Row& row);                     ///< "!T", "" where there is no note
 /// What stands below a section's tables: "! NAME: other audio than other rows (1a2b3c4d): A", by kind.
 std::vector<std::string> note_lines(const Section& section);
 std::string tracks_text(const Row& row, const Section& section);

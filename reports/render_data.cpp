@@ -91,7 +91,8 @@ std::string to_csv(const Report& report) {
   std::string out =
       "dataset,subset,scenario,spec,name,kind,protocol,seeds,target,metric,unit,median,median_low,median_high,mean,"
       "mean_low,mean_high,spread_low,spread_high,tracks,failed_tracks,frames,dropped_frames,silent_references,"
-      "silent_estimates,below_floor,ranked,notes,against,difference,difference_low,difference_high,wins,ties,losses,verdict,version,"
+      "silent_estimates,below_floor,ranked,notes,against,difference,difference_low,difference_high,wins,ties,losses,"
+      "verdict,version,"
       "revision,isa\n";
   for (const Section& section : report.sections) {
     for (const Row& row : section.rows) {

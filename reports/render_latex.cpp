@@ -161,7 +161,8 @@ double cell_width(const CellText& cell, const Form& form) {
 
 double name_width(const Row& row, double size) {
   const std::string notes = note_marks(row);
-  const double arrow = (row.below_floor ? 0.85 * size : 0) + (notes.empty() ? 0 : roman_width(" (" + notes + ")", size));
+  const double arrow =
+      (row.below_floor ? 0.85 * size : 0) + (notes.empty() ? 0 : roman_width(" (" + notes + ")", size));
   return arrow + (row.name == row.spec ? code_width(row.name, size) : roman_width(row.name, size));
 }
 

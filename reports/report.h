@@ -16,9 +16,9 @@
 // is marked only where the interval of its paired difference to the second best excludes 0.
 //
 // Notes. What a reader must know of a row beside its numbers stands in Row::notes: records that are not of one origin
-// (records/mixed.h; they are an error unless allowed), and tracks that the row's weights were trained on (such a row has no
-// rank and is not the best of anything, unless allowed). Tracks whose references are ill-conditioned, so that SIR, SAR and
-// ISR hang on the last bits (docs/metrics.md), are a note of the section.
+// (records/mixed.h; they are an error unless allowed), and tracks that the row's weights were trained on (such a row
+// has no rank and is not the best of anything, unless allowed). Tracks whose references are ill-conditioned, so that
+// SIR, SAR and ISR hang on the last bits (docs/metrics.md), are a note of the section.
 //
 // Infinite values count as what they are (the median sorts them, the mean becomes infinite; there is no interval).
 // Undefined ones are left out and show in the number of tracks.
@@ -62,9 +62,9 @@ enum class RowKind { method, floor, oracle };
 std::string_view kind_name(RowKind kind) noexcept;
 
 enum class NoteKind {
-  mixed,          ///< records of other audio, weights, options or scoring than the rest under the same names
-  training,       ///< the row's weights were trained on tracks of the test
-  ill_conditioned ///< SIR, SAR and ISR hang on the last bits of the references
+  mixed,           ///< records of other audio, weights, options or scoring than the rest under the same names
+  training,        ///< the row's weights were trained on tracks of the test
+  ill_conditioned  ///< SIR, SAR and ISR hang on the last bits of the references
 };
 std::string_view note_name(NoteKind kind) noexcept;  ///< "mixed", "training-data", "ill-conditioned"
 std::string_view note_mark(NoteKind kind) noexcept;  ///< one character behind a row's name: "!", "T", "~"
@@ -137,9 +137,9 @@ struct ReportOptions {
   bool join_subsets = false;                               ///< one section for all subsets of a data set
   bool allow_mixed = false;            ///< flag records that are not of one origin instead of refusing them
   bool allow_training_tracks = false;  ///< rank rows on tracks that their weights were trained on, too
-  bool compute_intervals = true;  ///< false leaves intervals, `best` and `against` out: for a quick look
-  bool published = false;         ///< what others have printed, apart (published.h)
-  double latex_width_pt = 345;    ///< that LaTeX tables keep to: the text width of article at 10 pt
+  bool compute_intervals = true;       ///< false leaves intervals, `best` and `against` out: for a quick look
+  bool published = false;              ///< what others have printed, apart (published.h)
+  double latex_width_pt = 345;         ///< that LaTeX tables keep to: the text width of article at 10 pt
   int threads = 1;
 
   eval::Statistic statistic() const { return style == Style::mdx21 ? eval::Statistic::mean : eval::Statistic::median; }

@@ -320,8 +320,8 @@ fs::path json_path(const Request& request, const Pairing& pairing, const Pair& p
 /// `report` reads as one of several.
 fs::path json_root(const Request& request, const Pairing& pairing, const records::RunStore& store) {
   const std::map<records::ItemKey, records::Origin> there = store.origins();
-  const bool others = std::any_of(there.begin(), there.end(),
-                                  [&](const auto& entry) { return entry.first.spec != request.row; });
+  const bool others =
+      std::any_of(there.begin(), there.end(), [&](const auto& entry) { return entry.first.spec != request.row; });
   std::error_code ignored;
   const bool taken = std::any_of(pairing.pairs.begin(), pairing.pairs.end(), [&](const Pair& pair) {
     return fs::exists(json_path(request, pairing, pair, request.out), ignored);
@@ -345,7 +345,8 @@ int jobs_for(const Pairing& pairing, const harness::Plan& plan, int threads) {
 Request make_request(const Invocation& invocation) {
   const Settings& settings = *invocation.settings;
   Request request;
-  request.plan.metrics = harness::canonical_metrics(settings.text("metrics"), settings.is_set("metrics") ? settings.at("metrics").place : std::string("--metrics"));
+  request.plan.metrics = harness::canonical_metrics(
+      settings.text("metrics"), settings.is_set("metrics") ? settings.at("metrics").place : std::string("--metrics"));
   request.plan.silence = settings.text("silence");
   request.plan.window_s = settings.real("window_s");
   request.plan.hop_s = settings.real("hop_s");
@@ -507,12 +508,12 @@ int run_evaluate(Invocation& invocation) {
     // museval's lines, but a perfect frame is a value and not a missing one.
     constexpr auto kMedian = eval::Average::median;
     const bool sdr_only = scoring_options(request, invocation, 1).metrics == eval::Metrics::sdr_only;
-    console.result(scored.size() == 1
-                       ? eval::museval_table(
-                             eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
-                       : eval::museval_heading() + eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian,
-                                                                                              eval::Infinities::values),
-                                                                       sdr_only));
+    console.result(
+        scored.size() == 1
+            ? eval::museval_table(eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
+            : eval::museval_heading() +
+                  eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian, eval::Infinities::values),
+                                      sdr_only));
     if (!request.out.empty()) console.result("records: " + (request.out / "records.jsonl").string() + "\n");
   }
   if (first_status == kOk) return kOk;
@@ -535,7 +536,8 @@ Command evaluate_command() {
       .description =
           "Scores separated stems, whoever made them, against the true ones: BSS Eval v4 (SDR, ISR, SIR, SAR) and the "
           "SDR family. Prints museval's lines; with -o writes museval's JSON, <DIR>/<subset>/<track>.json, and all "
-          "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table. Records that DIR holds "
+          "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table. Records that DIR "
+          "holds "
           "already stay, as in a run's folder; a row that has other scores already is refused (status 3).\n\n"
           "Trees: REFERENCES is a data set or a tree of stems, ESTIMATES holds folders named like its tracks, at any "
           "depth (TRACK/, test/TRACK/, MODEL/TRACK/). Two plain folders with one file per target are one track; the "

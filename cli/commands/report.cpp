@@ -211,8 +211,9 @@ Command report_command() {
                       .help = "Put all that the page needs into index.html, to send it as one file (of the frames, "
                               "those of the first metric)."}},
            {.param = {.name = "audio",
-                      .help = "Data set of the run: adds waveforms, spectrograms and players of its mixtures, stems and "
-                              "the saved estimates to the page. May be given several times."},
+                      .help =
+                          "Data set of the run: adds waveforms, spectrograms and players of its mixtures, stems and "
+                          "the saved estimates to the page. May be given several times."},
             .placeholder = "DATASET",
             .list = true,
             .separator = ';',
@@ -255,14 +256,12 @@ Command report_command() {
                       .help = "Width that LaTeX tables keep to; 345 is the text width of LaTeX's article, 252 a column "
                               "of IEEE."},
             .placeholder = "PT"}},
-      .examples = {{"mssbench report runs/first -o report", "one run"},
-                   {"mssbench report runs/a runs/b -o report --metrics SDR,SI-SDR --intervals",
-                    "two runs in one table"},
-                   {"mssbench report runs/a -o report --against umx@umxhq --published",
-                    "differences to one row, papers apart"},
-                   {"mssbench report runs/a -o report --audio musdb18 --audio-tracks 'A*'",
-                    "with players, for some tracks"},
-                   {"mssbench report submissions -o report --style sisec18 --dataset musdb18", "SiSEC 2018's files"}},
+      .examples =
+          {{"mssbench report runs/first -o report", "one run"},
+           {"mssbench report runs/a runs/b -o report --metrics SDR,SI-SDR --intervals", "two runs in one table"},
+           {"mssbench report runs/a -o report --against umx@umxhq --published", "differences to one row, papers apart"},
+           {"mssbench report runs/a -o report --audio musdb18 --audio-tracks 'A*'", "with players, for some tracks"},
+           {"mssbench report submissions -o report --style sisec18 --dataset musdb18", "SiSEC 2018's files"}},
       .run = run_report};
 }
 

@@ -384,9 +384,9 @@ TEST_CASE("evaluate adds to the records that a folder holds, and refuses what do
     return out;
   };
   using Rows = std::map<std::string, int>;
-  REQUIRE(call({.arguments = {"run", "-d", "ds", "-m", "mixture", "-o", "r", "--metrics", "sdr"},
-                .folder = folder.path()})
-              .status == 0);
+  REQUIRE(
+      call({.arguments = {"run", "-d", "ds", "-m", "mixture", "-o", "r", "--metrics", "sdr"}, .folder = folder.path()})
+          .status == 0);
   REQUIRE(rows() == Rows{{"mixture", 4}});
   // In two batches, beside what is there.
   fs::create_directories(folder / "half/test");
@@ -420,8 +420,9 @@ TEST_CASE("evaluate adds to the records that a folder holds, and refuses what do
   CHECK(contains(mixed.err, "test/A"));
   CHECK(contains(mixed.err, "--allow-mixed"));
   CHECK(rows().size() == 3);
-  CHECK(evaluate(folder.path(), {"ds", "two", "-o", "r", "--name", "late", "--metrics", "sdr", "--allow-mixed"})
-            .status == 0);
+  CHECK(
+      evaluate(folder.path(), {"ds", "two", "-o", "r", "--name", "late", "--metrics", "sdr", "--allow-mixed"}).status ==
+      0);
   CHECK(rows().size() == 4);
   const Result report = call({.arguments = {"report", "r", "-o", "t"}, .folder = folder.path()});
   CHECK(report.status == 3);
@@ -431,8 +432,8 @@ TEST_CASE("evaluate adds to the records that a folder holds, and refuses what do
   CHECK(has_line(flagged.out, "  late .*!.*"));
   CHECK(contains(flagged.out, "! late: other audio than other rows"));
   // The run makes its own row again, and says so.
-  const Result again = call({.arguments = {"run", "-d", "ds", "-m", "mixture", "-o", "r", "--metrics", "sdr"},
-                             .folder = folder.path()});
+  const Result again =
+      call({.arguments = {"run", "-d", "ds", "-m", "mixture", "-o", "r", "--metrics", "sdr"}, .folder = folder.path()});
   CHECK(again.status == 0);
   CHECK(contains(again.err, "1 result is of other audio than now and made again: A"));
   CHECK(contains(again.err, "in rows that were not asked for now: m, m2"));
@@ -453,7 +454,10 @@ TEST_CASE("perfect frames are inf on the console and in tables, and rank first",
     return out;
   };
   const std::vector<std::pair<std::string, std::pair<audio::AudioBuffer, audio::AudioBuffer>>> sets = {
-      {"ref", {a, b}}, {"copy", {a, b}}, {"mostly", {part(a, b), part(b, a)}}, {"never", {mix(a, b, 0.1F), mix(b, a, 0.1F)}}};
+      {"ref", {a, b}},
+      {"copy", {a, b}},
+      {"mostly", {part(a, b), part(b, a)}},
+      {"never", {mix(a, b, 0.1F), mix(b, a, 0.1F)}}};
   for (const auto& [name, stems] : sets) {
     write_audio(folder / name / "vocals.wav", at_8k(stems.first));
     write_audio(folder / name / "drums.wav", at_8k(stems.second));
@@ -515,8 +519,9 @@ TEST_CASE("references with an empty band: a warning, and what helps", "[cli]") {
     std::vector<double> filter(1201);
     for (int k = -600; k <= 600; ++k) {
       const double x = k / 600.0, t = 3.14159265358979 * k;
-      filter[static_cast<std::size_t>(k + 600)] =
-          (k == 0 ? 0.5 : std::sin(0.5 * t) / t) * std::cyl_bessel_i(0.0, 17.2 * std::sqrt(1 - x * x)) / std::cyl_bessel_i(0.0, 17.2);
+      filter[static_cast<std::size_t>(k + 600)] = (k == 0 ? 0.5 : std::sin(0.5 * t) / t) *
+                                                  std::cyl_bessel_i(0.0, 17.2 * std::sqrt(1 - x * x)) /
+                                                  std::cyl_bessel_i(0.0, 17.2);
     }
     for (int c = 0; c < 2; ++c)
       for (int t = 22050; t < 22050 + 66150; ++t) {
@@ -524,7 +529,8 @@ TEST_CASE("references with an empty band: a warning, and what helps", "[cli]") {
         // Every 8th sample of noise, so that the test does not take long.
         for (int k = -600 + ((t + 600) & 7); k <= 600; k += 8) {
           const int at = t - k;
-          if (at >= 24000 && at < 86000) sum += filter[static_cast<std::size_t>(k + 600)] * source.channel(c)[static_cast<std::size_t>(at)];
+          if (at >= 24000 && at < 86000)
+            sum += filter[static_cast<std::size_t>(k + 600)] * source.channel(c)[static_cast<std::size_t>(at)];
         }
         out.channel(c)[static_cast<std::size_t>(t)] = static_cast<float>(4 * sum);
       }

@@ -1,5 +1,6 @@
-// References whose spectrum is empty above some frequency. The right values are those of museval's equations solved with 80-bit
-// numbers (long double, a dense Cholesky factor, correlations and projections in the time domain), beside the scorer.
+// References whose spectrum is empty above some frequency. The right values are those of museval's equations solved
+// with 80-bit numbers (long double, a dense Cholesky factor, correlations and projections in the time domain), beside
+// the scorer.
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -29,8 +30,8 @@ Samples low_passed(std::uint64_t seed, std::size_t n, double cut, int bits) {
   for (int k = -kHalf; k <= kHalf; ++k) {
     const double x = static_cast<double>(k) / kHalf, t = std::numbers::pi * k;
     const double sinc = k == 0 ? cut : std::sin(cut * t) / t;
-    filter[static_cast<std::size_t>(k + kHalf)] = sinc * std::cyl_bessel_i(0.0, 17.2 * std::sqrt(1 - x * x)) /
-                                                  std::cyl_bessel_i(0.0, 17.2);
+    filter[static_cast<std::size_t>(k + kHalf)] =
+        sinc * std::cyl_bessel_i(0.0, 17.2 * std::sqrt(1 - x * x)) / std::cyl_bessel_i(0.0, 17.2);
   }
   Samples out(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -55,11 +56,11 @@ constexpr int kTaps = 96;
 constexpr std::size_t kSamples = 6000, kFrame = 1500;
 
 /// Mono sources in 80 bits: [source][frame].
-std::vector<std::vector<Ratios>> right_values(const std::vector<Samples>& references, const std::vector<Samples>& estimates,
-                                 int taps) {
+std::vector<std::vector<Ratios>> right_values(const std::vector<Samples>& references,
+                                              const std::vector<Samples>& estimates, int taps) {
   const std::size_t sources = references.size(), n = references[0].size(), l = static_cast<std::size_t>(taps);
-  // sum a[t] b[t + lag]: the products are exact, and the sum keeps what rounding takes away. (Sums of 80-bit numbers alone would be
-  // too coarse for references in floating point.)
+  // sum a[t] b[t + lag]: the products are exact, and the sum keeps what rounding takes away. (Sums of 80-bit numbers
+  // alone would be too coarse for references in floating point.)
   const auto correlate = [&](const Samples& a, const Samples& b, std::ptrdiff_t lag) {
     Long sum = 0, lost = 0;
     for (std::size_t t = 0; t < n; ++t) {
@@ -87,7 +88,8 @@ std::vector<std::vector<Ratios>> right_values(const std::vector<Samples>& refere
           for (std::size_t q = 0; q < l; ++q) g[i * l + p][j * l + q] = lags[p - q + l - 1];
       }
     for (std::size_t i = 0; i < on.size(); ++i)
-      for (std::size_t p = 0; p < l; ++p) x[i * l + p] = correlate(references[on[i]], e, static_cast<std::ptrdiff_t>(p));
+      for (std::size_t p = 0; p < l; ++p)
+        x[i * l + p] = correlate(references[on[i]], e, static_cast<std::ptrdiff_t>(p));
     for (std::size_t i = 0; i < size; ++i) g[i][i] += std::ldexp(Long(1), -52);
     for (std::size_t j = 0; j < size; ++j) {
       for (std::size_t i = j; i < size; ++i) {
@@ -150,8 +152,8 @@ std::vector<Samples> make_estimates(const std::vector<Samples>& references) {
   std::vector<Samples> out = references;
   for (std::size_t j = 0; j < out.size(); ++j)
     for (std::size_t t = 0; t < out[j].size(); ++t)
-      out[j][t] = 0.9F * references[j][t] + 0.09F * references[1 - j][t] +
-                  static_cast<float>(random.uniform(-0.002, 0.002));
+      out[j][t] =
+          0.9F * references[j][t] + 0.09F * references[1 - j][t] + static_cast<float>(random.uniform(-0.002, 0.002));
   return out;
 }
 
@@ -159,7 +161,8 @@ BssEvalResult ours(const std::vector<Samples>& references, const std::vector<Sam
   BssEvalOptions options;
   options.window_samples = options.hop_samples = static_cast<double>(kFrame);
   options.filter_taps = kTaps;
-  return bss_eval({signal(references[0]), signal(references[1])}, {signal(estimates[0]), signal(estimates[1])}, options);
+  return bss_eval({signal(references[0]), signal(references[1])}, {signal(estimates[0]), signal(estimates[1])},
+                  options);
 }
 
 std::vector<Scores> scores(const std::vector<Samples>& references, const std::vector<Samples>& estimates, bool stable) {

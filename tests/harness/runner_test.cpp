@@ -205,7 +205,8 @@ TEST_CASE("a row that was trained on the track is marked", "[harness]") {
     info.spec = core::to_string(spec);
     info.method = "learned";
     info.provenance = provenance(R"({"tracks":[{"name":"y","sha256":")" + print + R"("}]})");
-    return std::make_unique<tests::Scale>(info, [](std::size_t, std::uint64_t) { return 0.5F; }, nullptr);
+    return std::make_unique<tests::Scale>(
+        info, [](std::size_t, std::uint64_t) { return 0.5F; }, nullptr);
   };
   registry.add(std::move(entry));
   Plan plan = toy_plan(dir / "set", dir / "run");

@@ -123,8 +123,8 @@ TEST_CASE("random weights are a function of their seed, and say what they are", 
 
 TEST_CASE("published weights say what they were trained on", "[openunmix]") {
   const TempDir dir;
-  methods::Weights weights = methods::random_weights(
-      umx::family(), umx::configuration_value(small_configuration({"vocals"})), 3);
+  methods::Weights weights =
+      methods::random_weights(umx::family(), umx::configuration_value(small_configuration({"vocals"})), 3);
   const auto dataset = [&](const std::string& sha256) {
     weights.provenance = core::Value::object();
     core::Value file = core::Value::object();

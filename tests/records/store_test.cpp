@@ -379,7 +379,9 @@ TEST_CASE("records of one name and of other audio or weights do not join", "[rec
   SECTION("other weights of one row") {
     fill(a.path(), {with_origin(item_records(kFirst, 1.0), "aaaa0000", "11112222")});
     fill(b.path(), {with_origin(item_records(other, 2.0), "cccc0000", "33334444")});
-    CHECK(contains(error_of([&] { merge({a.path(), b.path()}, a / "out"); }).what(),
+    CHECK(contains(error_of([&] {
+                     merge({a.path(), b.path()}, a / "out");
+                   }).what(),
                    "half: weights 11112222 in test/a/b, 33334444 in test/c"));
   }
   SECTION("records that do not say agree with all") {

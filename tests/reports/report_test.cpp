@@ -391,7 +391,8 @@ TEST_CASE("ill-conditioned tracks are a note of the section", "[reports]") {
   const Report report = build_report(records);
   REQUIRE(report.sections.at(0).notes.size() == 1);
   CHECK(report.sections[0].notes[0].tracks == std::vector<std::string>{"x"});
-  CHECK(to_text(report, 200).find("~ ISR, SIR and SAR hang on the last bits of the references (condition up to 2e+14): x") !=
+  CHECK(to_text(report, 200)
+            .find("~ ISR, SIR and SAR hang on the last bits of the references (condition up to 2e+14): x") !=
         std::string::npos);
   CHECK(to_json(report).at("sections").as_array()[0].at("notes").as_array()[0].at("kind").as_string() ==
         "ill-conditioned");
