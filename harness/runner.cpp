@@ -183,6 +183,15 @@ Value weights_value(const methods::SeparatorInfo& info) {
   return out;
 }
 
+/// What a network costs whatever the machine; null where there is none.
+Value network_value(const methods::SeparatorInfo& info) {
+  if (info.parameters == 0) return {};
+  Value out = Value::object();
+  out["parameters"] = info.parameters;
+  out["macs_per_second"] = info.macs_per_second;
+  return out;
+}
+
 Value plan_value(const Plan& plan, const std::vector<datasets::Track>& tracks, const std::vector<Method>& methods) {
   Value track_list = Value::array(), method_list = Value::array(), seed_list = Value::array();
   for (const datasets::Track& track : tracks) {
@@ -594,6 +603,7 @@ class Runner {
     body["protocol"] = info.protocol;
     body["options"] = info.resolved_options;
     body["weights"] = weights_value(info);
+    body["network"] = network_value(info);
     Value stems = Value::array();
     for (const std::string& stem : dataset_.stems()) stems.push_back(stem);
     body["dataset_stems"] = std::move(stems);

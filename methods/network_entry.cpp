@@ -161,6 +161,8 @@ NetworkRequest make_request(Weights weights, std::vector<std::string> targets, S
   info.channels = static_cast<int>(weights.configuration.at("channels").as_integer());
   info.weights_label = weights.name();
   info.weights_sha256 = weights.content_hash;
+  info.parameters = weights.parameters();
+  info.macs_per_second = weights.family->macs_per_second(weights.configuration);
 
   const std::vector<std::string> known = weights.targets();
   if (request.targets.empty()) request.targets = known;

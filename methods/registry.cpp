@@ -172,7 +172,7 @@ void Registry::add(const NetworkFamily& family) {
       throw Error(Code::internal, family.name, "a second family of networks of this name was registered");
     }
   }
-  MSS_ASSERT(family.normalise && family.list && family.sizes && family.timing && family.recognises && family.import &&
+  MSS_ASSERT(family.normalise && family.list && family.sizes && family.timing && family.macs_per_second && family.recognises && family.import &&
              family.state_dict);
   families_.push_back(&family);
 }

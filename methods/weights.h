@@ -129,6 +129,9 @@ struct NetworkFamily {
   std::function<std::string(const core::Value& configuration)> sizes;
   /// How frames or segments lie in time: "44100 Hz, FFT 4096, hop 1024".
   std::function<std::string(const core::Value& configuration)> timing;
+  /// Multiply-accumulates of all networks per second of music at their rate and channels: one pass over ten seconds
+  /// (over a chunk where its length is fixed), without overlap of segments. Counted by the layer set Trace.
+  std::function<double(const core::Value& configuration)> macs_per_second;
   /// Could this file be one of the family's? A look at its tensors' names and the object in it.
   std::function<bool(const NetworkFile& file)> recognises;
   /// Files of other programs (a folder, a file, files that belong together) as a configuration and named arrays.

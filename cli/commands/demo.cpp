@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/report_options.h"
 #include "cli/commands/run_plan.h"
 #include "cli/failure.h"
 #include "cli/invocation.h"
@@ -30,7 +31,7 @@ int run_demo(Invocation& invocation) {
   reports::Report report = reports::build_report(records, options);
   writing([&] {
     reports::write_tables(report, out / "report");
-    reports::html::write(report, records, {.threads = invocation.threads()}, out / "report");
+    reports::html::write(report, records, {.about = method_summaries(), .threads = invocation.threads()}, out / "report");
   });
   if (!invocation.json()) invocation.console->result("report: " + (out / "report" / "index.html").string() + "\n");
   return done.status;

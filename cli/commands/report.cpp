@@ -10,6 +10,8 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "core/toml.h"
+#include "harness/builtin_methods.h"
+#include "methods/registry.h"
 #include "records/store.h"
 #include "reports/html/html.h"
 #include "reports/input.h"
@@ -66,6 +68,7 @@ int run_report(Invocation& invocation) {
   page.audio_tracks = settings.list("audio_tracks");
   page.excerpt_s = settings.real("audio_seconds");
   page.runs = run_folders(invocation.arguments);
+  page.about = method_summaries();
   page.threads = invocation.threads();
   page.progress = &console.progress();
   writing([&] { reports::write_tables(report, out); });
@@ -98,6 +101,14 @@ int run_report(Invocation& invocation) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> method_summaries() {
+  const methods::Registry& registry = harness::builtin_methods();
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& entry : registry.methods()) out.emplace_back(entry.name, entry.summary);
+  for (const auto& entry : registry.filters()) out.emplace_back(entry.name, entry.summary);
+  return out;
+}
 
 std::vector<std::pair<std::string, std::string>> read_names(const std::string& file) {
   std::vector<std::pair<std::string, std::string>> out;

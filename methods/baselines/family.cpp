@@ -211,6 +211,9 @@ NetworkFamily make_family(const Architecture& a) {
     for (const Value& target : configuration.at("targets").as_array()) out[target.as_string()] = listing_of(a);
     return out;
   };
+  f.macs_per_second = [a](const Value& configuration) {
+    return a.macs_per_second() * static_cast<double>(configuration.at("targets").size());
+  };
   f.sizes = [a](const Value&) { return fmt::format("{} numbers per target", listing_of(a).parameters()); };
   f.timing = [](const Value&) { return std::string("44100 Hz"); };
   f.recognises = [a](const NetworkFile& file) { return !find_networks(file, listing_of(a)).empty(); };
@@ -235,13 +238,23 @@ core::Value set_value(const std::string& architecture, const std::vector<std::st
 
 const NetworkFamily& conv1d_family() {
   static const NetworkFamily one = make_family(
-      {"conv1d", "Conv1D baseline", [](const nn::Trace::Scope& w) { const Conv1dBaseline<nn::Trace> model(w); }});
+      {"conv1d", "Conv1D baseline", [](const nn::Trace::Scope& w) { const Conv1dBaseline<nn::Trace> model(w); }, [] {
+         nn::Listing listing;
+         Conv1dBaseline<nn::Trace>(nn::Trace::Scope(listing)).forward({1, 44100, 2, &listing});
+         return static_cast<double>(listing.macs);
+       }});
   return one;
 }
 
 const NetworkFamily& dprnn_family() {
   static const NetworkFamily one =
-      make_family({"dprnn", "DPRNN baseline", [](const nn::Trace::Scope& w) { const Dprnn<nn::Trace> model(w); }});
+      make_family({"dprnn", "DPRNN baseline", [](const nn::Trace::Scope& w) { const Dprnn<nn::Trace> model(w); }, [] {
+        using Model = Dprnn<nn::Trace>;
+        constexpr std::int64_t frames = 10 * 44100 / Model::kHop;
+        nn::Listing listing;
+        Model(nn::Trace::Scope(listing)).forward({1, frames, 2 * Model::kBins, &listing});
+        return static_cast<double>(listing.macs) * 44100 / static_cast<double>(frames * Model::kHop);
+      }});
   return one;
 }
 

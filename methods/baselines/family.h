@@ -19,6 +19,7 @@ namespace mss::methods::baselines {
 struct Architecture {
   std::string name, title;
   std::function<void(const nn::Trace::Scope&)> construct;
+  std::function<double()> macs_per_second;  ///< of one target's network
 };
 
 const NetworkFamily& conv1d_family();

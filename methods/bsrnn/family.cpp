@@ -66,6 +66,18 @@ Listings list(const Value& configuration) {
   return out;
 }
 
+double macs_per_second(const Value& configuration) {
+  double out = 0;
+  for (const auto& [part, c] : networks_of(configuration)) {
+    const std::int64_t frames = c.norm_frames > 0 ? c.norm_frames : 10 * std::int64_t{c.rate_hz} / c.hop_samples;
+    nn::Listing listing;
+    const BandSplitRnn<nn::Trace> model(nn::Trace::Scope(listing), c);
+    model.forward({c.joint ? 1 : 2, frames, c.spectrum_channels(), &listing});
+    out += static_cast<double>(listing.macs) * c.rate_hz / static_cast<double>(frames * c.hop_samples);
+  }
+  return out;
+}
+
 std::string sizes(const Value& configuration) {
   std::vector<std::string> out;
   for (const auto& [part, c] : networks_of(configuration)) {
@@ -273,6 +285,7 @@ NetworkFamily make_family() {
                 {"mssbench import bsrnn checkpoints/ -o four.safetensors", "one file per target"}};
   f.normalise = normalise;
   f.list = list;
+  f.macs_per_second = macs_per_second;
   f.sizes = sizes;
   f.timing = timing;
   f.recognises = recognises;

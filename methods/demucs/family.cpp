@@ -353,6 +353,19 @@ Listings list(const core::Value& configuration) {
   return out;
 }
 
+double macs_per_second(const core::Value& configuration) {
+  const Configuration c = configuration_from_value(configuration, "configuration");
+  const std::int64_t samples = valid_length(c, 10 * std::int64_t{c.rate_hz});
+  nn::Listing listing;
+  const nn::Trace::Tensor x{1, samples, c.channels, &listing};
+  if (c.architecture == Architecture::conv_tasnet) {
+    ConvTasNet<nn::Trace>(nn::Trace::Scope(listing), c).forward(x);
+  } else {
+    Demucs<nn::Trace>(nn::Trace::Scope(listing), c).forward(x);
+  }
+  return static_cast<double>(listing.macs) * c.rate_hz / static_cast<double>(samples);
+}
+
 checkpoints::LazyTensors state_dict(const Weights& weights, const std::optional<std::string>& target) {
   if (target) {
     throw Error({Code::invalid_argument, weights.name(), "one network for all targets", "the export without a target",
@@ -401,6 +414,7 @@ NetworkFamily make_family() {
                 {"0ccbece3acd98785a367211c9c35b1eadae8d148b0d37fe5a5494d6d335269b5", "tasnet_extra-v1", ""}};
   f.normalise = normalise;
   f.list = list;
+  f.macs_per_second = macs_per_second;
   f.sizes = [](const core::Value& v) { return sizes(configuration_from_value(v, "configuration")); };
   f.timing = [](const core::Value& v) {
     const Configuration c = configuration_from_value(v, "configuration");

@@ -140,6 +140,15 @@ Listings list(const Value& value) {
   return out;
 }
 
+double macs_per_second(const Value& value) {
+  const Configuration c = configuration_from_value(value, "configuration");
+  const std::int64_t frames = 10 * c.rate_hz / c.hop_samples;
+  nn::Listing listing;
+  const Model<nn::Trace> model(nn::Trace::Scope(listing), c);
+  model.masks({1, frames, c.channels * c.max_bin, &listing});
+  return static_cast<double>(listing.macs) * c.rate_hz / static_cast<double>(frames * c.hop_samples);
+}
+
 std::string timing(const Value& value) {
   const Configuration c = configuration_from_value(value, "configuration");
   return fmt::format("{} Hz, FFT {}, hop {}", c.rate_hz, c.fft_size, c.hop_samples);
@@ -171,6 +180,7 @@ NetworkFamily make_family() {
   out.list = list;
   out.sizes = [](const Value& value) { return sizes_text(configuration_from_value(value, "configuration")); };
   out.timing = timing;
+  out.macs_per_second = macs_per_second;
   out.recognises = recognises;
   out.import = import_files;
   out.state_dict = state_dict;

@@ -210,7 +210,19 @@ Value seed_value(const Section& section, const Row& row, std::size_t m, std::siz
   return out;
 }
 
-Value row_value(const Report& report, const RecordIndex& index, std::size_t s, std::size_t r, int digits) {
+/// What the method and the post-filters of a spec do.
+Value about_value(const std::string& spec, const Options& options) {
+  Value out = Value::array();
+  for (const std::string& part : core::split(spec, '|')) {
+    const std::string name = part.substr(0, part.find_first_of("@:"));
+    for (const auto& [known, sentence] : options.about)
+      if (known == name) out.push_back(sentence);
+  }
+  return out;
+}
+
+Value row_value(const Report& report, const RecordIndex& index, std::size_t s, std::size_t r, int digits,
+                const Options& options) {
   const Section& section = report.sections[s];
   const Row& row = section.rows[r];
   Value out = Value::object();
@@ -225,7 +237,10 @@ Value row_value(const Report& report, const RecordIndex& index, std::size_t s, s
   out["training"] = training.kind;
   out["training_text"] = training.text;
   out["cost"] = cost_value(report, index, s, r);
-  out["from"] = provenance(index, report, s, r);
+  Value from = provenance(index, report, s, r);
+  const Value* here = from.find("separated_here");
+  out["about"] = here != nullptr && here->as_bool() ? about_value(row.spec, options) : Value::array();
+  out["from"] = std::move(from);
   Value cells = Value::array(), scores = Value::array(), seeds = Value::array();
   for (std::size_t m = 0; m < section.metrics.size(); ++m) {
     Value metric_cells = Value::array(), metric_scores = Value::array(), metric_seeds = Value::array();
@@ -280,7 +295,7 @@ Value track_facts(const Report& report, const RecordIndex& index, std::size_t s,
   return out;
 }
 
-Value section_value(const Report& report, const RecordIndex& index, std::size_t s, int digits, int threads) {
+Value section_value(const Report& report, const RecordIndex& index, std::size_t s, int digits, const Options& options) {
   const Section& section = report.sections[s];
   Value out = Value::object();
   out["dataset"] = section.dataset;
@@ -296,7 +311,7 @@ Value section_value(const Report& report, const RecordIndex& index, std::size_t 
   for (std::size_t t = 0; t < section.track_names.size(); ++t) tracks.push_back(track_facts(report, index, s, t));
   out["tracks"] = std::move(tracks);
   Value rows = Value::array();
-  for (std::size_t r = 0; r < section.rows.size(); ++r) rows.push_back(row_value(report, index, s, r, digits));
+  for (std::size_t r = 0; r < section.rows.size(); ++r) rows.push_back(row_value(report, index, s, r, digits, options));
   out["rows"] = std::move(rows);
   Value best = Value::array();
   for (const std::vector<int>& metric : section.best) {
@@ -307,7 +322,7 @@ Value section_value(const Report& report, const RecordIndex& index, std::size_t 
   out["best"] = std::move(best);
   Value compared = Value::object();
   for (const std::size_t m : shown_metrics(report, section)) {
-    compared[section.metrics[m]] = comparisons(report, section, m, digits, threads);
+    compared[section.metrics[m]] = comparisons(report, section, m, digits, options.threads);
   }
   out["compared"] = std::move(compared);
   Value errors = Value::array();
@@ -412,7 +427,7 @@ const Record* RecordIndex::of_track(std::size_t section, std::size_t track) cons
   return nullptr;
 }
 
-Value report_data(const Report& report, const RecordIndex& index, int threads) {
+Value report_data(const Report& report, const RecordIndex& index, const Options& options) {
   const int digits = std::max(4, report.options.digits + 2);
   Value out = Value::object();
   out["schema"] = 1;
@@ -437,7 +452,7 @@ Value report_data(const Report& report, const RecordIndex& index, int threads) {
   out["metrics"] = std::move(metrics);
   Value sections = Value::array();
   for (std::size_t s = 0; s < report.sections.size(); ++s) {
-    sections.push_back(section_value(report, index, s, digits, threads));
+    sections.push_back(section_value(report, index, s, digits, options));
   }
   out["sections"] = std::move(sections);
   if (report.options.published || musdb) {

@@ -29,6 +29,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/progress.h"
@@ -42,6 +43,9 @@ struct Options {
   std::vector<std::filesystem::path> runs{};  ///< folders that may hold estimates (records/store.h)
   std::vector<std::string> audio_tracks{};  ///< globs of track names; empty = all
   double excerpt_s = 15;                    ///< 0 = whole tracks
+  /// One sentence for each method and post-filter, by the name that specs have; what they say of rows that this program
+  /// separated.
+  std::vector<std::pair<std::string, std::string>> about{};
   int threads = 1;
   core::Progress* progress = nullptr;
 };

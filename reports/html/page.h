@@ -40,7 +40,7 @@ class RecordIndex {
 };
 
 /// What all views but the tracks' need.
-core::Value report_data(const Report& report, const RecordIndex& index, int threads);
+core::Value report_data(const Report& report, const RecordIndex& index, const Options& options);
 /// The frames of one track; null where no row has any. `short_form`: of the first metric that has some, in steps of 0.05
 /// dB instead of 0.01.
 core::Value track_data(const Report& report, const RecordIndex& index, std::size_t section, std::size_t track,

@@ -141,7 +141,7 @@ std::vector<std::string> write(const Report& report, const std::vector<records::
   MediaNames media;
   if (!options.audio.empty()) warnings = write_media(report, index, options, sink, out, media);
 
-  Value data = report_data(report, index, options.threads);
+  Value data = report_data(report, index, options);
   data["single"] = options.single;
   auto& sections = data["sections"].as_array();
   for (std::size_t s = 0; s < report.sections.size(); ++s) {

@@ -72,6 +72,8 @@ TEST_CASE("the convolutional baseline has 63490 numbers per target", "[baselines
   CHECK(y.T == 44100);
   CHECK(y.C == 2);
   CHECK(listing.macs == 44100 * 15LL * (2 * 32 + 32 * 64 + 64 * 32 + 32 * 2));
+  CHECK(baselines::conv1d_family().macs_per_second(baselines::set_value("conv1d", {"vocals", "bass"})) ==
+        2.0 * static_cast<double>(listing.macs));
   CHECK(
       random_weights(baselines::conv1d_family(), baselines::set_value("conv1d", {"vocals", "bass"}), 1).parameters() ==
       2 * 63'490);

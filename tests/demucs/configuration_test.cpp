@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "methods/demucs/apply.h"
+#include "methods/demucs/family.h"
 #include "methods/demucs/model.h"
 #include "methods/demucs/tasnet.h"
 #include "nn/trace.h"
@@ -85,6 +86,13 @@ TEST_CASE("networks cost as many multiply-accumulates as counted on the referenc
   CHECK(gigamacs(demucs::named_configuration("light")) / 10 == Approx(2.2).epsilon(0.02));
   CHECK(gigamacs(demucs::named_configuration("light4")) / 10 == Approx(5.7).epsilon(0.05));
   CHECK(gigamacs(demucs::named_configuration("x10")) / 10 == Approx(48.2).epsilon(0.01));
+  // What records say; the context at the ends counts in the samples, too.
+  for (const char* name : {"v2", "v1", "light", "light4", "x10"}) {
+    const demucs::Configuration c = demucs::named_configuration(name);
+    const double samples = static_cast<double>(demucs::valid_length(c, 441000));
+    CHECK(demucs::family().macs_per_second(demucs::configuration_value(c)) ==
+          Approx(gigamacs(c) * 1e9 * 44100 / samples).epsilon(1e-9));
+  }
 }
 
 TEST_CASE("sinc resampling has the reference implementation's taps and outputs", "[demucs]") {

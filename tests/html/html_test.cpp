@@ -98,9 +98,32 @@ TEST_CASE("the page's data are the report's numbers", "[reports_html]") {
   CHECK(b.at("cost").at("rtf").as_real() == 0.5);
   CHECK(b.at("cost").at("cpu_per_s").as_real() == Approx(0.75));
   CHECK(section.at("tracks").as_array()[0].at("seconds").as_integer() == 2);
+  CHECK(b.at("about").size() == 0);
   // Equal input, equal bytes.
   write(report, records, {}, folder / "again");
   CHECK(core::read_text_file(folder / "out/page/data/report.js") == core::read_text_file(folder / "again/page/data/report.js"));
+}
+
+TEST_CASE("a row says what its method and filters do, where this program separated it", "[reports_html]") {
+  const TempDir folder;
+  std::vector<Record> records;
+  for (const char* track : {"x", "y"}) {
+    records.push_back(made(track, "umx@official:weights=w|wiener:iters=1", "vocals", {1}));
+    records.push_back(made(track, "umx", "vocals", {1}));
+    records.back().body["measured"] = Value::object();  // stems made elsewhere, in a folder of that name
+  }
+  write(build_report(records), records, {.about = {{"umx", "A network."}, {"wiener", "A filter."}}}, folder / "out");
+  const Value data = data_of(core::read_text_file(folder / "out/page/data/report.js"));
+  const auto& rows = data.at("sections").as_array()[0].at("rows").as_array();
+  for (const Value& row : rows) {
+    INFO(row.at("spec").as_string());
+    const bool here = row.at("spec").as_string() != "umx";
+    REQUIRE(row.at("about").size() == (here ? 2 : 0));
+    CHECK(row.at("training").as_string() == "unknown" || here);
+    if (!here) continue;
+    CHECK(row.at("about").as_array()[0].as_string() == "A network.");
+    CHECK(row.at("about").as_array()[1].as_string() == "A filter.");
+  }
 }
 
 TEST_CASE("differences of all pairs are those of the verdict, ranks those of Friedman", "[reports_html]") {

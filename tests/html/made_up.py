@@ -2,7 +2,7 @@
 """Writes a run folder of made-up records, as large as asked for: RUN/records.jsonl.
 
 Scores are random numbers around a quality per row and a difficulty per track; nothing was separated. For measuring how
-long a report takes (benchmarks/report_page.sh) and for trying the page.
+long a report takes (benchmarks/report_page.py) and for trying the page.
 """
 
 import argparse

@@ -144,6 +144,7 @@ def test_leaderboard(page, index):
     page.until("document.querySelector('details.row[open] .code') !== null", 10)
     text = page.eval("document.querySelector('details.row[open]').textContent")
     check("mssbench run -d" in text and "[run]" in text and "Spec" in text, "a row tells its command and plan")
+    check("What it does" in text and "matrix factorisation" in text, "and what its method does")
     equal(page.problems(), [], "no errors so far")
 
 

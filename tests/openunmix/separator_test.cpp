@@ -96,6 +96,13 @@ TEST_CASE("parameters of the named configurations", "[openunmix]") {
   CHECK(error_of([] { umx::named_configuration("umxxl", Architecture::openunmix); }).code() == Code::config);
 }
 
+TEST_CASE("multiply-accumulates of the named configurations per second", "[openunmix]") {
+  // Four networks; per frame fc1, three layers of two directions, fc2, fc3.
+  const double frame = 2974.0 * 512 + 3 * 2 * (1024.0 * 512 + 1024 * 256) + 512.0 * 1024 + 4098.0 * 512;
+  const umx::Configuration c = umx::named_configuration("umxhq", umx::Architecture::openunmix);
+  CHECK(umx::family().macs_per_second(umx::configuration_value(c)) == Approx(4 * frame * 44100 / 1024).epsilon(1e-9));
+}
+
 TEST_CASE("input bins of a bandwidth", "[openunmix]") {
   // The named configurations' max_bin is the number of bins up to 16 kHz.
   for (const core::Value& row : openunmix_golden().at("bandwidth_to_max_bin").as_array()) {

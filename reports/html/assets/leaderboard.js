@@ -127,7 +127,7 @@ function render_leaderboard() {
         const row = rows[r], average = cell(row, state.metric, target_count());
         return element("tr", { "data-row": r },
           element("td", { class: "number" }, places.has(r) ? places.get(r) : ""),
-          element("th", { scope: "row", class: "row-head" }, element("a", { href: `#row-${state.section}-${r}`, title: row.spec }, short(row.name, 60)), flag_list(row)),
+          element("th", { scope: "row", class: "row-head" }, element("a", { href: `#row-${state.section}-${r}`, title: [row.spec, ...row.about].join(". ") }, short(row.name, 60)), flag_list(row)),
           targets_shown().map((k) => score_cell(row, r, k)),
           axis ? element("td", { class: "drawn" }, interval_chart(row, axis, t, chart)) : null,
           with_tracks ? element("td", { class: "number" }, row.tracks === section().tracks.length ? row.tracks : row.tracks + "/" + section().tracks.length) : null,

@@ -36,6 +36,7 @@ function options_table(options) {
 function row_details(r) {
   const s = section(), row = s.rows[r], from = row.from, facts = [];
   const fact = (name, ...value) => facts.push(element("dt", {}, name), element("dd", {}, ...value));
+  if (row.about.length) fact("What it does", row.about.join(" "));
   fact("Spec", element("code", {}, row.spec));
   fact("Kind", kind_names[row.kind] + (row.protocol ? ", protocol " + row.protocol : ""));
   fact("Trained on", row.training_text || training_names[row.training]);

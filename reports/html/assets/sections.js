@@ -329,6 +329,8 @@ function render_metrics(place) {
       element("dt", {}, "Oracles"), element("dd", {}, "Methods that know the true stems: what masks of this kind could reach at best. Rows under protocols P3 to P5 know them when components are assigned. They are never ranked with methods."),
       element("dt", {}, "Protocol"), element("dd", {}, "How the components of a factorisation were assigned to targets: P0 to P2 know nothing of the test track's stems, P3 to P5 do."),
       element("dt", {}, "Seeds"), element("dd", {}, "A track's value is the mean over the seeds; the spread is what single seeds give."),
+      element("dt", {}, "Data set"), element("dd", {}, "Its name; a number behind # (songs#1a2b3c4d) is made of its tracks' names and lengths and keeps different sets of one name apart."),
+      element("dt", {}, "Row"), element("dd", {}, "A spec: a method, its preset behind @, its parameters behind :, post-filters behind |. Weights and dictionaries stand with the first digits of their hash."),
       element("dt", {}, "Scenario"), element("dd", {}, "Which targets were scored jointly. stems: all stems of the track; vocals/accompaniment: two sources. Numbers of different scenarios do not compare.")),
     element("p", { class: "note" }, "In full: docs/metrics.md and docs/reports.md of mssbench. All numbers in full precision: ",
       element("a", { href: "table.csv" }, "table.csv"), ", ", element("a", { href: "tracks.csv" }, "tracks.csv"), ", ", element("a", { href: "table.json" }, "table.json"), "; tests: ", element("a", { href: "stats.md" }, "stats.md"), "."));
