@@ -210,6 +210,18 @@ Value seed_value(const Section& section, const Row& row, std::size_t m, std::siz
   return out;
 }
 
+Value notes_value(const std::vector<Note>& notes) {
+  Value out = Value::array();
+  for (const Note& note : notes) {
+    Value value = Value::object();
+    value["kind"] = note_name(note.kind);
+    value["text"] = note.text;
+    value["tracks"] = strings(note.tracks);
+    out.push_back(std::move(value));
+  }
+  return out;
+}
+
 /// What the method and the post-filters of a spec do.
 Value about_value(const std::string& spec, const Options& options) {
   Value out = Value::array();
@@ -233,6 +245,8 @@ Value row_value(const Report& report, const RecordIndex& index, std::size_t s, s
   out["seeds"] = integers(row.seeds);
   out["tracks"] = row.tracks;
   out["failed"] = row.failed_tracks;
+  out["ranked"] = row.ranked;
+  out["notes"] = notes_value(row.notes);
   const Training training = training_of(row, index.any(s, r));
   out["training"] = training.kind;
   out["training_text"] = training.text;
@@ -313,6 +327,7 @@ Value section_value(const Report& report, const RecordIndex& index, std::size_t 
   Value rows = Value::array();
   for (std::size_t r = 0; r < section.rows.size(); ++r) rows.push_back(row_value(report, index, s, r, digits, options));
   out["rows"] = std::move(rows);
+  out["notes"] = notes_value(section.notes);
   Value best = Value::array();
   for (const std::vector<int>& metric : section.best) {
     Value list = Value::array();
@@ -322,7 +337,8 @@ Value section_value(const Report& report, const RecordIndex& index, std::size_t 
   out["best"] = std::move(best);
   Value compared = Value::object();
   for (const std::size_t m : shown_metrics(report, section)) {
-    compared[section.metrics[m]] = comparisons(report, section, m, digits, options.threads);
+    Value of_metric = comparisons(report, section, m, digits, options.threads);
+    if (!of_metric.is_null()) compared[section.metrics[m]] = std::move(of_metric);
   }
   out["compared"] = std::move(compared);
   Value errors = Value::array();

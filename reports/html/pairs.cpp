@@ -48,11 +48,13 @@ Value comparisons(const Report& report, const Section& section, std::size_t metr
       if (info.id == section.metrics[metric]) return info.higher_is_better;
     return true;
   }();
+  if (section.metrics[metric] == "GNSDR") return {};  // its tracks do not count alike
   std::vector<Value> targets(section.targets.size() + 1);
   core::parallel_for(static_cast<std::int64_t>(targets.size()), threads, [&](std::int64_t item) {
     const auto t = static_cast<std::size_t>(item);
     std::vector<std::size_t> rows, ranked;
     for (std::size_t r = 0; r < section.rows.size(); ++r) {
+      if (!section.rows[r].ranked) continue;
       const std::vector<double>& values = section.rows[r].scores[metric][t].values;
       const auto finite = std::count_if(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
       if (finite > 0) rows.push_back(r);

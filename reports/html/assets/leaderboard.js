@@ -14,6 +14,8 @@ const used_costs = () => cost_columns.filter((column) => section().rows.some((ro
 /// Flags of a row: what a reader should know before he believes its numbers.
 function row_flags(row) {
   const out = [], all = section().tracks.length;
+  const names = { mixed: "not of one origin", "training-data": "trained on these tracks", "ill-conditioned": "ill-conditioned" };
+  for (const note of row.notes) out.push([names[note.kind] || note.kind, note.text]);
   if (row.failed) out.push(["failed", "failed on " + plural(row.failed, "track")]);
   if (row.tracks < all) out.push(["incomplete", "has scores for " + row.tracks + " of " + plural(all, "track") + ": does not compare with complete rows"]);
   if (is_below_floor(row)) out.push(["below floor", "its average is worse than that of " + section().floor]);
@@ -22,7 +24,7 @@ function row_flags(row) {
   const c = cell(row, state.metric, target_count());
   if (c.frames && c.dropped / c.frames > 0.1) out.push(["frames dropped", fixed((100 * c.dropped) / c.frames, 0) + " % of the frames have no value (silence)"]);
   const training = section().tracks.filter((track) => track.training).length;
-  if (training && ["benchmark", "extra", "unknown"].includes(row.training)) {
+  if (training && !row.notes.some((note) => note.kind === "training-data") && ["benchmark", "extra", "unknown"].includes(row.training)) {
     out.push(["may have heard them", plural(training, "track") + " of this table belong to a training set"]);
   }
   const perfect = row.scores[state.metric].some((values) => values.some((v) => number(v) >= 200 && unit() === "dB"));
@@ -49,6 +51,8 @@ function sort_rows(rows) {
   };
   const nothing = (v) => typeof v === "number" && Number.isNaN(v);
   return [...rows].sort((a, b) => {
+    // Rows that heard the test tracks stand behind the others.
+    if (key === "score" && all[a].ranked !== all[b].ranked) return all[a].ranked ? -1 : 1;
     const x = value(a), y = value(b);
     if (nothing(x) || nothing(y)) return nothing(x) === nothing(y) ? a - b : nothing(x) ? 1 : -1;  // what has none stands last
     if (x === y) return a - b;
@@ -103,7 +107,7 @@ function render_leaderboard() {
 
   // The place among methods does not depend on how the table is sorted.
   const places = new Map();
-  [...rows.keys()].filter((r) => rows[r].kind === "method" && !Number.isNaN(score(rows[r], target_count())))
+  [...rows.keys()].filter((r) => rows[r].kind === "method" && rows[r].ranked && !Number.isNaN(score(rows[r], target_count())))
     .sort((a, b) => (is_higher_better() ? 1 : -1) * (score(rows[b], target_count()) - score(rows[a], target_count())))
     .forEach((r, i) => places.set(r, i + 1));
 

@@ -73,7 +73,7 @@ function build_controls() {
 function overview(s) {
   const before = state.section;
   state.section = s;
-  const t = target_count(), methods = section().rows.filter((row) => row.kind === "method" && !Number.isNaN(score(row, t)));
+  const t = target_count(), methods = section().rows.filter((row) => row.kind === "method" && row.ranked && !Number.isNaN(score(row, t)));
   const { floor, oracle } = references(t), out = [], digits = report.digits, u = unit() ? " " + unit() : "";
   if (methods.length) {
     const best = methods.reduce((a, b) => ((is_higher_better() ? score(b, t) > score(a, t) : score(b, t) < score(a, t)) ? b : a)), c = cell(best, state.metric, t);

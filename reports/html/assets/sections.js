@@ -94,7 +94,7 @@ function render_differences(place) {
     const turned = { better: "worse", worse: "better" }[verdict] || verdict;
     pairs.set(b + "-" + a, { n, estimate: -number(estimate), low: -number(high), high: -number(low), won: lost, tied, lost: won, p: number(p), verdict: turned });
   }
-  const rows = scored_rows(t);
+  const rows = scored_rows(t).filter((r) => section().rows[r].ranked);
   if (rows.length < 2 || !pairs.size) return nothing_to_show(place, "Differences need two rows.");
   const td = (a, b) => {
     if (a === b) return element("td", { class: "self" }, element("span", { class: "hidden" }, "the same row"));
@@ -214,7 +214,7 @@ function render_cost(place) {
   out.push(...reference_bands(t, y, left, right, false));
   // Rows that no other row beats in both.
   const better = (a, b) => (is_higher_better() ? a > b : a < b);
-  const front = rows.filter((r, i) => section().rows[r].kind === "method" && !rows.some((s, k) => section().rows[s].kind === "method" && k !== i &&
+  const front = rows.filter((r, i) => section().rows[r].kind === "method" && section().rows[r].ranked && !rows.some((s, k) => section().rows[s].kind === "method" && section().rows[s].ranked && k !== i &&
     costs_of[k] <= costs_of[i] && !better(score(section().rows[r], t), score(section().rows[s], t)) && (costs_of[k] < costs_of[i] || better(score(section().rows[s], t), score(section().rows[r], t)))))
     .sort((a, b) => column.value(section().rows[a].cost) - column.value(section().rows[b].cost));
   if (front.length > 1) out.push(picture("polyline", { points: front.map((r) => x.position(column.value(section().rows[r].cost)) + "," + y.position(score(section().rows[r], t))).join(" "), class: "front" }));
@@ -279,6 +279,10 @@ function render_defects(place) {
       const missing = s.tracks.filter((_, i) => row.scores[0].every((values) => Number.isNaN(number(values[i])))).map((track) => track.name);
       add("not scored", row.name, plural(s.tracks.length - row.tracks - row.failed, "track") + " without scores: " + missing.slice(0, 5).join(", ") + (missing.length > 5 ? " …" : ""));
     }
+  }
+  const kinds = { mixed: "not of one origin", "training-data": "trained on these tracks", "ill-conditioned": "ill-conditioned" };
+  for (const [where, notes] of [["all rows", s.notes], ...s.rows.map((row) => [row.name, row.notes])]) {
+    for (const note of notes) add(kinds[note.kind] || note.kind, where + (note.tracks.length ? ": " + note.tracks.slice(0, 5).join(", ") + (note.tracks.length > 5 ? ` … (${note.tracks.length})` : "") : ""), note.text);
   }
   const silent = new Map();
   for (const row of s.rows) {

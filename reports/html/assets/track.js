@@ -363,10 +363,12 @@ async function render_track(place, s, i) {
     track.fingerprint ? [element("dt", {}, "Fingerprint"), element("dd", {}, element("code", {}, track.fingerprint))] : null,
     track.erratum ? [element("dt", {}, "Published defect"), element("dd", {}, track.erratum)] : null,
     track.training ? [element("dt", {}, "Training track"), element("dd", {}, "belongs to a training set; rows with trained weights may have heard it")] : null);
+  const notes = section().notes.filter((note) => note.tracks.includes(track.name));
   const errors = section().errors.filter((error) => error.track === track.name);
   const main = element("article", { "aria-labelledby": "track-name" },
     element("p", { class: "track-nav" }, element("a", { href: "#tracks", class: "button" }, "← All results"), go(i - 1, "Previous track"), go(i + 1, "Next track")),
     element("h2", { id: "track-name", tabindex: "-1" }, track.name), facts,
+    notes.length ? element("ul", {}, notes.map((note) => element("li", {}, note.text))) : null,
     errors.length ? element("ul", {}, errors.map((error) => element("li", {}, `${error.spec} failed: ${error.message}`))) : null,
     element("h3", {}, "Scores"),
     element("div", { class: "controls" }, select("Metric", section().metrics.map((m, k) => [k, m]), state.metric, (m) => { state.metric = Number(m); put(scores, track_scores_table(i)); })));
