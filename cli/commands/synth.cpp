@@ -111,7 +111,7 @@ int check_songs(Invocation& invocation, const fs::path& out) {
   options.methods = &harness::builtin_methods();
   options.mixture = "mixture";
   options.ideal_ratio_mask = "irm:alpha=2,fft=4096,hop=1024";
-  options.clustered_nmf = "nmf:protocol=P4,components=60";
+  options.clustered_nmf = "nmf:protocol=P4,components=16";
   options.make_renderer = [&](const std::string& name) { return renderer_of(name, invocation); };
   options.progress = &invocation.console->progress();
   options.stop = invocation.stop;

@@ -10,16 +10,19 @@
 namespace mss::datasets::synth {
 
 void add(Stereo& x, const Stereo& y, double gain) {
+  core::check_stop();
   for (std::size_t i = 0; i < x.left.size(); ++i) x.left[i] += gain * y.left[i];
   for (std::size_t i = 0; i < x.right.size(); ++i) x.right[i] += gain * y.right[i];
 }
 
 void scale(Stereo& x, double gain) {
+  core::check_stop();
   for (double& v : x.left) v *= gain;
   for (double& v : x.right) v *= gain;
 }
 
 void multiply(Stereo& x, std::span<const double> curve) {
+  core::check_stop();
   for (std::size_t i = 0; i < x.left.size(); ++i) {
     x.left[i] *= curve[i];
     x.right[i] *= curve[i];
@@ -67,6 +70,7 @@ Biquad high_shelf(double hz, double q, double db) {
 }
 
 void filter(std::span<double> x, const Biquad& f) {
+  core::check_stop();
   double s1 = 0, s2 = 0;  // transposed direct form II
   for (double& v : x) {
     const double in = v;
@@ -95,6 +99,7 @@ void to_unit_rms(std::span<double> x) {
 }
 
 double gated_rms(const Stereo& x) {
+  core::check_stop();
   constexpr std::size_t kGate = 4410;
   std::vector<double> blocks;
   for (std::size_t begin = 0; begin + kGate <= x.left.size(); begin += kGate) {
@@ -124,11 +129,13 @@ void soft_clip(Stereo& x, double over_db) {
   const double ceiling = gated_rms(x) * gain_of_db(over_db);
   if (ceiling <= 0) return;
   for (auto* channel : {&x.left, &x.right}) {
+    core::check_stop();
     for (double& v : *channel) v = ceiling * tanh_of(v / ceiling);
   }
 }
 
 void set_width(Stereo& x, double w) {
+  core::check_stop();
   for (std::size_t i = 0; i < x.left.size(); ++i) {
     const double mid = 0.5 * (x.left[i] + x.right[i]);
     x.left[i] = mid + w * (x.left[i] - mid);
@@ -148,6 +155,7 @@ void pan(Stereo& x, double position) {
 }
 
 std::vector<double> compressor(const Stereo& x, double threshold_db, double ratio, double attack_s, double release_s) {
+  core::check_stop();
   const auto samples = x.left.size();
   const auto hop = static_cast<std::size_t>(kHop);
   const double attack = exp_of(-static_cast<double>(kHop) / (attack_s * kRateHz));

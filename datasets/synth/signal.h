@@ -1,5 +1,6 @@
 // Signal processing of the composed songs: stereo tracks in float64 at 44.1 kHz, filters, levels, compression, convolution
-// with a room. Sums run in a fixed order and no libm is called, so that results have the same bits everywhere.
+// with a room. Sums run in a fixed order and no libm is called, so that results have the same bits everywhere. What runs
+// over a whole song first throws Error(cancelled) on a stop request of the thread (core/stop.h).
 #pragma once
 
 #include <cstdint>

@@ -401,6 +401,7 @@ std::vector<double> sing(const Draws& draws, const Take& take, std::int64_t samp
   filter(noise, low_pass(6500));
   to_unit_rms(noise);
   const double breath = gain_of_db(singer.breath_db);
+  core::check_stop();
   for (std::size_t t = 0; t < voice.size(); ++t) {
     voice[t] *= level;
     const double a = interpolated(t);

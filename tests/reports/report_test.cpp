@@ -812,4 +812,35 @@ TEST_CASE("LaTeX compiles as it is and fits", "[reports]") {
   CHECK(warnings[0].find("--round 1") != std::string::npos);
 }
 
+TEST_CASE("every form of a report over composed songs says that they do not compare with MUSDB18", "[reports]") {
+  CHECK(reports::dataset_note("MUSDB18").empty());
+  CHECK(reports::dataset_note("synthetic-songs#01234567").empty());
+  CHECK_FALSE(reports::dataset_note("synthetic").empty());
+  const std::string builtin = reports::dataset_note("synthetic-v2:seconds=30");
+  const std::string sampled = reports::dataset_note("synthetic-v2:preset=small,seed=1,renderer=fluidsynth#01234567");
+  CHECK(builtin.find("built-in synthesiser") != std::string::npos);
+  CHECK(sampled.find("built-in synthesiser") == std::string::npos);
+  const auto report_on = [](const std::string& dataset) {
+    std::vector<Record> list;
+    for (const char* track : {"A", "B"}) {
+      list.push_back(make({.dataset = dataset, .track = track, .spec = "repet", .target = "vocals", .sdr = {1, 2}}));
+    }
+    return reports::build_report(list);
+  };
+  for (const std::string dataset : {"synthetic-v2", "Songs"}) {
+    const reports::Report report = report_on(dataset);
+    const bool wanted = dataset != "Songs";
+    const auto says = [&](const std::string& text) {
+      std::string flat = text;  // lines may be wrapped
+      for (std::size_t at = 0; (at = flat.find("\n  ", at)) != std::string::npos;) flat.replace(at, 3, " ");
+      return flat.find("comparable with") != std::string::npos;
+    };
+    INFO(dataset);
+    CHECK(says(reports::to_markdown(report)) == wanted);
+    CHECK(says(reports::to_text(report, 100)) == wanted);
+    CHECK(says(reports::to_latex(report)) == wanted);
+    CHECK(says(core::dump_json(reports::to_json(report))) == wanted);
+  }
+}
+
 }  // namespace mss::reports
