@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cmath>
@@ -161,6 +163,21 @@ void write_cache_file(const fs::path& path, const Content& content, const std::v
 
 }  // namespace
 
+namespace {
+
+/// Open files of this process that hold a lock on a file of a cache.
+std::atomic<std::int64_t> locked_files{0};
+
+/// At most half of the descriptors that the process may have: a corpus of speech has thousands of files.
+std::int64_t most_locked_files() {
+  constexpr std::int64_t kUsual = 1024;
+  rlimit limit{};
+  const bool known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return (known ? static_cast<std::int64_t>(limit.rlim_cur) : kUsual) / 2;
+}
+
+}  // namespace
+
 struct CachedTrack::Data {
   std::string name, fingerprint;
   std::vector<std::string> stems;
@@ -178,8 +195,11 @@ struct CachedTrack::Data {
   Data& operator=(const Data&) = delete;
   ~Data() {
     if (map != MAP_FAILED) ::munmap(map, static_cast<std::size_t>(file_bytes));
-    if (descriptor >= 0) ::close(descriptor);
+    if (descriptor < 0) return;
+    ::close(descriptor);
+    if (counted) --locked_files;
   }
+  bool counted = false;  ///< among locked_files
 };
 
 namespace {
@@ -236,6 +256,14 @@ std::shared_ptr<CachedTrack::Data> map_file(const fs::path& path) {
   data->planes = bytes + start;
   // Last used: now. A file of another user's cache cannot be touched; then its age stays.
   if (::futimens(data->descriptor, nullptr) != 0) errno = 0;
+  if (++locked_files <= most_locked_files()) {
+    data->counted = true;
+  } else {
+    // The mapping stays whole without its lock, also where the file is removed from the folder.
+    --locked_files;
+    ::close(data->descriptor);
+    data->descriptor = -1;
+  }
   return data;
 }
 

@@ -12,7 +12,9 @@
 // Two writers: each writes a file of its own and renames it (core/file.h); the second rename replaces equal bytes.
 // A damaged or truncated file is told by its header and size and made again.
 // Limit: before a file is written, the least recently used files are removed until it fits. Files that a process has
-// open (a shared lock) stay; where they alone leave no room, Error(resource) says how much is needed.
+// open (a shared lock) stay; where they alone leave no room, Error(resource) says how much is needed. Of more files than
+// half of the descriptors that a process may have, those beyond are mapped without a lock: their data stays readable,
+// but the file may go.
 //
 // Thread-safety: Cache and CachedTrack may be used from several threads at once.
 #pragma once

@@ -6,7 +6,8 @@
 #include <numbers>
 
 #include "core/rng.h"
-#include "datasets/synth.h"
+#include "datasets/dataset.h"
+#include "datasets/synth/songs.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
 #include "tests/support/paths.h"
@@ -203,8 +204,11 @@ TEST_CASE("the tempo of the built-in songs is heard, at its own speed or half or
   constexpr int kSongs = 5;
   std::string table;
   for (int i = 0; i < kSongs; ++i) {
-    const double truth = datasets::describe_song(1, i).tempo_bpm;
-    const Rhythm found = find_beats(datasets::render_song(1, i, 12 * 44100).stems[0]);
+    constexpr std::int64_t kLength = 12 * 44100;
+    const double truth = datasets::synth::builtin_score(1, i, kLength).bpm;
+    const datasets::synth::RenderedSong song = datasets::synth::render_song(1, i, kLength);
+    REQUIRE(song.names[0] == "drums");
+    const Rhythm found = find_beats(song.stems[0]);
     const auto factor = tempo_factor(truth, found.tempo_bpm, 0.02);
     table += std::to_string(truth) + " against " + std::to_string(found.tempo_bpm) + "\n";
     right += factor ? 1 : 0;

@@ -1,5 +1,6 @@
 #include "training/cache.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -245,6 +246,43 @@ TEST_CASE("several writers of one cache leave whole files and read the same", "[
   }
   CHECK(cache_files(scratch / "cache").size() == 3);
   for (const fs::path& path : core::list_directory(scratch / "cache")) CHECK(path.extension() != ".tmp");
+}
+
+TEST_CASE("a corpus may have more files than a process may open", "[training]") {
+  const tests::TempDir scratch;
+  constexpr int kFiles = 120;
+  for (int i = 0; i < kFiles; ++i) {
+    audio::AudioBuffer speech(1, 50, 8000);
+    speech.channel(0)[7] = static_cast<float>(i + 1) / 256;
+    audio::write_file(scratch / (std::to_string(i) + ".wav"), speech);
+  }
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int status = 1;
+    try {
+      const rlimit few{64, 64};
+      if (::setrlimit(RLIMIT_NOFILE, &few) != 0) ::_exit(4);
+      Cache cache(scratch / "cache", kPlenty);
+      std::vector<CachedTrack> files;
+      for (int i = 0; i < kFiles; ++i) {
+        files.push_back(cache.open_file(scratch / (std::to_string(i) + ".wav"), "speech", 8000, 1));
+      }
+      status = 0;
+      for (int i = 0; i < kFiles; ++i) {
+        float x = 0;
+        files[static_cast<std::size_t>(i)].read(0, 0, 7, 1, &x);
+        if (x != static_cast<float>(i + 1) / 256) status = 2;
+      }
+    } catch (const std::exception&) {
+      status = 3;
+    }
+    ::_exit(status);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("what cannot be cached is an error that names the track, and leaves nothing behind", "[training]") {

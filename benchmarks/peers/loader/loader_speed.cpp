@@ -26,7 +26,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "datasets/dataset.h"
-#include "datasets/synth.h"
+#include "datasets/synth/songs.h"
 #include "training/examples.h"
 
 namespace {
@@ -42,10 +42,12 @@ double median(std::vector<double> values) {
 }
 
 void make(const std::filesystem::path& folder, int songs, double seconds) {
+  namespace synth = datasets::synth;
+  constexpr int kRateHz = 44100;
   for (int i = 0; i < songs; ++i) {
-    const auto samples = static_cast<std::int64_t>(seconds * datasets::kSynthRateHz);
-    const datasets::TrackAudio song = datasets::render_song(1, i, samples);
-    const std::filesystem::path place = folder / "train" / datasets::describe_song(1, i).name;
+    const auto samples = static_cast<std::int64_t>(seconds * kRateHz);
+    const synth::RenderedSong song = synth::render_song(1, i, samples);
+    const std::filesystem::path place = folder / "train" / synth::song_name(synth::builtin_score(1, i, samples));
     std::filesystem::create_directories(place);
     const audio::WriteOptions options{.format = audio::SampleFormat::pcm16};
     audio::write_file(place / "mixture.wav", song.mixture, options);
