@@ -134,6 +134,12 @@ def test_leaderboard(page, index):
     choose(page, "Data set and scenario", 0)
     page.until("document.querySelectorAll('details.row').length === report.sections[0].rows.length")
 
+    check("hpss" in page.eval("document.getElementById('leaderboard').innerText"), "rows of other scenarios are named")
+    page.click("#leaderboard-table p button")
+    equal(page.eval("report.sections[state.section].scenario"), "stems:drums", "and one click away")
+    choose(page, "Data set and scenario", 0)
+    page.until("document.querySelectorAll('details.row').length === report.sections[0].rows.length")
+
     # The other parts.
     for part, what in (("#distributions svg .point", "points of tracks"), ("#tracks td.dark, #tracks td.light", "a heat map"), ("#differences td[class^=verdict]", "differences with verdicts"),
                        ("#ranks svg .dot", "ranks"), ("#seeds svg .point", "seeds"), ("#cost svg .dot", "cost against quality"), ("#metrics tbody tr", "definitions")):

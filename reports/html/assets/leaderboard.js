@@ -20,9 +20,11 @@ function row_flags(row) {
   if (row.tracks < all) out.push(["incomplete", "has scores for " + row.tracks + " of " + plural(all, "track") + ": does not compare with complete rows"]);
   if (is_below_floor(row)) out.push(["below floor", "its average is worse than that of " + section().floor]);
   const silent = row.silent.filter(([, , kind]) => kind === "silent_estimate").length;
-  if (silent) out.push(["silent", plural(silent, "estimate") + " silent all along: an SDR of 0 dB by definition"]);
+  if (silent && row.kind !== "floor") out.push(["silent", plural(silent, "estimate") + " silent all along: an SDR of 0 dB by definition"]);
   const c = cell(row, state.metric, target_count());
-  if (c.frames && c.dropped / c.frames > 0.1) out.push(["frames dropped", fixed((100 * c.dropped) / c.frames, 0) + " % of the frames have no value (silence)"]);
+  // Silent references take the same frames from every row; what a row's own silence takes besides is its own doing.
+  const fewest = Math.min(...section().rows.map((other) => cell(other, state.metric, target_count())).filter((o) => o.frames).map((o) => o.dropped / o.frames));
+  if (c.frames && c.dropped / c.frames > fewest + 0.01) out.push(["frames dropped", fixed((100 * c.dropped) / c.frames, 0) + ` % of the frames have no value, ${fixed(100 * fewest, 0)} % in other rows: estimates are silent in them`]);
   const training = section().tracks.filter((track) => track.training).length;
   if (training && !row.notes.some((note) => note.kind === "training-data") && ["benchmark", "extra", "unknown"].includes(row.training)) {
     out.push(["may have heard them", plural(training, "track") + " of this table belong to a training set"]);
@@ -146,8 +148,24 @@ function render_leaderboard() {
   put(place, 
     bodies.length ? scrolling("Leaderboard", element("table", { class: "leaderboard" }, element("caption", {}, what), element("thead", {}, head), bodies))
       : element("p", {}, "No row fits the filters. ", element("button", { type: "button", onclick: clear_filters }, "Show all rows")),
-    element("p", { class: "note" }, legend_of_bands(t)));
+    element("p", { class: "note" }, legend_of_bands(t)),
+    elsewhere(),
+    element("p", { class: "note" }, "All targets, metrics and intervals in full precision: ", element("a", { href: "table.csv" }, "table.csv"), "; every track: ", element("a", { href: "tracks.csv" }, "tracks.csv"), "."));
   performance.mark("leaderboard");  // for measuring how soon the page can be used
+}
+
+/// Rows of the same data set that yield other stems, and so stand in other scenarios.
+function elsewhere() {
+  const own = new Set(section().rows.map((row) => row.spec)), found = new Map();
+  report.sections.forEach((s, k) => {
+    if (s.dataset !== section().dataset || s.subset !== section().subset) return;
+    const rows = s.rows.filter((row) => !own.has(row.spec));
+    if (rows.length) found.set(k, rows);
+  });
+  if (!found.size) return null;
+  return element("p", { class: "note" }, "Rows that do not yield all of these targets stand in another scenario: ",
+    [...found].map(([k, rows], i) => [i ? "; " : "", rows.map((row) => short(row.name, 40)).join(", ") + " in ",
+      element("button", { type: "button", class: "quiet", onclick: () => { set_section(k); build_controls(); render_all(); document.getElementById("leaderboard").scrollIntoView(); } }, report.sections[k].scenario)]), ".");
 }
 
 function legend_of_bands(t) {

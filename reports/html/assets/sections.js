@@ -287,6 +287,7 @@ function render_defects(place) {
   const silent = new Map();
   for (const row of s.rows) {
     for (const [i, target, kind] of row.silent) {
+      if (kind === "silent_estimate" && row.kind === "floor") continue;  // what the floor "silence" is
       const key = kind === "silent_reference" ? "silent reference|" + s.tracks[i].name + ", " + target : "silent estimate|" + row.name + ", " + target;
       if (!silent.has(key)) silent.set(key, new Set());
       silent.get(key).add(s.tracks[i].name);
@@ -298,14 +299,16 @@ function render_defects(place) {
   }
   const training = s.tracks.filter((track) => track.training);
   if (training.length) add("training tracks", training.slice(0, 5).map((track) => track.name).join(", ") + (training.length > 5 ? ` … (${training.length})` : ""), "belong to a training set (the subset train, or MUSDB18's): rows with trained weights may have heard them");
+  const dropped = [];
   for (const track of s.tracks) if (track.erratum) add("published defect", track.name, track.erratum);
   for (const row of s.rows) {
     const c = cell(row, state.metric, target_count());
-    if (c.frames && c.dropped / c.frames > 0.1) add("frames dropped", row.name, `${c.dropped} of ${c.frames} frames have no ${metric_id()}, because a reference or an estimate is silent in them; they count in no median`);
+    if (c.frames && c.dropped / c.frames > 0.1) dropped.push(`${row.name} ${fixed((100 * c.dropped) / c.frames, 0)} %`);
     const perfect = row.scores[state.metric].flat().filter((v) => number(v) >= 200).length;
     if (perfect && unit() === "dB") add("perfect estimate", row.name, plural(perfect, "value") + " of 200 dB or more: read as perfect, digits mean nothing");
     if (is_below_floor(row)) add("below the floor", row.name, "its average is worse than that of " + s.floor);
   }
+  if (dropped.length) add("frames dropped", dropped.slice(0, 8).join(", ") + (dropped.length > 8 ? ` and ${dropped.length - 8} more rows` : ""), `so many frames have no ${metric_id()}, because a reference or an estimate is silent in them; they count in no median. Where the share is the same, it is the references`);
   const infinite = s.rows.filter((row) => row.scores[state.metric].flat().some((v) => Math.abs(number(v)) === Infinity));
   for (const row of infinite) add("infinite values", row.name, "count as what they are in medians; charts leave them out");
   for (const warning of report.warnings) add("warning", "report", warning);
@@ -335,7 +338,7 @@ function render_metrics(place) {
       element("dt", {}, "Seeds"), element("dd", {}, "A track's value is the mean over the seeds; the spread is what single seeds give."),
       element("dt", {}, "Data set"), element("dd", {}, "Its name; a number behind # (songs#1a2b3c4d) is made of its tracks' names and lengths and keeps different sets of one name apart."),
       element("dt", {}, "Row"), element("dd", {}, "A spec: a method, its preset behind @, its parameters behind :, post-filters behind |. Weights and dictionaries stand with the first digits of their hash."),
-      element("dt", {}, "Scenario"), element("dd", {}, "Which targets were scored jointly. stems: all stems of the track; vocals/accompaniment: two sources. Numbers of different scenarios do not compare.")),
+      element("dt", {}, "Scenario"), element("dd", {}, "Which targets were scored jointly. stems: all stems of the track; vocals/accompaniment: two sources; stems:drums and the like: what methods yield that give only some of the stems, with all other rows scored on the same. Numbers of different scenarios do not compare.")),
     element("p", { class: "note" }, "In full: docs/metrics.md and docs/reports.md of mssbench. All numbers in full precision: ",
       element("a", { href: "table.csv" }, "table.csv"), ", ", element("a", { href: "tracks.csv" }, "tracks.csv"), ", ", element("a", { href: "table.json" }, "table.json"), "; tests: ", element("a", { href: "stats.md" }, "stats.md"), "."));
 }
