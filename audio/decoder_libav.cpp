@@ -204,6 +204,7 @@ class StreamDecoder {
   }
 
   int index() const { return index_; }
+  std::optional<std::int64_t> promised() const { return promised_; }
   int channels() const { return channels_; }
   int rate_hz() const { return rate_hz_; }
   std::int64_t available() const { return static_cast<std::int64_t>(planes_[0].size() - read_); }
@@ -447,6 +448,7 @@ class LibavSource final : public Source {
   int rate_hz() const override { return decoder_->rate_hz(); }
   /// The container's duration and what the decoder gives differ by up to a frame or two, so it is not known.
   std::optional<std::int64_t> length() const override { return std::nullopt; }
+  std::optional<std::int64_t> expected_length() const override { return decoder_->promised(); }
 
   std::int64_t read(AudioSpan out) override {
     if (out.channels() != channels()) {

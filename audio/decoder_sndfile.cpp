@@ -1,11 +1,17 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sndfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
+#include <optional>
 #include <utility>
 
 #include "audio/decoders.h"
@@ -148,35 +154,83 @@ class ChunkReader {
   bool big_;
 };
 
-std::optional<Promise> wav_promise(const fs::path& path, const std::string& form) {
+/// Sizes of data chunks that writers into a pipe leave behind, who cannot go back and put in the true one: 0, sox's
+/// 0x7FFFF000, arecord's 0x7FFFFFFF and 0x80000000, FFmpeg's 0xFFFFFFFF, and these less a header.
+bool is_placeholder(std::uint64_t size) {
+  return size == 0 || (size >= 0x7FFFF000 && size <= 0x80000000) || (size >= 0xFFFFF000 && size <= 0xFFFFFFFF);
+}
+
+/// The data chunk of a WAV file.
+struct WavData {
+  std::uint64_t size_at = 0, body = 0;  ///< where its size stands, where its samples begin
+  std::uint64_t size = 0, there = 0;    ///< as promised, and what the file has from `body` on
+  std::uint64_t block_bytes = 0;        ///< of one sample of every channel; 0 where that is no constant
+  bool open_end = false;                ///< the size is a placeholder: the samples reach to the end of the file
+};
+
+/// Do chunks follow from `at` to the end of the file? Where one of them holds samples, `data` gets its size.
+bool chunks_follow(ChunkReader& in, std::uint64_t at, std::optional<std::uint64_t>& data) {
+  std::optional<std::uint64_t> found;
+  for (int chunk = 0; chunk < kMostChunks && at + 8 <= in.size(); ++chunk) {
+    const std::string id = in.bytes(at, 4);
+    if (!std::ranges::all_of(id, [](char c) { return c >= 0x20 && c < 0x7F; })) return false;
+    const std::uint64_t size = in.number(at + 4, 4), left = in.size() - at - 8;
+    if (size > left) return false;
+    if (id == "data" && !found) found = size;
+    at += 8 + size + size % 2;
+  }
+  if (at < in.size()) return false;
+  data = found;
+  return true;
+}
+
+std::optional<WavData> find_wav_data(const fs::path& path, const std::string& form) {
   ChunkReader in(path, form == "RIFX");
-  constexpr std::uint64_t kUnknown = 0xFFFFFFFF;
-  std::uint64_t block_align = 0, data_size_64 = 0;
-  bool linear = false;
+  std::uint64_t size_64 = 0;
+  WavData out;
   std::uint64_t at = 12;
   for (int chunk = 0; chunk < kMostChunks && at + 8 <= in.size(); ++chunk) {
     const std::string id = in.bytes(at, 4);
-    std::uint64_t size = in.number(at + 4, 4);
-    const std::uint64_t body = at + 8;
+    const std::uint64_t size = in.number(at + 4, 4), body = at + 8;
     if (id == "ds64") {
-      data_size_64 = in.number(body + 8, 8);
+      size_64 = in.number(body + 8, 8);
     } else if (id == "fmt ") {
       const std::uint64_t tag = in.number(body, 2);
       // One block is one sample of every channel: PCM, float, A-law, mu-law, extensible.
-      linear = tag == 1 || tag == 3 || tag == 6 || tag == 7 || tag == 0xFFFE;
-      block_align = in.number(body + 12, 2);
+      const bool linear = tag == 1 || tag == 3 || tag == 6 || tag == 7 || tag == 0xFFFE;
+      out.block_bytes = linear ? in.number(body + 12, 2) : 0;
     } else if (id == "data") {
-      if (size == kUnknown) {
-        if (form != "RF64" || data_size_64 == 0) return std::nullopt;  // a stream of unknown length: up to the end
-        size = data_size_64;
+      out.size_at = at + 4;
+      out.body = body;
+      out.size = form == "RF64" && size == 0xFFFFFFFF && size_64 > 0 ? size_64 : size;
+      out.there = in.size() - body;
+      std::optional<std::uint64_t> second;
+      const bool whole = out.size <= out.there;
+      const bool chunks = whole && chunks_follow(in, body + out.size + out.size % 2, second);
+      if (second) {
+        const auto samples = [&](std::uint64_t bytes) {
+          return out.block_bytes > 0 ? fmt::format("{} samples", bytes / out.block_bytes)
+                                     : fmt::format("{} bytes", bytes);
+        };
+        throw Error({.code = Code::format,
+                     .where = path.string(),
+                     .what = "two data chunks, of which readers take the first or the last",
+                     .expected = "one",
+                     .found = fmt::format("{} and {}", samples(out.size), samples(*second)),
+                     .hint = "write the file anew with the program that it came from"});
       }
-      if (!linear || block_align == 0) return std::nullopt;
-      return Promise{static_cast<std::int64_t>(size / block_align),
-                     static_cast<std::int64_t>(std::min(size, in.size() - body) / block_align)};
+      out.open_end = is_placeholder(out.size) && !chunks && out.there != out.size;
+      return out;
     }
     at = body + size + size % 2;
   }
   return std::nullopt;
+}
+
+std::optional<Promise> wav_promise(const std::optional<WavData>& data) {
+  if (!data || data->open_end || data->block_bytes == 0) return std::nullopt;
+  return Promise{static_cast<std::int64_t>(data->size / data->block_bytes),
+                 static_cast<std::int64_t>(std::min(data->size, data->there) / data->block_bytes)};
 }
 
 std::optional<Promise> aiff_promise(const fs::path& path, int channels, const std::string& form) {
@@ -231,27 +285,103 @@ void require_chunks_inside(const fs::path& path) {
   }
 }
 
-void require_whole(const fs::path& path, int channels) {
+/// "RIFF", "RIFX", "RF64" for a WAV file, "FORM" for AIFF; empty for all else.
+struct Head {
+  std::string form, type;
+  bool wav() const { return (form == "RIFF" || form == "RIFX" || form == "RF64") && type == "WAVE"; }
+  bool aiff() const { return form == "FORM" && (type == "AIFF" || type == "AIFC"); }
+};
+
+Head head_of(const fs::path& path) {
   const std::string head = first_bytes(path, 12);
-  if (head.size() < 12) return;
-  const std::string form = head.substr(0, 4), type = head.substr(8, 4);
+  return head.size() < 12 ? Head{} : Head{head.substr(0, 4), head.substr(8, 4)};
+}
+
+void require_whole(const fs::path& path, int channels, const Head& head, const std::optional<WavData>& wav) {
   std::optional<Promise> promise;
-  if ((form == "RIFF" || form == "RIFX" || form == "RF64") && type == "WAVE") promise = wav_promise(path, form);
-  if (form == "FORM" && (type == "AIFF" || type == "AIFC")) promise = aiff_promise(path, channels, type);
+  if (head.wav()) promise = wav_promise(wav);
+  if (head.aiff()) promise = aiff_promise(path, channels, head.type);
   if (promise && promise->found < promise->expected) fail_truncated(path, promise->expected, promise->found);
 }
+
+/// A WAV file whose data chunk says 0, or less than there is, shown to libsndfile with the size that it has.
+class MendedFile {
+ public:
+  MendedFile(const fs::path& path, const WavData& data, bool big_endian)
+      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), size_at_(static_cast<std::int64_t>(data.size_at)) {
+    struct stat status {};
+    if (fd_ < 0 || ::fstat(fd_, &status) != 0) {
+      const int error = errno;
+      if (fd_ >= 0) ::close(fd_);
+      throw Error(Code::io, path.string(), fmt::format("cannot read: {}", std::strerror(error)));
+    }
+    length_ = status.st_size;
+    if (data.there > 0xFFFFFFFE) {
+      ::close(fd_);
+      throw Error({.code = Code::unsupported,
+                   .where = path.string(),
+                   .what = "a WAV file of unknown length that is larger than the format allows",
+                   .expected = "at most 4 GiB",
+                   .found = fmt::format("{} bytes", data.there),
+                   .hint = "write it as flac, w64 or rf64"});
+    }
+    for (int i = 0; i < 4; ++i) {
+      const int shift = 8 * (big_endian ? 3 - i : i);
+      mended_[static_cast<std::size_t>(i)] = static_cast<char>(data.there >> shift & 0xFF);
+    }
+  }
+  ~MendedFile() { ::close(fd_); }
+  MendedFile(const MendedFile&) = delete;
+  MendedFile& operator=(const MendedFile&) = delete;
+
+  static SF_VIRTUAL_IO* io() {
+    static SF_VIRTUAL_IO table = {
+        [](void* user) -> sf_count_t { return static_cast<MendedFile*>(user)->length_; },
+        [](sf_count_t offset, int whence, void* user) -> sf_count_t {
+          auto& file = *static_cast<MendedFile*>(user);
+          const sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? file.position_ : file.length_;
+          return file.position_ = base + offset;
+        },
+        [](void* out, sf_count_t bytes, void* user) -> sf_count_t {
+          return static_cast<MendedFile*>(user)->read(static_cast<char*>(out), bytes);
+        },
+        nullptr, [](void* user) -> sf_count_t { return static_cast<MendedFile*>(user)->position_; }};
+    return &table;
+  }
+
+ private:
+  sf_count_t read(char* out, sf_count_t bytes) {
+    ssize_t n = 0;
+    do {
+      n = ::pread(fd_, out, static_cast<std::size_t>(bytes), static_cast<off_t>(position_));
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) return 0;
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const std::int64_t at = size_at_ + i - position_;
+      if (at >= 0 && at < n) out[at] = mended_[static_cast<std::size_t>(i)];
+    }
+    position_ += n;
+    return n;
+  }
+
+  int fd_;
+  std::int64_t size_at_, length_ = 0, position_ = 0;
+  std::array<char, 4> mended_{};
+};
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
 class SndfileSource final : public Source {
  public:
-  SndfileSource(fs::path path, SndfileHandle file, const FileInfo& info, std::int64_t slack)
-      : path_(std::move(path)), file_(std::move(file)), info_(info), slack_(slack) {
+  SndfileSource(fs::path path, std::unique_ptr<MendedFile> mended, SndfileHandle file, const FileInfo& info,
+                std::int64_t slack)
+      : path_(std::move(path)), mended_(std::move(mended)), file_(std::move(file)), info_(info), slack_(slack) {
     block_.resize(static_cast<std::size_t>(kBlock) * static_cast<std::size_t>(info.channels));
   }
   int channels() const override { return info_.channels; }
   int rate_hz() const override { return info_.rate_hz; }
   std::optional<std::int64_t> length() const override { return slack_ == 0 ? info_.samples : std::nullopt; }
+  std::optional<std::int64_t> expected_length() const override { return info_.samples; }
 
   std::int64_t read(AudioSpan out) override {
     if (out.channels() != info_.channels) {
@@ -296,6 +426,7 @@ class SndfileSource final : public Source {
   }
 
   fs::path path_;
+  std::unique_ptr<MendedFile> mended_;  // outlives the handle that reads from it
   SndfileHandle file_;
   FileInfo info_;
   std::int64_t slack_;  ///< by how many samples the announced length may be too long
@@ -310,7 +441,15 @@ SndfileResult open_sndfile(const fs::path& path) {
   require_chunks_inside(path);
   SndfileResult result;
   SF_INFO info{};
-  SndfileHandle file(sf_open(path.c_str(), SFM_READ, &info));
+  const Head head = head_of(path);
+  std::optional<WavData> wav;
+  if (head.wav()) wav = find_wav_data(path, head.form);
+  std::unique_ptr<MendedFile> mended;
+  if (wav && wav->open_end && wav->size < wav->there) {
+    mended = std::make_unique<MendedFile>(path, *wav, head.form == "RIFX");
+  }
+  SndfileHandle file(mended ? sf_open_virtual(MendedFile::io(), SFM_READ, &info, mended.get())
+                            : sf_open(path.c_str(), SFM_READ, &info));
   if (!file) {
     const int error = sf_error(nullptr);
     result.recognised = error != SF_ERR_UNRECOGNISED_FORMAT;
@@ -321,7 +460,7 @@ SndfileResult open_sndfile(const fs::path& path) {
     return result;
   }
   require_plausible(path, info.channels, info.samplerate);
-  require_whole(path, info.channels);
+  require_whole(path, info.channels, head, wav);
   result.recognised = true;
   result.info.channels = info.channels;
   result.info.rate_hz = info.samplerate;
@@ -329,7 +468,8 @@ SndfileResult open_sndfile(const fs::path& path) {
   result.info.format = format_name(info.format);
   // The length of MPEG audio is counted in frames of at most 1152 samples, of which a damaged tag may be one.
   const bool mpeg = (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
-  result.source = std::make_unique<SndfileSource>(path, std::move(file), result.info, mpeg ? 2 * 1152 : 0);
+  result.source =
+      std::make_unique<SndfileSource>(path, std::move(mended), std::move(file), result.info, mpeg ? 2 * 1152 : 0);
   return result;
 }
 

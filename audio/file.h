@@ -3,8 +3,9 @@
 // Reading: everything libsndfile reads (wav, flac, ogg, opus, aiff, mp3, …); mp4, m4a and what else libavformat opens.
 // Integer PCM of b bits becomes x / 2^(b-1) (16 bit: x / 32768, exact in float32); float PCM is taken as it is.
 // Lossy streams decoded by libavcodec get musdb's sample values: clip(rint(x * 32768), -32768, 32767) / 32768.
-// Writing: WAV (float32 default, 16 or 24 bit) and FLAC (16 or 24 bit), atomic (a temporary name, then a rename),
-// never rescaled; integer formats round to nearest and clip, and tell how many samples they clipped.
+// Writing: WAV (float32 default, 16 or 24 bit), FLAC (16 or 24 bit), MP3 and AAC in m4a (where libavcodec has the
+// encoder), atomic (a temporary name, then a rename), never rescaled; integer formats round to nearest, all but float32
+// clip, and tell how many samples they clipped.
 //
 // Errors: Error(io) missing, unreadable or full disk; Error(format) not audio, truncated (fewer samples than the header
 // promises), 0 channels; Error(unsupported) no decoder. All name the file. NaN samples are read as they are: callers
@@ -47,10 +48,16 @@ std::vector<AudioBuffer> read_streams(const std::filesystem::path& path);
 enum class SampleFormat { float32, pcm16, pcm24 };
 
 struct WriteOptions {
-  SampleFormat format = SampleFormat::float32;  ///< FLAC takes pcm16 and pcm24 only
+  SampleFormat format = SampleFormat::float32;  ///< FLAC takes pcm16 and pcm24 only; MP3 and AAC have none
+  int bitrate_kbps = 0;                         ///< of MP3 and AAC; 0: 320 and 256
 };
 
-/// Streaming writer; the container follows the extension (.wav, .flac), WAV switches to RF64 above 4 GiB.
+/// Throws what a Writer of such a file would: Error(unsupported) where the format cannot hold it.
+void require_writable(const std::filesystem::path& path, int channels, int rate_hz, const WriteOptions& options);
+/// Is there a writer for this extension (".wav", ".flac", ".mp3", ".m4a") in this build?
+bool can_write(const std::string& extension);
+
+/// Streaming writer; the container follows the extension (.wav, .flac, .mp3, .m4a), WAV switches to RF64 above 4 GiB.
 class Writer {
  public:
   Writer(const std::filesystem::path& path, int channels, int rate_hz, WriteOptions options = {});

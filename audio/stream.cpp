@@ -56,6 +56,7 @@ class ChannelConverter final : public Source {
   int channels() const override { return channels_; }
   int rate_hz() const override { return source_.rate_hz(); }
   std::optional<std::int64_t> length() const override { return source_.length(); }
+  std::optional<std::int64_t> expected_length() const override { return source_.expected_length(); }
   std::int64_t read(AudioSpan out) override {
     require_channels(channels_, out.channels());
     if (source_.channels() == channels_) return source_.read(out);
@@ -71,7 +72,95 @@ class ChannelConverter final : public Source {
   AudioBuffer block_;
 };
 
+class Excerpt final : public Source {
+ public:
+  Excerpt(std::unique_ptr<Source> source, std::int64_t first, std::int64_t samples, std::string where)
+      : source_(std::move(source)), where_(std::move(where)), first_(first), samples_(samples), skip_(first) {
+    MSS_ASSERT(first >= 0);
+    if (const auto all = source_->length(); all && *all <= first_) fail(*all);
+  }
+  int channels() const override { return source_->channels(); }
+  int rate_hz() const override { return source_->rate_hz(); }
+  std::optional<std::int64_t> length() const override { return part_of(source_->length()); }
+  std::optional<std::int64_t> expected_length() const override { return part_of(source_->expected_length()); }
+  std::int64_t read(AudioSpan out) override {
+    require_channels(channels(), out.channels());
+    skip();
+    const std::int64_t wanted = samples_ < 0 ? out.samples() : std::min(out.samples(), samples_ - position_);
+    const std::int64_t n = wanted > 0 ? source_->read(out.slice(0, wanted)) : 0;
+    if (n == 0 && position_ == 0 && wanted > 0) fail(first_);
+    position_ += n;
+    return n;
+  }
+
+ private:
+  std::optional<std::int64_t> part_of(std::optional<std::int64_t> all) const {
+    if (!all) return std::nullopt;
+    const std::int64_t left = std::max<std::int64_t>(0, *all - first_);
+    return samples_ < 0 ? left : std::min(left, samples_);
+  }
+  void skip() {
+    if (skip_ == 0) return;
+    constexpr std::int64_t kBlock = 1 << 16;
+    AudioBuffer dropped(channels(), std::min(kBlock, skip_), rate_hz());
+    while (skip_ > 0) {
+      const std::int64_t n = source_->read(dropped.span().slice(0, std::min(skip_, dropped.samples())));
+      if (n == 0) fail(first_ - skip_);
+      skip_ -= n;
+    }
+  }
+  [[noreturn]] void fail(std::int64_t samples) const {
+    throw Error({.code = Code::invalid_argument,
+                 .where = where_,
+                 .what = "the excerpt begins behind the end",
+                 .expected = fmt::format("a start before {:.3f} s", static_cast<double>(samples) / rate_hz()),
+                 .found = fmt::format("{:.3f} s", static_cast<double>(first_) / rate_hz()),
+                 .hint = {}});
+  }
+
+  std::unique_ptr<Source> source_;
+  std::string where_;
+  std::int64_t first_, samples_, skip_, position_ = 0;
+};
+
+class Sum final : public Source {
+ public:
+  explicit Sum(std::vector<std::unique_ptr<Source>> sources) : sources_(std::move(sources)) {
+    MSS_ASSERT(!sources_.empty());
+    for (const auto& source : sources_) {
+      require_channels(channels(), source->channels());
+      MSS_ASSERT(source->rate_hz() == rate_hz());
+    }
+  }
+  int channels() const override { return sources_.front()->channels(); }
+  int rate_hz() const override { return sources_.front()->rate_hz(); }
+  std::optional<std::int64_t> length() const override { return sources_.front()->length(); }
+  std::optional<std::int64_t> expected_length() const override { return sources_.front()->expected_length(); }
+  std::int64_t read(AudioSpan out) override {
+    std::int64_t n = sources_.front()->read(out);
+    if (term_.samples() < out.samples()) term_ = AudioBuffer(channels(), out.samples(), rate_hz());
+    for (std::size_t s = 1; s < sources_.size() && n > 0; ++s) {
+      n = sources_[s]->read(term_.span().slice(0, n));
+      add_to(out.slice(0, n), term_.view().slice(0, n));
+    }
+    return n;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Source>> sources_;
+  AudioBuffer term_;
+};
+
 }  // namespace
+
+std::unique_ptr<Source> excerpt(std::unique_ptr<Source> source, std::int64_t first, std::int64_t samples,
+                                std::string where) {
+  return std::make_unique<Excerpt>(std::move(source), first, samples, std::move(where));
+}
+
+std::unique_ptr<Source> sum(std::vector<std::unique_ptr<Source>> sources) {
+  return std::make_unique<Sum>(std::move(sources));
+}
 
 std::int64_t ViewSource::read(AudioSpan out) {
   require_channels(audio_.channels(), out.channels());

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "audio/encoders.h"
 #include "audio/file.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -149,49 +150,83 @@ struct SndfileCloser {
 
 }  // namespace
 
-struct Writer::Impl {
-  Impl(const fs::path& path, int channels_, int rate_hz_, WriteOptions options_)
-      : target(path), channels(channels_), rate_hz(rate_hz_), options(options_), flac(is_flac(path)) {
-    if (channels < 1 || channels > 64 || rate_hz < 1 || rate_hz > 768000) {
-      throw Error({.code = Code::invalid_argument,
-                   .where = path.string(),
-                   .what = "cannot write audio of this shape",
-                   .expected = "1 to 64 channels at 1 to 768000 Hz",
-                   .found = fmt::format("{} channels at {} Hz", channels, rate_hz),
-                   .hint = {}});
-    }
-    if (flac && options.format == SampleFormat::float32) {
-      throw Error({.code = Code::unsupported,
-                   .where = path.string(),
-                   .what = "FLAC holds integers only",
-                   .expected = "16 or 24 bit",
-                   .found = "float32",
-                   .hint = "choose 24 bit, or write .wav"});
-    }
-    if (flac && (channels > 8 || rate_hz > 655350)) {
-      throw Error({.code = Code::unsupported,
-                   .where = path.string(),
-                   .what = "FLAC cannot hold this audio",
-                   .expected = "1 to 8 channels at up to 655350 Hz",
-                   .found = fmt::format("{} channels at {} Hz", channels, rate_hz),
-                   .hint = "write .wav"});
-    }
-    file = std::make_unique<core::AtomicFile>(path);
-    out = std::make_unique<Output>(file->descriptor(), path);
-    if (!flac) write_header();
-  }
+namespace {
 
-  static bool is_flac(const fs::path& path) {
-    std::string extension = path.extension().string();
-    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (extension == ".flac") return true;
-    if (extension == ".wav") return false;
+enum class Container { wav, flac, lossy };
+
+std::string extension_of(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return extension;
+}
+
+Container container_of(const fs::path& path) {
+  const std::string extension = extension_of(path);
+  if (extension == ".wav") return Container::wav;
+  if (extension == ".flac") return Container::flac;
+  if (extension == ".mp3" || extension == ".m4a") return Container::lossy;
+  throw Error({.code = Code::unsupported,
+               .where = path.string(),
+               .what = "no writer for this extension",
+               .expected = ".wav, .flac, .mp3 or .m4a",
+               .found = extension.empty() ? std::string("none") : extension,
+               .hint = {}});
+}
+
+}  // namespace
+
+void require_writable(const fs::path& path, int channels, int rate_hz, const WriteOptions& options) {
+  const Container container = container_of(path);
+  if (channels < 1 || channels > 64 || rate_hz < 1 || rate_hz > 768000) {
+    throw Error({.code = Code::invalid_argument,
+                 .where = path.string(),
+                 .what = "cannot write audio of this shape",
+                 .expected = "1 to 64 channels at 1 to 768000 Hz",
+                 .found = fmt::format("{} channels at {} Hz", channels, rate_hz),
+                 .hint = {}});
+  }
+  if (container == Container::lossy) detail::require_lossy_encoder(path, extension_of(path), channels, rate_hz);
+  if (container != Container::flac) return;
+  if (options.format == SampleFormat::float32) {
     throw Error({.code = Code::unsupported,
                  .where = path.string(),
-                 .what = "no writer for this extension",
-                 .expected = ".wav or .flac",
-                 .found = extension.empty() ? std::string("none") : extension,
-                 .hint = {}});
+                 .what = "FLAC holds integers only",
+                 .expected = "16 or 24 bit",
+                 .found = "float32",
+                 .hint = "choose 24 bit, or write .wav"});
+  }
+  if (channels > 8 || rate_hz > 655350) {
+    throw Error({.code = Code::unsupported,
+                 .where = path.string(),
+                 .what = "FLAC cannot hold this audio",
+                 .expected = "1 to 8 channels at up to 655350 Hz",
+                 .found = fmt::format("{} channels at {} Hz", channels, rate_hz),
+                 .hint = "write .wav"});
+  }
+}
+
+bool can_write(const std::string& extension) {
+  return extension == ".wav" || extension == ".flac" || detail::has_lossy_encoder(extension);
+}
+
+struct Writer::Impl {
+  Impl(const fs::path& path, int channels_, int rate_hz_, WriteOptions options_)
+      : target(path), channels(channels_), rate_hz(rate_hz_), options(options_), container(container_of(path)) {
+    require_writable(path, channels, rate_hz, options);
+    file = std::make_unique<core::AtomicFile>(path);
+    out = std::make_unique<Output>(file->descriptor(), path);
+    if (container == Container::wav) write_header();
+    if (container == Container::lossy) {
+      const std::string extension = extension_of(path);
+      const int usual = extension == ".mp3" ? 320 : 256;
+      lossy = detail::make_lossy_encoder(
+          path, extension, channels, rate_hz, options.bitrate_kbps > 0 ? options.bitrate_kbps : usual,
+          {.write = [to = out.get()](const void* data, std::int64_t count) { return to->write(data, count); },
+           .seek = [to = out.get()](std::int64_t position) { to->seek(position); },
+           .position = [to = out.get()] { return to->position(); },
+           .size = [to = out.get()] { return to->size(); }});
+      clamped = AudioBuffer(channels, kStep, rate_hz);
+    }
   }
 
   void open_encoder() {
@@ -231,13 +266,18 @@ struct Writer::Impl {
                    .found = fmt::format("{} channels at {} Hz", block.channels(), block.rate_hz()),
                    .hint = {}});
     }
-    constexpr std::int64_t kStep = 8192;
     for (std::int64_t i = 0; i < block.samples(); i += kStep) {
       const AudioView part = block.slice(i, std::min(kStep, block.samples() - i));
-      if (flac) {
-        write_flac(part);
-      } else {
-        write_wav(part);
+      switch (container) {
+        case Container::wav:
+          write_wav(part);
+          break;
+        case Container::flac:
+          write_flac(part);
+          break;
+        case Container::lossy:
+          write_lossy(part);
+          break;
       }
       out->require_good();
       samples += part.samples();
@@ -266,6 +306,32 @@ struct Writer::Impl {
     out->write(bytes.data(), static_cast<std::int64_t>(bytes.size()));
   }
 
+  /// What lies beyond full scale (and NaN, which becomes 0) is clipped, as by the integer formats.
+  void write_lossy(AudioView part) {
+    const auto count = static_cast<std::size_t>(part.samples());
+    for (int c = 0; c < channels; ++c) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const float x = part.channel(c)[i];
+        const bool fits = x >= -1.0F && x <= 1.0F;
+        if (!fits) ++clipped;
+        clamped.channel(c)[i] = fits ? x : std::isnan(x) ? 0.0F : std::clamp(x, -1.0F, 1.0F);
+      }
+    }
+    encoding([&] { lossy->write(clamped.view().slice(0, part.samples())); });
+  }
+
+  /// A full disk is told as such: the encoder only knows that writing failed.
+  template <class F>
+  void encoding(F step) {
+    try {
+      step();
+    } catch (const Error&) {
+      out->require_good();
+      throw;
+    }
+    out->require_good();
+  }
+
   void write_flac(AudioView part) {
     const auto count = static_cast<std::size_t>(part.samples());
     const bool wide = options.format == SampleFormat::pcm24;
@@ -286,10 +352,12 @@ struct Writer::Impl {
   }
 
   std::int64_t finish() {
-    if (flac && !encoder) {
+    if (container == Container::lossy) {
+      encoding([&] { lossy->finish(); });
+    } else if (container == Container::flac && !encoder) {
       const std::string header = empty_flac(channels, rate_hz, options.format);
       out->write(header.data(), static_cast<std::int64_t>(header.size()));
-    } else if (flac) {
+    } else if (container == Container::flac) {
       const int error = sf_close(encoder.release());
       out->require_good();
       if (error != 0) throw Error(Code::io, target.string(), fmt::format("cannot write: {}", sf_error_number(error)));
@@ -305,14 +373,18 @@ struct Writer::Impl {
   fs::path target;
   int channels, rate_hz;
   WriteOptions options;
-  bool flac;
+  Container container;
   // Destroyed last to first: the encoder still writes when it closes, and the temporary file goes after all.
   std::unique_ptr<core::AtomicFile> file;
   std::unique_ptr<Output> out;
   std::unique_ptr<SNDFILE, SndfileCloser> encoder;
+  std::unique_ptr<detail::LossyEncoder> lossy;
   std::int64_t samples = 0, clipped = 0;
   std::string bytes;
   std::vector<int> integers;
+  AudioBuffer clamped;
+
+  static constexpr std::int64_t kStep = 8192;
 };
 
 Writer::Writer(const fs::path& path, int channels, int rate_hz, WriteOptions options)

@@ -186,6 +186,79 @@ TEST_CASE("wav files of unknown length and with 64-bit sizes are read", "[audio]
   CHECK(error->parts().found == "1000 samples");
 }
 
+TEST_CASE("wav files that were written into a pipe are read to their end", "[audio]") {
+  const TempDir folder;
+  std::string data;
+  for (int i = 1; i <= 1000; ++i) data += little_endian(static_cast<std::uint64_t>(i), 2);
+  // What programs leave for a length that they could not go back and fill in; readers agree on the 1000 samples.
+  for (const std::uint32_t size : {0U, 0x7FFFF000U, 0x7FFFFFDBU, 0x7FFFFFFFU, 0x80000000U, 0xFFFFFFDBU, 0xFFFFFFFFU}) {
+    INFO(size);
+    write_bytes(folder / "pipe.wav", plain_wav(1, 1, 44100, 16, data, size));
+    const AudioBuffer read = read_file(folder / "pipe.wav");
+    REQUIRE(read.samples() == 1000);
+    CHECK(read.channel(0)[0] == 1.0F / 32768);
+    CHECK(read.channel(0)[999] == 1000.0F / 32768);
+    CHECK(probe(folder / "pipe.wav").samples == 1000);
+    write_bytes(folder / "pipe.wav",
+                plain_wav(3, 2, 44100, 32, data, size));  // 2000 bytes are 250 samples of two floats
+    CHECK(read_file(folder / "pipe.wav").samples() == 250);
+  }
+  // A large length that is no such sign is a promise.
+  write_bytes(folder / "cut.wav", plain_wav(1, 1, 44100, 16, data, 0xC0000000U));
+  CHECK(error_of([&] { read_file(folder / "cut.wav"); }));
+  // Without samples, and with a chunk behind it, 0 is what it says.
+  write_bytes(folder / "empty.wav", plain_wav(1, 1, 44100, 16, "", 0));
+  CHECK(read_file(folder / "empty.wav").samples() == 0);
+  write_bytes(folder / "list.wav", plain_wav(1, 1, 44100, 16, "LIST" + little_endian(4, 4) + "INFO", 0));
+  CHECK(read_file(folder / "list.wav").samples() == 0);
+}
+
+TEST_CASE("two data chunks are named: readers differ on which one counts", "[audio]") {
+  const TempDir folder;
+  const std::string second = "data" + little_endian(1000, 4) + std::string(1000, '\2');
+  for (const auto& [first, promised] : {std::pair(std::string(2000, '\1'), "1000 samples and 500 samples"),
+                                        std::pair(std::string(), "0 samples and 500 samples")}) {
+    write_bytes(folder / "two.wav",
+                plain_wav(1, 1, 44100, 16, first + second, static_cast<std::uint32_t>(first.size())));
+    const auto error = error_of([&] { read_file(folder / "two.wav"); });
+    REQUIRE(error);
+    CHECK(error->code() == Code::format);
+    CHECK(error->parts().what.starts_with("two data chunks"));
+    CHECK(error->parts().found == promised);
+  }
+  // Other chunks behind the samples, and bytes that are none, are passed over.
+  for (const std::string& behind : {"LIST" + little_endian(4, 4) + "INFO", std::string("\0\1\2 rest", 8)}) {
+    write_bytes(folder / "one.wav", plain_wav(1, 1, 44100, 16, std::string(2000, '\1') + behind, 2000));
+    CHECK(read_file(folder / "one.wav").samples() == 1000);
+  }
+}
+
+TEST_CASE("excerpts and sums of sources", "[audio]") {
+  const AudioBuffer x = noise(2, 5000, 8000, "x"), y = noise(2, 5000, 8000, "y");
+  const auto view = [](const AudioBuffer& a) { return std::make_unique<ViewSource>(a.view()); };
+  const auto part = [&](std::int64_t first, std::int64_t samples) {
+    const auto source = excerpt(view(x), first, samples, "x");
+    const std::int64_t length = source->length().value();
+    const AudioBuffer read = read_all(*source);
+    CHECK(read.samples() == length);
+    return read;
+  };
+  CHECK(same_bits(part(0, -1), x));
+  CHECK(same_bits(part(1234, 777), AudioBuffer(x.view().slice(1234, 777))));
+  CHECK(same_bits(part(4999, 10), AudioBuffer(x.view().slice(4999, 1))));
+  const auto error = error_of([&] { part(5000, 1); });
+  REQUIRE(error);
+  CHECK(error->parts().where == "x");
+  CHECK(error->parts().expected == "a start before 0.625 s");
+  std::vector<std::unique_ptr<Source>> terms;
+  terms.push_back(view(x));
+  terms.push_back(view(y));
+  const auto both = sum(std::move(terms));
+  AudioBuffer expected = x;
+  add_to(expected.span(), y);
+  CHECK(same_bits(read_all(*both), expected));
+}
+
 TEST_CASE("a truncated aiff is an error with both lengths", "[audio]") {
   const TempDir folder;
   const std::string rate44100("\x40\x0E\xAC\x44\x00\x00\x00\x00\x00\x00", 10);  // 80-bit extended

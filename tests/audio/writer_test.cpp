@@ -193,3 +193,58 @@ TEST_CASE("a full disk is an io error and leaves nothing", "[audio]") {
   }
   CHECK(umount(disk.c_str()) == 0);
 }
+
+TEST_CASE("mp3 and m4a come back with their length, place and sound", "[audio]") {
+  const TempDir folder;
+  for (const char* extension : {".mp3", ".m4a"}) {
+    if (!can_write(extension)) {
+      WARN("SKIPPED: no encoder for " << extension);
+      CHECK_THROWS_AS(write_file(folder / (std::string("x") + extension), noise(2, 100, 44100)), Error);
+      continue;
+    }
+    INFO(extension);
+    const fs::path path = folder / (std::string("x") + extension);
+    for (const int channels : {1, 2}) {
+      for (const std::int64_t samples : {1000, 44100, 100001}) {
+        INFO(channels << " channels, " << samples << " samples");
+        AudioBuffer x(channels, samples, 44100);
+        for (int c = 0; c < channels; ++c) {
+          const AudioBuffer wave = tone(440.0 * (c + 1), samples, 44100, 0.4);
+          std::ranges::copy(wave.channel(0), x.channel(c).begin());
+        }
+        CHECK(write_file(path, x, {.bitrate_kbps = 256}) == 0);
+        const AudioBuffer back = read_file(path);
+        CHECK(back.channels() == channels);
+        CHECK(back.rate_hz() == 44100);
+        // The last frame of AAC comes back whole: readers follow the container's edit list in front, not at the end.
+        REQUIRE(back.samples() >= samples);
+        CHECK(back.samples() < samples + (extension == std::string_view(".mp3") ? 1 : 1024));
+        double error = 0;
+        for (int c = 0; c < channels; ++c) {
+          for (std::int64_t i = samples / 4; i < 3 * samples / 4; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            const double d = static_cast<double>(back.channel(c)[at]) - static_cast<double>(x.channel(c)[at]);
+            error += d * d;
+          }
+        }
+        if (samples > 10000) CHECK(error < 1e-3 * energy(x.view().slice(samples / 4, samples / 2)));
+      }
+    }
+    // What is beyond full scale is clipped and counted.
+    AudioBuffer loud = tone(100, 4410, 44100, 2.0);
+    CHECK(write_file(path, loud) > 2000);
+    // Equal audio gives equal bytes.
+    const auto bytes = [&](const char* name) {
+      const fs::path file = folder / (std::string(name) + extension);
+      write_file(file, tone(440, 20000, 44100));
+      return core::sha256_file(file);
+    };
+    CHECK(bytes("a") == bytes("b"));
+    const auto error = error_of([&] { write_file(folder / (std::string("r") + extension), noise(2, 100, 44099)); });
+    REQUIRE(error);
+    CHECK(error->code() == Code::unsupported);
+    CHECK(error->parts().found == "44099 Hz");
+    CHECK(error_of([&] { write_file(folder / (std::string("c") + extension), noise(9, 100, 44100)); }));
+  }
+  CHECK(entries(folder.path()) <= 6);  // nothing half-written
+}
