@@ -161,6 +161,32 @@ void append_value(std::string& out, std::string_view value) {
 
 Spec parse_spec(std::string_view text) { return Parser(text).parse(); }
 
+std::vector<std::string> split_specs(std::string_view text) {
+  std::vector<std::string> out;
+  const auto add = [&out](std::string_view part) {
+    if (part = trim(part); !part.empty()) out.emplace_back(part);
+  };
+  bool quoted = false;
+  std::size_t from = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (quoted && text[at] == '\\') {
+      ++at;
+    } else if (text[at] == '"') {
+      quoted = !quoted;
+    } else if (text[at] == ',' && !quoted) {
+      std::size_t end = at + 1;
+      while (end < text.size() && is_space(text[end])) ++end;
+      while (end < text.size() && is_name_char(text[end])) ++end;
+      while (end < text.size() && is_space(text[end])) ++end;
+      if (end < text.size() && text[end] == '=') continue;  // the next parameter
+      add(text.substr(from, at - from));
+      from = at + 1;
+    }
+  }
+  add(text.substr(from));
+  return out;
+}
+
 std::string to_string(const SpecPart& part) {
   require_name(part.name, "a name");
   std::string out = part.name;

@@ -39,6 +39,10 @@ struct Spec {
 /// Throws Error(config) whose message shows the text with a caret under the fault, its column (counted in code points
 /// from 1), what was expected there and what was found. Names are not looked up here (registry.h does that).
 Spec parse_spec(std::string_view text);
+/// "mixture,nmf:components=2,alpha=2,irm2" as its three specs: a comma that no parameter follows (KEY=) stands between two
+/// of them, outside of quotes. A text without such a comma is one spec, whatever else is wrong with it; parts are trimmed,
+/// empty ones left out.
+std::vector<std::string> split_specs(std::string_view text);
 /// Throws Error(invalid_argument) for a name, preset or key outside the grammar.
 std::string to_string(const SpecPart& part);
 std::string to_string(const Spec& spec);

@@ -1,6 +1,9 @@
 #include "core/progress.h"
 
 #include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <thread>
 
 #include "core/json.h"
 #include "core/text.h"
@@ -33,6 +36,51 @@ TEST_CASE("the bar stays on one line, fits the width, and ends in a line feed", 
   for (const auto& line : split(out, '\r')) CHECK(display_width(trim(line)) < 60);
   CHECK(is_utf8(out));
   CHECK(out.find("100%") != std::string::npos);
+}
+
+TEST_CASE("a narrow bar keeps share, clock, ETA and item", "[core]") {
+  for (const int columns : {20, 40, 60, 120}) {
+    INFO(columns);
+    std::string out;
+    auto progress = make_bar_progress([&](std::string_view s) { out += s; }, columns);
+    progress->begin("a rather long name of a task", 100);
+    std::this_thread::sleep_for(std::chrono::milliseconds(110));
+    progress->update(50, "Some Track - With a Name");
+    progress->expect(75);
+    std::this_thread::sleep_for(std::chrono::milliseconds(110));
+    progress->update(51, "Some Track - With a Name");
+    const std::string last(trim(out.substr(out.rfind('\r') + 1)));
+    CHECK(static_cast<int>(display_width(last)) < columns);
+    CHECK(last.find("0:00 ETA 1:15") != std::string::npos);
+    CHECK(last.find("50%") != std::string::npos);  // the share never falls, whatever is expected
+    CHECK((last.find("  Some") != std::string::npos) == (columns >= 40));
+    progress->end();
+  }
+}
+
+TEST_CASE("clock and bar tick while nothing happens", "[core]") {
+  std::string out;
+  std::mutex mutex;
+  auto progress = make_bar_progress(
+      [&](std::string_view s) {
+        const std::lock_guard lock(mutex);
+        out += s;
+      },
+      80);
+  progress->begin("run", 4);
+  progress->update(1, "one");
+  progress->expect(2.0);
+  const auto drawn = [&] {
+    const std::lock_guard lock(mutex);
+    return std::count(out.begin(), out.end(), '\r');
+  };
+  const auto before = drawn();
+  for (int i = 0; i < 40 && drawn() < before + 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(drawn() >= before + 2);
+  progress->end();
+  const auto ended = drawn();
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  CHECK(drawn() == ended);
 }
 
 TEST_CASE("JSON progress is one strict object per line", "[core]") {

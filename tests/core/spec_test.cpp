@@ -188,4 +188,17 @@ TEST_CASE("slugs are safe file names that tell specs apart", "[core]") {
   CHECK(spec_slug("..")[0] == '_');
 }
 
+TEST_CASE("a list of specs is cut where no parameter follows the comma", "[core]") {
+  using List = std::vector<std::string>;
+  CHECK(split_specs("mixture") == List{"mixture"});
+  CHECK(split_specs("mixture,silence") == List{"mixture", "silence"});
+  CHECK(split_specs("mixture, nmf:components=2,alpha=2 ,irm2|wiener:iters=1,mode=clean,umx@umxhq") ==
+        List{"mixture", "nmf:components=2,alpha=2", "irm2|wiener:iters=1,mode=clean", "umx@umxhq"});
+  CHECK(split_specs("nmf:dict=\"a,b \\\" c\",alpha=2,hpss:margin=2") ==
+        List{"nmf:dict=\"a,b \\\" c\",alpha=2", "hpss:margin=2"});
+  CHECK(split_specs("nmf:components=2,alpha = 2") == List{"nmf:components=2,alpha = 2"});
+  CHECK(split_specs(",mixture,,") == List{"mixture"});
+  CHECK(split_specs("").empty());
+}
+
 }  // namespace mss::core
