@@ -232,6 +232,22 @@ std::vector<std::string> track_names(const std::vector<Track>& tracks) {
   return names;
 }
 
+/// "did you mean 'Falcon 69 - …'?": what the word is part of, in any case, else what it is a slip of.
+std::string near_tracks(const std::string& word, const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 3;
+  std::string bare = core::decomposed(core::to_lower(word));
+  std::erase_if(bare, [](char c) { return c == '*' || c == '?'; });
+  std::vector<std::string> near;
+  for (const std::string& name : names) {
+    if (!bare.empty() && core::decomposed(core::to_lower(name)).find(bare) != std::string::npos) near.push_back(name);
+  }
+  if (near.empty()) return core::did_you_mean(word, names);
+  const std::size_t more = near.size() > kMost ? near.size() - kMost : 0;
+  if (more > 0) near.resize(kMost);
+  return "did you mean '" + core::join(near, "', '") + "'" +
+         (more > 0 ? fmt::format(" or one of {} more?", more) : "?");
+}
+
 /// A cut of a published song: its length differs from the table by more than the table's error.
 bool is_excerpt(const Track& track) {
   const MusdbFact* fact = musdb_fact(track.name);
@@ -351,24 +367,40 @@ std::vector<Track> Dataset::select(const Selection& selection) const {
   if (selection.limit < 0) {
     fail(Code::dataset, name_, "negative limit", "0 (all) or a number of tracks", std::to_string(selection.limit));
   }
+  // A name that a track has is that name; any other with * or ? in it is a pattern.
   const auto is = [](const Track& track, const std::string& wanted) {
     return track.name == wanted || core::decomposed(track.name) == core::decomposed(wanted);
   };
+  const auto is_named = [&](const std::string& wanted) {
+    return std::any_of(tracks_.begin(), tracks_.end(), [&](const Track& track) { return is(track, wanted); });
+  };
+  std::vector<std::string> patterns;
   for (const auto& wanted : selection.tracks) {
-    const auto names = track_names(tracks_);
-    if (std::none_of(tracks_.begin(), tracks_.end(), [&](const Track& track) { return is(track, wanted); })) {
-      fail(Code::dataset, name_, fmt::format("no track '{}'", wanted), fmt::format("one of {} tracks", tracks_.size()),
-           {}, core::did_you_mean(wanted, names));
+    if (is_named(wanted)) continue;
+    const bool pattern = wanted.find_first_of("*?") != std::string::npos;
+    const auto matches = [&](const Track& track) {
+      return core::matches_glob(core::decomposed(track.name), core::decomposed(wanted));
+    };
+    if (pattern && std::any_of(tracks_.begin(), tracks_.end(), matches)) {
+      patterns.push_back(core::decomposed(wanted));
+      continue;
     }
+    fail(Code::dataset, name_, fmt::format("no track {}'{}'", pattern ? "like " : "", wanted),
+         fmt::format("one of {} tracks, or a pattern such as '*{}*'", tracks_.size(), pattern ? "Live" : wanted), {},
+         near_tracks(wanted, track_names(tracks_)));
   }
+  const auto is_wanted = [&](const Track& track) {
+    const std::string name = core::decomposed(track.name);
+    return std::any_of(selection.tracks.begin(), selection.tracks.end(),
+                       [&](const std::string& wanted) { return is(track, wanted); }) ||
+           std::any_of(patterns.begin(), patterns.end(),
+                       [&](const std::string& pattern) { return core::matches_glob(name, pattern); });
+  };
   std::vector<Track> chosen;
   for (const auto& track : tracks_) {
     if (!selection.subset.empty() && track.subset != selection.subset) continue;
     if (!selection.split.empty() && track.split != selection.split) continue;
-    if (!selection.tracks.empty() && std::none_of(selection.tracks.begin(), selection.tracks.end(),
-                                                  [&](const std::string& wanted) { return is(track, wanted); })) {
-      continue;
-    }
+    if (!selection.tracks.empty() && !is_wanted(track)) continue;
     chosen.push_back(track);
     if (selection.limit > 0 && static_cast<std::int64_t>(chosen.size()) == selection.limit) break;
   }
@@ -636,6 +668,12 @@ Dataset open(const std::string& where, Layout layout) {
          fmt::format("give its parent, and choose it with --track \"{}\"", absolute.filename().string()));
   }
   const auto places = places_of(root, top, set.ignored_);
+  for (const Place& place : places) {
+    const std::string written = place.folder.filename().string(), name = core::to_lower(written);
+    if (place.folder != root && written != name) {
+      set.notes_.push_back(fmt::format("the folder '{}' is taken for '{}'", written, name));
+    }
+  }
   const Layout seen = look_for_layout(places);
   if (layout == Layout::automatic) layout = wanted_by_name == Layout::automatic ? seen : wanted_by_name;
   if (layout == Layout::automatic) {

@@ -61,7 +61,8 @@ struct Track {
 struct Selection {
   std::string subset{};               ///< "train" (all 100 of MUSDB18, as in musdb), "test", or "" = both
   std::string split{};                ///< "train" (86) or "valid" (14); only with subset "" or "train"
-  std::vector<std::string> tracks{};  ///< names; empty = all
+  /// Names, or patterns with * and ? where no track is called so; empty = all.
+  std::vector<std::string> tracks{};
   std::int64_t limit = 0;             ///< first n; 0 = all
 };
 

@@ -240,6 +240,39 @@ TEST_CASE("selections that make no sense are refused with the nearest name", "[d
   CHECK(mentions(*error, "did you mean 'First Band - Song'?"));
 }
 
+TEST_CASE("a subset's folder may be written in any case, and that is said", "[datasets]") {
+  const TempDir dir;
+  write_track(dir / "set" / "Test" / "A", {.samples = 100});
+  const auto set = datasets::open((dir / "set").string());
+  REQUIRE(set.tracks().size() == 1);
+  CHECK(set.tracks()[0].subset == "test");
+  CHECK(set.notes() == std::vector<std::string>{"the folder 'Test' is taken for 'test'"});
+}
+
+TEST_CASE("tracks are named exactly, by patterns, or with a hint at what a word is part of", "[datasets]") {
+  const TempDir dir;
+  for (const char* name : {"Falcon 69", "Falcon 70", "Caf\xC3\xA9 [live]", "What?", "Other"}) {
+    write_track(dir / "set" / name, {.samples = 100});
+  }
+  const auto set = datasets::open((dir / "set").string());
+  const auto names = [&](const std::vector<std::string>& wanted) {
+    std::vector<std::string> out;
+    for (const datasets::Track& track : set.select({.tracks = wanted})) out.push_back(track.name);
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(names({"Falcon*"}) == Names{"Falcon 69", "Falcon 70"});
+  CHECK(names({"Falcon 6?", "Other"}) == Names{"Falcon 69", "Other"});
+  CHECK(names({"Cafe\xCC\x81*"}) == Names{"Caf\xC3\xA9 [live]"});  // the other spelling
+  CHECK(names({"What?"}) == Names{"What?"});                       // a name first of all
+  CHECK(names({"*"}).size() == 5);
+  const auto error = error_of([&] { set.select({.tracks = {"falcon"}}); });
+  REQUIRE(error);
+  CHECK(mentions(*error, "did you mean 'Falcon 69', 'Falcon 70'?"));
+  CHECK(mentions(*error, "a pattern such as '*falcon*'"));
+  CHECK(mentions(*error_of([&] { set.select({.tracks = {"falcon*"}}); }), "no track like 'falcon*'"));
+}
+
 TEST_CASE("check reports silence and mixtures that are not the sum", "[datasets]") {
   const TempDir dir;
   const auto root = dir / "set";
