@@ -290,7 +290,7 @@ std::int64_t Separator::separate(audio::Source& mixture, StemSink& sink, const O
   std::vector<std::string> asked = options.targets.empty() ? default_targets() : options.targets;
   if (info_.needs_references) asked = native_references.names;
 
-  Reporter reporter(options.progress, info_.spec, mixture.length(), mixture.rate_hz(), native_hz);
+  Reporter reporter(options.progress, info_.spec, mixture.expected_length(), mixture.rate_hz(), native_hz);
   const auto report = [&reporter](std::int64_t done) { reporter.native_done(done); };
   const bool as_is = native_channels == mixture.channels() && native_hz == mixture.rate_hz();
   ReturnSink back(sink, mixture.channels(), mixture.rate_hz(), mixture.length());

@@ -89,6 +89,7 @@ RpcaResult rpca(const std::vector<float>& v, std::int64_t frames, int bins, cons
   const float mu_start = 1.25f / first, mu_limit = 1e7f * mu_start;
   float mu = mu_start;
   Matrix y = value / std::max(first, value.cwiseAbs().maxCoeff() / lambda);
+  double share = 0;
   Matrix sparse = Matrix::Zero(bins, frames), low(bins, frames), work(bins, frames);
   for (out.iterations = 1; out.iterations <= options.max_iterations; ++out.iterations) {
     stop.check();
@@ -104,6 +105,13 @@ RpcaResult rpca(const std::vector<float>& v, std::int64_t frames, int bins, cons
     mu = std::min(mu * 1.5f, mu_limit);
     const double before = out.residual;
     out.residual = static_cast<double>(work.norm()) / norm;
+    if (options.progress) {
+      // The residual falls geometrically, down to the tolerance or to what single precision allows.
+      const double end = std::log(std::max(options.tolerance, 1e-6));
+      const double fallen = out.residual < 1 ? std::log(std::max(out.residual, 1e-12)) / end : 0.0;
+      share = std::clamp(std::max(fallen, static_cast<double>(out.iterations) / options.max_iterations), share, 1.0);
+      options.progress(share);
+    }
     if (out.residual < options.tolerance) break;
     // Single precision keeps the residual from falling further somewhat above 1e-7; L and S have settled long before.
     if (out.residual < 1e-5 && out.residual > 0.9 * before) break;

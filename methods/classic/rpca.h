@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/stop.h"
@@ -27,6 +28,8 @@ struct RpcaOptions {
   double tolerance = 1e-7;
   double lambda_scale = 1;  ///< lambda is multiplied by this
   bool full_svd = false;    ///< for tests: no range finder
+  /// Called after every iteration with about what share of them is done, in (0, 1]; never less than before.
+  std::function<void(double share)> progress{};
 };
 
 struct RpcaResult {

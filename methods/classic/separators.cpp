@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <numbers>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -279,6 +282,7 @@ struct Song {
   int bins = 0;
   int threads = 1;
   core::StopToken stop;
+  std::function<void(double share)> report;  ///< how much of the analysis is done; from one thread at a time
 
   /// use(first, count, v) for all frames of channel c in order.
   template <class Use>
@@ -333,12 +337,14 @@ class Background : public Separator {
     const int channels = mixture.channels(), bins = stft_.bins();
     const std::int64_t samples = mixture.samples();
     sink.begin({.targets = context.targets, .channels = channels, .rate_hz = mixture.rate_hz(), .samples = samples});
-    const std::unique_ptr<BackgroundModel> model = analyse({.mixture = mixture.view(),
-                                                            .stft = stft_,
-                                                            .frames = audio::Stft<float>(stft_).frames(samples),
-                                                            .bins = bins,
-                                                            .threads = context.threads,
-                                                            .stop = context.stop});
+    const std::unique_ptr<BackgroundModel> model = analyse(
+        {.mixture = mixture.view(),
+         .stft = stft_,
+         .frames = audio::Stft<float>(stft_).frames(samples),
+         .bins = bins,
+         .threads = context.threads,
+         .stop = context.stop,
+         .report = [&](double share) { context.progress(std::llround(0.9 * share * static_cast<double>(samples))); }});
     context.stop.check();
     std::vector<audio::StreamingStft> forward;
     std::vector<audio::StreamingIstft> inverse;
@@ -616,9 +622,17 @@ class Rpca final : public Background {
  private:
   std::unique_ptr<BackgroundModel> analyse(const Song& song) const override {
     std::vector<std::vector<float>> out(sz(song.mixture.channels()));
+    std::mutex mutex;
+    std::vector<double> shares(out.size(), 0.0);
     core::parallel_for(song.mixture.channels(), song.threads, [&](std::int64_t c) {
+      RpcaOptions options = options_;
+      options.progress = [&, c](double share) {
+        const std::lock_guard lock(mutex);
+        shares[sz(c)] = share;
+        song.report(std::accumulate(shares.begin(), shares.end(), 0.0) / static_cast<double>(shares.size()));
+      };
       const RpcaResult parts =
-          rpca(song.magnitudes_of(static_cast<int>(c)), song.frames, song.bins, options_, song.stop);
+          rpca(song.magnitudes_of(static_cast<int>(c)), song.frames, song.bins, options, song.stop);
       std::vector<float>& mask = out[sz(c)];
       mask.resize(parts.sparse.size());
       for (std::size_t i = 0; i < mask.size(); ++i) {
