@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sndfile.h>
 
+#include <filesystem>
 #include <string_view>
 
 #include "core/isa.h"
@@ -42,7 +43,20 @@ std::string libtorch_text() {
 
 }  // namespace
 
+std::string documentation_folder() {
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", failed).parent_path();
+  if (failed) return {};
+  for (const char* place : {MSSBENCH_DOC_FROM_PROGRAM, "../../.."}) {
+    const fs::path found = (folder / place).lexically_normal();
+    if (fs::is_regular_file(found / "docs" / "cli.md", failed)) return found.string();
+  }
+  return {};
+}
+
 std::string version_text() {
+  const std::string documentation = documentation_folder();
   return fmt::format(
       "mssbench {}\n"
       "revision: {}\n"
@@ -50,10 +64,12 @@ std::string version_text() {
       "instruction set: {} (processor: {})\n"
       "features: libav {} (mp4, m4a, stem.mp4), Cairo {} (plot), LibTorch {}\n"
       "libraries: FFTW {}, libsndfile {}\n"
-      "threads: {}\n",
+      "threads: {}\n"
+      "documentation: {}\n",
       core::version(), core::git_revision(), core::compiler(), core::build_type(), core::isa_name(core::active_isa()),
       core::isa_name(core::detected_isa()), kHasLibav ? "yes" : "no", plots::Canvas::available() ? "yes" : "no",
-      libtorch_text(), fftw_version_number(), sndfile_version_number(), core::resolve_threads(0));
+      libtorch_text(), fftw_version_number(), sndfile_version_number(), core::resolve_threads(0),
+      documentation.empty() ? "not found" : documentation);
 }
 
 core::Value version_value() {
@@ -76,6 +92,7 @@ core::Value version_value() {
   out["fftw"] = fftw_version_number();
   out["sndfile"] = sndfile_version_number();
   out["threads"] = core::resolve_threads(0);
+  out["documentation"] = documentation_folder();
   return out;
 }
 

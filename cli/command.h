@@ -21,7 +21,8 @@ struct Option {
   char letter = 0;          ///< short option; 0 = none
   std::string placeholder;  ///< name of the value in help; empty = a switch (then the type is boolean)
   bool list = false;        ///< may be given several times; an array in settings files
-  char separator = ',';     ///< between the elements of a list in an environment variable; ',' also on the command line
+  char separator =
+      ',';  ///< between the elements of a list in an environment variable; ',' also on the command line. Specs are also parted by commas that no parameter follows (core::split_specs)
   bool required = false;
   bool setting = true;  ///< may stand in settings files and the environment
   Complete complete = Complete::nothing;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "cli/command.h"
@@ -268,6 +269,178 @@ std::string bash_completion() {
   case_function("value", values);
   case_function("argument", arguments);
   return out + std::string(kScript);
+}
+
+namespace {
+
+/// The words that the scripts of zsh and fish offer, from the same tables.
+struct Words {
+  std::vector<std::string> specs, methods, metrics, presets, commands;
+};
+
+Words known_words() {
+  Words out;
+  const methods::Registry& registry = harness::builtin_methods();
+  for (const auto& entry : registry.methods()) {
+    out.methods.push_back(entry.name);
+    if (!entry.unavailable.empty()) continue;
+    out.specs.push_back(entry.name);
+    for (const auto& [preset, values] : entry.presets) out.specs.push_back(entry.name + "@" + preset);
+  }
+  for (const auto& entry : registry.filters()) out.methods.push_back(entry.name);
+  for (const eval::MetricInfo& info : eval::metrics()) out.metrics.push_back(info.id);
+  for (const Preset& preset : presets()) out.presets.emplace_back(preset.name);
+  for (const Command& command : commands()) out.commands.push_back(command.name);
+  return out;
+}
+
+/// The first clause of a help text.
+std::string short_text(const std::string& help) {
+  std::string out = help.substr(0, std::min({help.find(". "), help.find("; "), help.find(": ")}));
+  while (!out.empty() && out.back() == '.') out.pop_back();
+  return out;
+}
+
+/// In single quotes, for zsh and fish alike where the text has neither quotes nor backslashes; these are left out.
+std::string quoted(std::string text) {
+  std::erase_if(text, [](char c) { return c == '\'' || c == '\\'; });
+  return "'" + text + "'";
+}
+
+/// What may follow, as words; empty where the shell's own list of files is meant.
+std::vector<std::string> offered_words(const Words& words, Complete kind, const std::vector<std::string>& choices) {
+  switch (kind) {
+    case Complete::spec:
+      return words.specs;
+    case Complete::method:
+      return words.methods;
+    case Complete::metric:
+      return words.metrics;
+    case Complete::preset:
+      return words.presets;
+    case Complete::command:
+      return words.commands;
+    case Complete::target:
+      return {"vocals", "drums", "bass", "other", "accompaniment"};
+    case Complete::dataset:
+      return {"synthetic", "musdb18", "musdb18hq"};
+    case Complete::choice:
+      return choices;
+    case Complete::file:
+    case Complete::directory:
+    case Complete::nothing:
+      break;
+  }
+  return {};
+}
+
+/// The action of _arguments.
+std::string zsh_action(const Words& words, Complete kind, const std::vector<std::string>& choices) {
+  const std::vector<std::string> offered = offered_words(words, kind, choices);
+  if (kind == Complete::file) return "_files";
+  if (kind == Complete::directory) return "_files -/";
+  if (kind == Complete::dataset) return "{compadd " + core::join(offered, " ") + "; _files -/}";
+  return offered.empty() ? " " : "(" + core::join(offered, " ") + ")";
+}
+
+/// Brackets and colons have a meaning in the descriptions of _arguments.
+std::string zsh_description(std::string text) {
+  std::erase_if(text, [](char c) { return c == '[' || c == ']'; });
+  std::ranges::replace(text, ':', ',');
+  return text;
+}
+
+std::string zsh_option(const Words& words, const Option& option) {
+  const std::string name = option.long_name(), repeat = option.list ? "*" : "";
+  std::string value;
+  if (!option.placeholder.empty()) {
+    value = ":" + option.placeholder + ":" + zsh_action(words, option.complete, core::split(option.param.range, '|'));
+  }
+  const std::string text = "[" + zsh_description(short_text(option.param.help)) + "]";
+  std::string out = "        " + quoted(repeat + name + (value.empty() ? "" : "=") + text + value) + " \\\n";
+  if (option.letter != 0) {
+    out += "        " + quoted(repeat + "-" + option.letter + (value.empty() ? "" : "+") + text + value) + " \\\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string zsh_completion() {
+  const Words words = known_words();
+  std::string out =
+      "#compdef mssbench\n# Zsh completion of mssbench. Made by `mssbench completion zsh`.\n\n"
+      "_mssbench() {\n  local context state state_descr line curcontext=\"$curcontext\"\n  typeset -A opt_args\n"
+      "  local -a commands=(\n";
+  for (const Command& command : commands()) {
+    out += "    " + quoted(command.name + ":" + zsh_description(command.summary)) + "\n";
+  }
+  std::string global;
+  for (const Option& option : global_options()) global += zsh_option(words, option);
+  out += "  )\n  _arguments -C \\\n" + global + "        '1:command:->command' '*::argument:->argument' && return\n";
+  out += "  case $state in\n    command) _describe command commands ;;\n    argument)\n      case $line[1] in\n";
+  for (const Command& command : commands()) {
+    out += "        " + command.name + ")\n        _arguments -s \\\n" + global;
+    for (const Option& option : command.options) out += zsh_option(words, option);
+    for (const Argument& argument : command.arguments) {
+      const std::string place = argument.most < 0 ? "*" : argument.least == 0 ? ":" : "";
+      out +=
+          "        " +
+          quoted(place + ":" + zsh_description(argument.name) + ":" +
+                 zsh_action(words, argument.choices.empty() ? argument.complete : Complete::choice, argument.choices)) +
+          " \\\n";
+    }
+    out += "        ;;\n";
+  }
+  out +=
+      "      esac ;;\n  esac\n}\n\n"
+      "if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _mssbench \"$@\"; else compdef _mssbench mssbench; fi\n";
+  return out;
+}
+
+std::string fish_completion() {
+  const Words words = known_words();
+  std::string out =
+      "# Fish completion of mssbench. Made by `mssbench completion fish`.\n"
+      "complete -c mssbench -f\n";
+  const std::string no_command = "not __fish_seen_subcommand_from " + core::join(words.commands, " ");
+  for (const Command& command : commands()) {
+    out += fmt::format("complete -c mssbench -n {} -a {} -d {}\n", quoted(no_command), command.name,
+                       quoted(command.summary));
+  }
+  const auto list = [&](Complete kind, const std::vector<std::string>& choices) {
+    if (kind == Complete::directory) return std::string("(__fish_complete_directories)");
+    std::vector<std::string> offered = offered_words(words, kind, choices);
+    if (kind == Complete::dataset) offered.emplace_back("(__fish_complete_directories)");
+    return core::join(offered, " ");
+  };
+  const auto add_options = [&](const std::string& condition, const std::vector<Option>& options) {
+    for (const Option& option : options) {
+      out += "complete -c mssbench" + condition + " -l " + option.long_name().substr(2);
+      if (option.letter != 0) out += std::string(" -s ") + option.letter;
+      if (!option.placeholder.empty()) {
+        const std::string offered = list(option.complete, core::split(option.param.range, '|'));
+        out += option.complete == Complete::file ? " -r -F" : " -x";
+        if (!offered.empty()) out += " -a " + quoted(offered);
+      }
+      out += " -d " + quoted(short_text(option.param.help)) + "\n";
+    }
+  };
+  add_options("", global_options());
+  for (const Command& command : commands()) {
+    const std::string condition = " -n " + quoted("__fish_seen_subcommand_from " + command.name);
+    add_options(condition, command.options);
+    for (const Argument& argument : command.arguments) {
+      const Complete kind = argument.choices.empty() ? argument.complete : Complete::choice;
+      if (kind == Complete::file) {
+        out += "complete -c mssbench" + condition + " -F\n";
+        continue;
+      }
+      const std::string offered = list(kind, argument.choices);
+      if (!offered.empty()) out += "complete -c mssbench" + condition + " -a " + quoted(offered) + "\n";
+    }
+  }
+  return out;
 }
 
 }  // namespace mss::cli

@@ -29,6 +29,7 @@ class Console {
   core::LogFn log();
   core::Progress& progress() { return *progress_; }
   bool quiet() const noexcept { return verbosity_ < 0; }
+  bool verbose() const noexcept { return verbosity_ > 0; }
   /// Columns of the terminal on standard output; 100 where there is none.
   static int columns();
 

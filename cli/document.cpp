@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cli/about.h"
 #include "core/text.h"
 #include "core/version.h"
 
@@ -107,7 +108,8 @@ std::string option_text(const Option& option) {
   if (option.placeholder.empty() && param.default_value == "true") {
     notes.push_back("on by default; " + option.long_name() + "=false turns it off");
   }
-  if (option.list) notes.emplace_back(option.separator == ',' ? "repeatable, or separated by commas" : "repeatable");
+  const bool commas = option.separator == ',' || option.complete == Complete::spec;
+  if (option.list) notes.emplace_back(commas ? "repeatable, or separated by commas" : "repeatable");
   return param.help + (notes.empty() ? "" : " (" + core::join(notes, "; ") + ")");
 }
 
@@ -187,6 +189,9 @@ std::string help_text(const Command* command, int columns_wanted) {
     for (const auto& [status, meaning] : exit_statuses()) out += fmt::format("  {:<5}{}\n", status, meaning);
     out += "\n" + wrap(kSpecs, 0, columns) + "\n" + wrap(kDatasets, 0, columns);
     out += "\nExamples:\n  mssbench demo\n  mssbench COMMAND --help    # every command's help has examples\n";
+    if (const std::string folder = documentation_folder(); !folder.empty()) {
+      out += "\nDocumentation (README.md, docs/): " + folder + "\n";
+    }
   }
   return out;
 }
@@ -241,7 +246,8 @@ std::string markdown_page() {
   }
   out += "\n## Options of every command\n\n" + option_table(global_options(), nullptr);
   out += fmt::format("\n## Settings\n\n{}\n\n", kSettings);
-  out += "```toml\nthreads = 2\n\n[separate]\nformat = \"pcm16\"\n\n[run]\nmethods = [\"mixture\", \"nmf\"]\n```\n\n";
+  out +=
+      "```toml\nthreads = 2\n\n[separate]\nformat = \"pcm16\"\n\n[run]\nmethods = [\"mixture\", \"nmf@cc0\"]\n```\n\n";
   out += "| variable | meaning |\n|---|---|\n";
   for (const auto& [name, meaning] : environment_variables())
     out += fmt::format("| `{}` | {} |\n", name, cell(meaning));

@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -131,8 +133,19 @@ ParsedLine parse_line(int argc, const char* const* argv) {
     const auto found = top.get_subcommands();
     return found.empty() ? nullptr : find_command(found.front()->get_name());
   };
+  // "--" ends the options: what follows are arguments, whatever they look like.
+  const auto words = std::span(argv, static_cast<std::size_t>(argc));
+  const auto end = std::ranges::find_if(words, [](const char* word) { return std::string_view(word) == "--"; });
+  std::vector<const char*> before(words.begin(), end);
+  std::vector<std::string> behind(end == words.end() ? end : end + 1, words.end());
+  const bool names_command = std::ranges::any_of(before.begin() + (before.empty() ? 0 : 1), before.end(),
+                                                 [](const char* word) { return find_command(word) != nullptr; });
+  if (!names_command && !behind.empty()) {  // the command stands behind it, too
+    before.push_back(words[words.size() - behind.size()]);
+    behind.erase(behind.begin());
+  }
   try {
-    top.parse(argc, argv);
+    top.parse(static_cast<int>(before.size()), before.data());
   } catch (const CLI::ArgumentMismatch& error) {
     const std::string text = error.what();  // "--out: 1 required DIR missing"
     throw usage_error(chosen_command(), text.substr(0, text.find(':')) + " needs a value", "", "", "");
@@ -151,6 +164,7 @@ ParsedLine parse_line(int argc, const char* const* argv) {
     }
     line.arguments.insert(line.arguments.end(), scope->arguments.begin(), scope->arguments.end());
   }
+  line.arguments.insert(line.arguments.end(), behind.begin(), behind.end());
   help = line.has("help") || line.has("version");
   for (const auto& scope : scopes) {
     if (scope->app == &top) {

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/spec.h"
 #include "core/text.h"
 #include "core/toml.h"
 
@@ -51,7 +52,16 @@ std::string canonical_text(const Option& option, const std::string& text, const 
 }
 
 std::vector<std::string> split_list(const Option& option, const std::string& text, char separator) {
-  if (!option.list || separator == '\0') return {text};
+  if (!option.list) return {text};
+  if (option.complete == Complete::spec) {
+    std::vector<std::string> out;
+    const std::vector<std::string> parts = separator == '\0' ? std::vector{text} : core::split(text, separator);
+    for (const std::string& part : parts) {
+      for (std::string& spec : core::split_specs(part)) out.push_back(std::move(spec));
+    }
+    return out;
+  }
+  if (separator == '\0') return {text};
   std::vector<std::string> out;
   for (const std::string& element : core::split(text, separator)) {
     const std::string_view trimmed = core::trim(element);

@@ -19,7 +19,7 @@ std::atomic<int> g_requests{0};
 extern "C" void handle_stop_signal(int) {
   if (g_requests.fetch_add(1) > 0) _exit(kInterrupted);
   stop_source().request_stop();
-  constexpr char kNote[] = "\nmssbench: stopping after the record in hand; press Ctrl-C again to end at once\n";
+  constexpr char kNote[] = "\nmssbench: stopping; what is finished is kept; press Ctrl-C again to end at once\n";
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kNote, sizeof kNote - 1);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -342,7 +343,10 @@ Spectrogram model_spectrogram(const NmfFactors& f, int r) {
 class Album {
  public:
   Album(const methods::Separator& separator, const PictureRequest& request, fs::path folder)
-      : info_(separator.info()), request_(request), folder_(std::move(folder)) {}
+      : info_(separator.info()),
+        request_(request),
+        folder_(std::move(folder)),
+        progress_(request.progress != nullptr ? *request.progress : core::null_progress()) {}
 
   std::vector<fs::path> draw() {
     factorise();
@@ -355,26 +359,12 @@ class Album {
     core::make_directories(folder_);
 
     std::vector<Spectrogram> stems;
-    for (const NamedSource& stem : request_.stems) {
-      const auto source = stem.open();
-      if (source->rate_hz() != mixture_source->rate_hz()) {
-        throw Error({Code::invalid_argument,
-                     stem.name,
-                     "another rate than the mixture",
-                     fmt::format("{} Hz", mixture_source->rate_hz()),
-                     fmt::format("{} Hz", source->rate_hz()),
-                     {}});
-      }
-      stems.push_back(read_spectrogram(*source, stem.name, centered(spec), request_.stop));
-      if (std::abs(stems.back().seconds - mixture.seconds) > 0.5 / scene_.rate_hz) {
-        throw Error({Code::invalid_argument,
-                     stem.name,
-                     "another length than the mixture",
-                     fmt::format("{} s", mixture.seconds),
-                     fmt::format("{} s", stems.back().seconds),
-                     {}});
-      }
+    for (const NamedSource& stem : request_.stems) stems.push_back(read_stem(stem, spec, mixture));
+    for (const NamedSource& stem : request_.true_stems) {
+      true_stems_.emplace(stem.name, read_stem(stem, spec, mixture));
     }
+    const std::vector<int> components = pictured_components();
+    core::ProgressTask task(progress_, "pictures", picture_count(components));
     const std::string heard = "spectrogram of the mixture";
     if (factors_) {
       save("overview.png", factor_figure("NMF of the mixture", all_components(), heard, mixture));
@@ -387,7 +377,7 @@ class Album {
       const std::string& name = request_.stems[s].name;
       if (!is_component(name)) save("target-" + records::path_component(name) + ".png", target_figure(name, stems[s]));
     }
-    for (int r = 0; factors_ && r < factors_->factors.components; ++r) {
+    for (const int r : components) {
       request_.stop.check();
       const std::string& name = names_[sz(r)];
       const auto stem = std::ranges::find(request_.stems, name, &NamedSource::name);
@@ -401,6 +391,59 @@ class Album {
   }
 
  private:
+  Spectrogram read_stem(const NamedSource& stem, const audio::StftSpec& spec, const Spectrogram& mixture) const {
+    const auto source = stem.open();
+    if (source->rate_hz() != static_cast<int>(scene_.rate_hz)) {
+      throw Error({Code::invalid_argument,
+                   stem.name,
+                   "another rate than the mixture",
+                   fmt::format("{} Hz", scene_.rate_hz),
+                   fmt::format("{} Hz", source->rate_hz()),
+                   {}});
+    }
+    Spectrogram out = read_spectrogram(*source, stem.name, centered(spec), request_.stop);
+    if (std::abs(out.seconds - mixture.seconds) > 0.5 / scene_.rate_hz) {
+      throw Error({Code::invalid_argument,
+                   stem.name,
+                   "another length than the mixture",
+                   fmt::format("{} s", mixture.seconds),
+                   fmt::format("{} s", out.seconds),
+                   {}});
+    }
+    return out;
+  }
+
+  /// The loudest ones, in their order.
+  std::vector<int> pictured_components() const {
+    std::vector<int> out;
+    if (!factors_) return out;
+    const methods::nmf::Factors<float>& f = factors_->factors;
+    const int count = f.components, most = std::max(0, request_.components);
+    std::vector<double> loudness(sz(count), 0.0);
+    for (int r = 0; r < count; ++r) {
+      out.push_back(r);
+      double w = 0, h = 0;
+      for (Index k = 0; k < f.bins; ++k) {
+        for (int t = 0; t < f.template_frames; ++t) w += static_cast<double>(f.w_at(k, t, r));
+      }
+      for (Index n = 0; n < factors_->frames * factors_->channels; ++n) h += static_cast<double>(f.h_at(r, n));
+      loudness[sz(r)] = w * h;
+    }
+    if (count <= most) return out;
+    std::ranges::stable_sort(out, [&](int a, int b) { return loudness[sz(a)] > loudness[sz(b)]; });
+    out.resize(sz(most));
+    std::ranges::sort(out);
+    core::log(request_.log, core::LogLevel::info,
+              fmt::format("{}: pictures of {} of {} components, the loudest ones", request_.song, most, count));
+    return out;
+  }
+
+  std::int64_t picture_count(const std::vector<int>& components) const {
+    const auto targets =
+        std::ranges::count_if(request_.stems, [&](const auto& stem) { return !is_component(stem.name); });
+    return (factors_ ? 2 : 1) + targets + std::ssize(components);
+  }
+
   // Stems come as audio, whatever framing the method had: frames that are centred alike lie at the same times.
   static audio::StftSpec centered(audio::StftSpec spec) {
     spec.framing = audio::Framing::centered_reflect;
@@ -417,7 +460,7 @@ class Album {
     const auto source = request_.mixture();
     const audio::AudioBuffer mixture = audio::read_all(*source);
     std::vector<audio::AudioBuffer> references;
-    for (const NamedSource& reference : request_.references) {
+    for (const NamedSource& reference : request_.references) {  // empty where the method needs none
       const auto stem = reference.open();
       references.push_back(audio::read_all(*stem));
       if (!audio::same_shape(references.back(), mixture)) {
@@ -497,12 +540,62 @@ class Album {
     }
     plots::Figure figure = figure_of(name);
     figure.height = 800;
-    figure.cells.push_back({0, 0, spectrogram_panel("", spectrogram, scene_)});
+    const auto truth = true_stems_.find(name);
+    if (truth == true_stems_.end()) {
+      figure.cells.push_back({0, 0, spectrogram_panel("", spectrogram, scene_)});
+      return figure;
+    }
+    figure.width = 2200;
+    figure.column_weights = {1, 1};
+    Heatmap estimate = spectrogram_panel("estimate", spectrogram, scene_);
+    estimate.color_bar = false;
+    Heatmap original = spectrogram_panel("true stem", truth->second, scene_);
+    original.y.label.clear();
+    original.y.show_labels = false;
+    figure.cells.push_back({0, 0, std::move(estimate)});
+    figure.cells.push_back({0, 1, std::move(original)});
+    return figure;
+  }
+
+  /// The mixture, and below it every estimate on the left of its true stem.
+  plots::Figure pair_figure(const Spectrogram& mixture, const std::vector<Spectrogram>& stems) const {
+    constexpr int kMost = 12;
+    const int shown = std::min(kMost, static_cast<int>(stems.size()));
+    plots::Figure figure = figure_of(std::ssize(stems) <= kMost
+                                         ? "mixture, stems and true stems"
+                                         : fmt::format("mixture, {} of {} stems and true stems", shown, stems.size()));
+    figure.row_weights.assign(sz(shown + 1), 1.0);
+    figure.column_weights = {1, 1};
+    figure.width = 2200;
+    figure.height = 160 + 260 * (shown + 1);
+    figure.note += "   0 dB: the mixture's peak";
+    const auto add = [&](int row, int column, std::string title, const Spectrogram& s, bool last) {
+      Heatmap map = spectrogram_panel(std::move(title), s, scene_);
+      if (column > 0) {
+        map.y.label.clear();
+        map.y.show_labels = false;
+      }
+      if (!last) {
+        map.x.label.clear();
+        map.x.show_labels = false;
+      }
+      map.color_bar = column == 1 || row == 0;
+      map.color_label = "dB";
+      figure.cells.push_back({row, column, std::move(map)});
+    };
+    add(0, 0, "mixture", mixture, shown == 0);
+    for (int i = 0; i < shown; ++i) {
+      const std::string& name = request_.stems[sz(i)].name;
+      add(i + 1, 0, name + ": estimate", stems[sz(i)], i + 1 == shown);
+      const auto truth = true_stems_.find(name);
+      if (truth != true_stems_.end()) add(i + 1, 1, name + ": true stem", truth->second, i + 1 == shown);
+    }
     return figure;
   }
 
   /// Mixture and stems; more than 24 stems share the picture with nobody: the rest have pictures of their own.
   plots::Figure grid_figure(const Spectrogram& mixture, const std::vector<Spectrogram>& stems) const {
+    if (!true_stems_.empty()) return pair_figure(mixture, stems);
     constexpr int kMost = 24;
     const int count = 1 + std::min(kMost - 1, static_cast<int>(stems.size()));
     // Few pictures stand one above the other, so that times line up.
@@ -538,6 +631,7 @@ class Album {
   void save(const std::string& name, const plots::Figure& figure) {
     written_.push_back(folder_ / name);
     plots::write_png(written_.back(), plots::render(figure));
+    progress_.update(std::ssize(written_), name);
   }
 
   const methods::SeparatorInfo& info_;
@@ -546,6 +640,8 @@ class Album {
   std::optional<NmfFactors> factors_;
   std::vector<std::string> names_;
   Scene scene_;
+  std::map<std::string, Spectrogram> true_stems_;
+  core::Progress& progress_;
   std::vector<fs::path> written_;
 };
 

@@ -1,11 +1,12 @@
 // Pictures of one separation, as PNG files.
 //
 // Every method: `overview.png` with the spectrograms of mixture and stems on one scale, and `target-NAME.png` per stem.
-// NMF methods (nmf, nmfd, nmfd-toolbox) besides show their factors: `overview.png` has the templates W on the left of
+// Where true stems are given, they stand beside the estimates in both. NMF methods (nmf, nmfd, nmfd-toolbox) besides show their factors: `overview.png` has the templates W on the left of
 // the mixture's spectrogram and the activations H above it, every `target-NAME.png` the same for the components of that
 // target around the stem's spectrogram, and `component-NN.png` template, activation and the model that they make, W_r
 // H_r. Where one component is one target (blind, no protocol) a component's picture is the target's. `stems.png` then
-// holds the grid of spectrograms.
+// holds the grid of spectrograms. At most PictureRequest::components components get a picture: the loudest ones, by the sum
+// of their model's magnitudes.
 //
 // Scales. Frequency is logarithmic from 30 Hz to half the rate. Spectrograms are the root mean square of the channels'
 // magnitudes; where several frames or bins fall on one pixel, of these too. Spectrograms are in dB below the largest
@@ -29,6 +30,7 @@
 #include <vector>
 
 #include "audio/stream.h"
+#include "core/progress.h"
 #include "core/stop.h"
 #include "methods/separator.h"
 
@@ -48,9 +50,14 @@ struct PictureRequest {
   OpenSource mixture;
   std::vector<NamedSource> stems;       ///< what the separation yielded
   std::vector<NamedSource> references;  ///< what it was given, for oracles
+  /// True signals of stems, by the stems' names: shown beside the estimates.
+  std::vector<NamedSource> true_stems;
+  int components = 16;  ///< most pictures of single NMF components
   std::uint64_t seed = 0;
   int threads = 1;
   core::StopToken stop;
+  core::Progress* progress = nullptr;  ///< nullptr = silent; else one task, a step per picture
+  core::LogFn log;                     ///< hears of components that got no picture
 };
 
 /// Writes the pictures of a separation by `separator` into `folder`, over earlier ones of the same names; returns the

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/spec.h"
 #include "core/text.h"
 #include "core/toml.h"
 
@@ -97,12 +98,15 @@ const core::ParamTable& plan_params() {
        ""},
       {"subset", ParamType::choice, "test", "", "test|train|all", "Which subset to run over.", ""},
       {"split", ParamType::choice, "", "", "train|valid", "Official part of the training subset.", ""},
-      {"tracks", ParamType::text, "", "", "", "Names of tracks (a list); all when absent.", ""},
+      {"tracks", ParamType::text, "", "", "", "Names of tracks, or patterns with * and ? (a list); all when absent.",
+       ""},
       {"limit", ParamType::integer, "0", "tracks", "[0,inf)", "First n tracks only; 0 = all.", ""},
       {"methods", ParamType::text, "", "", "", "Spec strings (a list).", ""},
       {"seeds", ParamType::text, "0", "", "", "Seeds of random methods (a list).", ""},
       {"out", ParamType::file, "", "", "", "Run folder.", ""},
       {"save_estimates", ParamType::boolean, "false", "", "", "Write the estimates as WAV files.", ""},
+      {"pictures", ParamType::boolean, "false", "", "", "Draw estimates beside true stems as PNG files (RUN/pictures).",
+       ""},
       {"metrics", ParamType::text, "all", "", "",
        "all: SDR, ISR, SIR, SAR and the SDR family; sdr: frame SDR and the SDR family. Beside them, joined by commas: "
        "stable (ISR, SIR, SAR that ill-conditioned references do not drive astray), nsdr and gnsdr (MIR-1K's), "
@@ -162,7 +166,10 @@ Plan plan_from_value(const Value& document, std::string_view where, const fs::pa
     } else if (key == "limit") {
       plan.limit = value.as_integer(at);
     } else if (key == "methods") {
-      plan.methods = strings(value, at);
+      plan.methods.clear();
+      for (const std::string& text : strings(value, at)) {
+        for (std::string& spec : core::split_specs(text)) plan.methods.push_back(std::move(spec));
+      }
       plan.folder = folder;
     } else if (key == "seeds") {
       plan.seeds = seeds(value, at);
@@ -171,6 +178,8 @@ Plan plan_from_value(const Value& document, std::string_view where, const fs::pa
       plan.out = fs::path(out).is_absolute() || out.empty() ? fs::path(out) : (folder / out).lexically_normal();
     } else if (key == "save_estimates") {
       plan.save_estimates = value.as_bool(at);
+    } else if (key == "pictures") {
+      plan.pictures = value.as_bool(at);
     } else if (key == "metrics") {
       plan.metrics = canonical_metrics(core::join(strings(value, at), ","), at);
     } else if (key == "silence") {
@@ -222,6 +231,7 @@ Value to_value(const Plan& plan) {
   out["seeds"] = list;
   out["out"] = plan.out.string();
   out["save_estimates"] = plan.save_estimates;
+  out["pictures"] = plan.pictures;
   out["metrics"] = plan.metrics;
   out["silence"] = plan.silence;
   out["window_s"] = plan.window_s;

@@ -8,7 +8,7 @@
 //   out = "runs/first"                # relative to this file
 //
 // All keys with their defaults stand in plan_params(). Equal plans give equal records outside `measured`; threads,
-// jobs, memory_gb, out, save_estimates and shards change no number.
+// jobs, memory_gb, out, save_estimates, pictures and shards change no number.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct Plan {
   datasets::Layout layout = datasets::Layout::automatic;
   std::string subset = "test";       ///< "test", "train", "all"; with a split "train" or "valid" read as "train"
   std::string split;                 ///< "", "train", "valid"
-  std::vector<std::string> tracks;   ///< names; empty = all
+  std::vector<std::string> tracks;   ///< names or patterns; empty = all
   std::int64_t limit = 0;            ///< first n tracks; 0 = all
   std::vector<std::string> methods;  ///< spec strings, in any writing
   std::filesystem::path folder;      ///< of the plan file: relative files in spec strings are looked for here first
@@ -36,6 +36,7 @@ struct Plan {
   std::vector<std::uint64_t> seeds = {0};
   std::filesystem::path out;  ///< run folder
   bool save_estimates = false;
+  bool pictures = false;
 
   // Scoring: these are part of what a number means, one run folder holds one setting.
   std::string metrics = "all";      ///< as canonical_metrics() gives it

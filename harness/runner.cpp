@@ -25,6 +25,7 @@
 #include "core/parallel.h"
 #include "core/spec.h"
 #include "core/text.h"
+#include "harness/pictures.h"
 #include "harness/scoring.h"
 #include "harness/training_data.h"
 #include "methods/networks.h"
@@ -40,7 +41,9 @@ namespace fs = std::filesystem;
 /// A method of the plan, made.
 struct Method {
   std::unique_ptr<methods::Separator> separator;
-  std::string spec;  ///< as recorded
+  std::string spec;   ///< as recorded
+  std::string given;  ///< as in the plan
+  std::string made;   ///< what it was made from: the plan's spec with files found and the protocol named
 };
 
 struct Item {
@@ -114,25 +117,98 @@ std::string map_files(std::string_view text, const methods::Registry& registry, 
   return core::to_string(spec);
 }
 
-std::vector<Method> make_methods(const Plan& plan, const methods::Registry& registry, const core::LogFn& log) {
+/// Tells the refusals from `first` on, or, where no method is left, throws the first of all: then it is the plan that is
+/// wrong, whatever the error's kind.
+void tell_refused(const std::vector<RefusedMethod>& refused, std::size_t first, bool none_left,
+                  const core::LogFn& log) {
+  if (none_left) {
+    ErrorParts parts = refused.front().error.parts();
+    if (parts.code != Code::unsupported) parts.code = Code::config;
+    throw Error(std::move(parts));
+  }
+  for (std::size_t i = first; i < refused.size(); ++i) {
+    core::log(log, core::LogLevel::error, refused[i].spec + " is left out: " + refused[i].error.what());
+  }
+}
+
+/// Words that mean nothing (unknown names, bad values) are slips of whoever wrote the plan, and stop it; what the machine
+/// or the data lack is left out.
+bool is_slip(Code code) { return code == Code::config || code == Code::invalid_argument || code == Code::cancelled; }
+
+/// A blind method's components have no names; people are told that the true stems give them some.
+void tell_protocol(const std::string& given, const std::string& made, const core::LogFn& log) {
+  const core::Spec before = core::parse_spec(given), after = core::parse_spec(made);
+  const auto protocol = [](const core::Spec& spec) {
+    for (const auto& [key, value] : spec.method.arguments) {
+      if (key == "protocol") return value;
+    }
+    return std::string();
+  };
+  if (protocol(before) == protocol(after)) return;
+  core::log(log, core::LogLevel::info,
+            given + " is run as " + made + ", an oracle: its components have no names, and protocol " +
+                protocol(after) + " names them by the true stems; nmf@cc0 knows nothing of them");
+}
+
+std::vector<Method> make_methods(const Plan& plan, const methods::Registry& registry, const core::LogFn& log,
+                                 std::vector<RefusedMethod>& refused) {
   std::vector<Method> out;
   std::set<std::string> seen;
   for (const std::string& text : plan.methods) {
-    const std::string found = map_files(text, registry, [&](bool, const std::string& value) {
-      std::error_code ignored;
-      const fs::path beside = plan.folder / value;
-      return !plan.folder.empty() && fs::exists(beside, ignored) ? beside.lexically_normal().string() : value;
-    });
-    Method method;
-    method.separator = registry.make(run_spec(found, registry));
-    method.spec = recorded_spec(method.separator->info(), registry);
-    if (!seen.insert(method.spec).second) {
-      core::log(log, core::LogLevel::warning, "method '" + text + "' stands twice in the plan as " + method.spec);
-      continue;
+    try {
+      const std::string found = map_files(text, registry, [&](bool, const std::string& value) {
+        std::error_code ignored;
+        const fs::path beside = plan.folder / value;
+        return !plan.folder.empty() && fs::exists(beside, ignored) ? beside.lexically_normal().string() : value;
+      });
+      Method method;
+      method.given = text;
+      method.made = run_spec(found, registry);
+      method.separator = registry.make(method.made);
+      method.spec = recorded_spec(method.separator->info(), registry);
+      if (!seen.insert(method.spec).second) {
+        core::log(log, core::LogLevel::warning, "method '" + text + "' stands twice in the plan as " + method.spec);
+        continue;
+      }
+      tell_protocol(found, method.made, log);
+      out.push_back(std::move(method));
+    } catch (const Error& error) {
+      if (is_slip(error.code())) throw;
+      refused.push_back({text, error});
     }
-    out.push_back(std::move(method));
   }
+  tell_refused(refused, 0, out.empty(), log);
   return out;
+}
+
+/// What a method yields on a track.
+std::vector<std::string> targets_on(const Method& method, const datasets::Dataset& dataset,
+                                    const datasets::Track& track) {
+  const methods::Separator& separator = *method.separator;
+  return separator.targets_for(separator.info().needs_references ? track.stems : dataset.stems());
+}
+
+/// Takes out methods none of whose stems is scored on any of the tracks.
+void leave_out_strangers(std::vector<Method>& methods, const datasets::Dataset& dataset,
+                         const std::vector<datasets::Track>& tracks, const core::LogFn& log,
+                         std::vector<RefusedMethod>& refused) {
+  const std::size_t before = refused.size();
+  std::erase_if(methods, [&](const Method& method) {
+    std::vector<std::string> targets;
+    for (const datasets::Track& track : tracks) {
+      if (track.defect) continue;
+      targets = targets_on(method, dataset, track);
+      for (const std::string& target : targets) {
+        if (has_reference(target, track.stems, targets)) return false;
+      }
+    }
+    if (targets.empty()) return false;  // no track is whole: each says why
+    refused.push_back({method.given, Error({Code::config, method.spec, "makes no stem that " + dataset.name() + " has",
+                                            "one of " + core::join(dataset.stems(), ", "), core::join(targets, ", "),
+                                            "the filter `aggregate` sums stems under new names"})});
+    return true;
+  });
+  tell_refused(refused, before, methods.empty(), log);
 }
 
 /// The name of a set that has grown or was mended since the run folder was begun is the one that its records have:
@@ -223,6 +299,8 @@ Value plan_value(const Plan& plan, const std::vector<datasets::Track>& tracks, c
   return out;
 }
 
+std::string seconds_text(double seconds) { return core::format_real(std::round(100 * seconds) / 100) + " s"; }
+
 double thread_cpu_s() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -280,13 +358,41 @@ std::int64_t memory_bound(const Plan& plan) {
   return static_cast<std::int64_t>(0.7 * static_cast<double>(core::available_memory_bytes()));
 }
 
+/// How long the rest of a run takes: methods cost what they have cost so far, per second of audio; those that have not
+/// finished anything yet, what the others cost on average.
+class Forecast {
+ public:
+  void add(std::size_t method, double seconds) { waiting_[method] += seconds; }
+  /// An item is done; returns how many seconds of work are left, for one worker. A failed one teaches nothing (0 s).
+  double finished(std::size_t method, double seconds, double wall_s) {
+    waiting_[method] = std::max(0.0, waiting_[method] - seconds);
+    if (wall_s > 0) {
+      spent_[method].first += seconds;
+      spent_[method].second += wall_s;
+    }
+    double all_seconds = 0, all_wall = 0;
+    for (const auto& [known, spent] : spent_) all_seconds += spent.first, all_wall += spent.second;
+    double left = 0;
+    for (const auto& [each, audio] : waiting_) {
+      const auto known = spent_.find(each);
+      const auto& [heard, took] = known != spent_.end() ? known->second : std::pair(all_seconds, all_wall);
+      if (heard > 0) left += audio * took / heard;
+    }
+    return left;
+  }
+
+ private:
+  std::map<std::size_t, double> waiting_;                   ///< seconds of audio
+  std::map<std::size_t, std::pair<double, double>> spent_;  ///< seconds of audio, seconds that it took
+};
+
 class Runner {
  public:
   Runner(const Plan& plan, const methods::Registry& registry, const RunOptions& options)
       : plan_(plan),
         options_(options),
         progress_(options.progress != nullptr ? *options.progress : core::null_progress()),
-        methods_(make_methods(plan, registry, options.log)),
+        methods_(make_methods(plan, registry, options.log, result_.refused)),
         dataset_(datasets::open(plan.dataset, plan.layout)),
         dataset_name_(recorded_name(plan.out, dataset_.name(), options.log)),
         host_(core::host_name()),
@@ -295,6 +401,7 @@ class Runner {
   RunResult run() {
     const std::vector<datasets::Track> tracks = dataset_.select(selection(plan_));
     check_names(tracks);
+    leave_out_strangers(methods_, dataset_, tracks, options_.log, result_.refused);
     for (const std::string& note : dataset_.notes()) core::log(options_.log, core::LogLevel::info, note);
     records::RunStore store(plan_.out, options_.shard);
     store_ = &store;
@@ -303,10 +410,12 @@ class Runner {
       core::log(options_.log, core::LogLevel::warning, warning);
     }
     collect(tracks);
-    progress_.begin("run", result_.items);
-    if (result_.reused > 0) progress_.update(result_.reused, "finished earlier");
-    work();
-    progress_.end();
+    require_space();
+    {
+      core::ProgressTask task(progress_, "run", result_.items);
+      if (result_.reused > 0) task.update(result_.reused, "finished earlier");
+      work();
+    }
     warn_of_condition();
     warn_of_training();
     store_ = nullptr;
@@ -348,7 +457,7 @@ class Runner {
       Work work{tracks[t], estimate_track_bytes(tracks[t], infos, plan_), {}, {}, prints[t]};
       std::vector<std::vector<std::string>> targets;
       for (const Method& method : methods_) {
-        targets.push_back(targets_on(method, tracks[t]));
+        targets.push_back(targets_on(method, dataset_, tracks[t]));
         work.partial.add(tracks[t].stems, targets.back());
       }
       for (std::size_t m = 0; m < methods_.size(); ++m) {
@@ -367,7 +476,7 @@ class Runner {
             ++count;
             if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
           }
-          if (found != finished.end() && changed.empty() && has_estimates(targets[m], item) &&
+          if (found != finished.end() && changed.empty() && has_estimates(targets[m], item) && has_pictures(item) &&
               has_problems(work.partial, tracks[t], targets[m], item)) {
             ++result_.reused;
           } else {
@@ -436,10 +545,26 @@ class Runner {
                  "about " + gigabytes(need), "raise --memory-gb, or leave the method out"});
   }
 
-  /// What a method yields on a track.
-  std::vector<std::string> targets_on(const Method& method, const datasets::Track& track) const {
-    const methods::Separator& separator = *method.separator;
-    return separator.targets_for(separator.info().needs_references ? track.stems : dataset_.stems());
+  /// Estimates that are kept as float32 have to fit on the disk.
+  void require_space() const {
+    if (!plan_.save_estimates) return;
+    double needed = 0;
+    for (const Work& work : pending_) {
+      const double signal = 4.0 * static_cast<double>(work.track.samples) * work.track.channels;
+      for (const Item& item : work.items) {
+        needed += signal * static_cast<double>(targets_on(methods_[item.method], dataset_, work.track).size());
+      }
+    }
+    std::error_code error;
+    const fs::space_info space = fs::space(plan_.out, error);
+    if (error || needed <= static_cast<double>(space.available)) return;
+    const auto size = [](double bytes) {
+      return bytes < 1e9 ? core::format_real(std::round(bytes * 1e-5) / 10) + " MB"
+                         : core::format_real(std::round(bytes * 1e-7) / 100) + " GB";
+    };
+    throw Error({Code::resource, plan_.out.string(), "no room for the estimates", size(needed) + " for what is missing",
+                 size(static_cast<double>(space.available)) + " free",
+                 "leave out --save-estimates, or give a folder on another disk"});
   }
 
   bool has_estimates(const std::vector<std::string>& targets, const Item& item) const {
@@ -450,6 +575,15 @@ class Runner {
           records::estimate_path(plan_.out, item.key.spec, item.key.seed, item.key.subset, item.key.track, target),
           ignored);
     });
+  }
+
+  fs::path picture_folder(const Item& item) const {
+    return records::picture_folder(plan_.out, item.key.spec, item.key.seed, item.key.subset, item.key.track);
+  }
+
+  bool has_pictures(const Item& item) const {
+    std::error_code ignored;
+    return !plan_.pictures || fs::exists(picture_folder(item) / "overview.png", ignored);
   }
 
   /// A method that came later may ask for problems that earlier rows have not been scored in.
@@ -471,6 +605,9 @@ class Runner {
     threads_each_ = std::max(1, total / workers_);
     bound_ = memory_bound(plan_) - fixed_bytes();
     started_.assign(pending_.size(), false);
+    for (const Work& work : pending_) {
+      for (const Item& item : work.items) forecast_.add(item.method, work.track.seconds());
+    }
     // Threads of our own instead of parallel_for: a worker may have to wait for memory that another one gives back.
     std::vector<std::thread> threads;
     try {
@@ -534,6 +671,7 @@ class Runner {
     scoring.threads = threads_each_;
     scoring.stop = options_.stop;
     std::exception_ptr load_failure;
+    bool said = false;
     try {
       loaded.emplace(dataset_, work.track, work.fingerprint, std::move(scoring));
     } catch (...) {
@@ -569,24 +707,30 @@ class Runner {
         records.assign(1, std::move(record));
       }
       store_->put(item.key, records);
-      finish_item(item, failure);
+      // A track that cannot be read is one fault, however many methods wait for it.
+      finish_item(work.track, item, failure, load_failure && said, watch.elapsed().wall_s);
+      said = true;
     }
   }
 
-  void finish_item(const Item& item, const std::optional<Error>& failure) {
+  void finish_item(const datasets::Track& track, const Item& item, const std::optional<Error>& failure, bool said,
+                   double wall_s) {
     const std::string name = item.key.track + ": " + item.key.spec;
     std::int64_t steps = 0;
+    double remaining_s = 0;
     {
       const std::lock_guard lock(mutex_);
       if (failure) {
-        result_.failures.push_back({item.key.subset, item.key.track, item.key.spec, item.key.seed,
-                                    std::string(core::code_name(failure->code())), failure->what()});
+        result_.failures.push_back(
+            {item.key.subset, item.key.track, item.key.spec, item.key.seed, failure->code(), failure->what()});
       } else {
         ++result_.done;
       }
       steps = result_.reused + result_.done + static_cast<std::int64_t>(result_.failures.size());
+      remaining_s = forecast_.finished(item.method, track.seconds(), failure ? 0.0 : wall_s) / workers_;
     }
-    if (failure) core::log(options_.log, core::LogLevel::error, name + ": " + failure->what());
+    if (failure && !said) core::log(options_.log, core::LogLevel::error, name + ": " + failure->what());
+    progress_.expect(remaining_s);
     progress_.update(steps, name);
   }
 
@@ -666,6 +810,18 @@ class Runner {
       const std::lock_guard lock(mutex_);
       ill_conditioned_.insert(item.key.track);
     }
+    core::log(options_.log, core::LogLevel::debug,
+              item.key.track + ": " + item.key.spec + ": separated in " + seconds_text(cost.wall_s) + ", scored in " +
+                  seconds_text(scoring_cost.wall_s));
+
+    if (plan_.pictures) {
+      try {
+        draw(loaded, stems, item);
+      } catch (const Error& error) {
+        if (error.code() != Code::io) throw;
+        throw FatalError{std::current_exception()};
+      }
+    }
 
     std::vector<records::Record> records;
     for (const eval::Scores& problem : scores) {
@@ -720,6 +876,33 @@ class Runner {
     }
   }
 
+  /// Estimates beside the true stems (harness/pictures.h).
+  void draw(LoadedTrack& loaded, const methods::StemSet& stems, const Item& item) const {
+    const Method& method = methods_[item.method];
+    const auto open = [](audio::AudioView view) -> OpenSource {
+      return [view] { return std::make_unique<audio::ViewSource>(view); };
+    };
+    PictureRequest request;
+    request.song = item.key.track;
+    request.spec = method.made;
+    request.mixture = open(loaded.audio.mixture);
+    for (std::size_t i = 0; i < stems.names.size(); ++i) {
+      request.stems.push_back({stems.names[i], open(stems.audio[i])});
+      if (has_reference(stems.names[i], loaded.audio.names, {stems.names[i]})) {
+        request.true_stems.push_back({stems.names[i], open(loaded.scorer.reference(stems.names[i]))});
+      }
+    }
+    if (method.separator->info().needs_references) {
+      for (std::size_t i = 0; i < loaded.audio.names.size(); ++i) {
+        request.references.push_back({loaded.audio.names[i], open(loaded.audio.stems[i])});
+      }
+    }
+    request.seed = item.key.seed;
+    request.threads = threads_each_;
+    request.stop = options_.stop;
+    write_pictures(*method.separator, request, picture_folder(item));
+  }
+
   void save(const methods::StemSet& stems, const Item& item) const {
     const records::ItemKey& key = item.key;
     const fs::path folder = records::estimate_path(plan_.out, key.spec, key.seed, key.subset, key.track, "");
@@ -734,6 +917,7 @@ class Runner {
   const Plan& plan_;
   const RunOptions& options_;
   core::Progress& progress_;
+  RunResult result_;  ///< guarded by mutex_ while workers run
   std::vector<Method> methods_;
   datasets::Dataset dataset_;
   std::string dataset_name_, host_, processor_;
@@ -749,9 +933,9 @@ class Runner {
   std::int64_t bytes_at_work_ = 0;
   int at_work_ = 0;
   std::exception_ptr fatal_;
-  RunResult result_;
   std::map<std::pair<std::string, TrainedOn>, std::set<std::string>> trained_;  ///< row: tracks
   std::set<std::string> ill_conditioned_;                                       ///< tracks
+  Forecast forecast_;
 };
 
 }  // namespace
@@ -763,9 +947,11 @@ RunResult run(const Plan& plan, const methods::Registry& registry, const RunOpti
 
 Preview preview(const Plan& plan, const methods::Registry& registry, const RunOptions& options) {
   check_plan(plan);
-  const std::vector<Method> methods = make_methods(plan, registry, options.log);
+  std::vector<RefusedMethod> refused;
+  std::vector<Method> methods = make_methods(plan, registry, options.log, refused);
   const datasets::Dataset dataset = datasets::open(plan.dataset, plan.layout);
   const std::vector<datasets::Track> tracks = dataset.select(selection(plan));
+  leave_out_strangers(methods, dataset, tracks, options.log, refused);
   const std::map<records::ItemKey, records::Origin> finished = records::finished_items(plan.out);
   const std::string dataset_name = recorded_name(plan.out, dataset.name(), {});
   const std::vector<std::string> prints =

@@ -7,8 +7,11 @@
 // Records depend on (plan, program, instruction set) only, never on order, jobs, threads or shards.
 //
 // Failures. Whatever fails for one (track, method, seed) becomes a record with `error`; a track that cannot be loaded
-// gives one such record per method and seed. The rest goes on. A rerun tries failed ones again. A method that cannot be
-// made (unknown name, missing weights) fails the run before any work.
+// gives one such record per method and seed. The rest goes on. A rerun tries failed ones again.
+//
+// Known beforehand. A method that cannot be made (unknown name, missing weights), or that makes nothing that a track of
+// this data set is scored by, is told once, before the first track, and left out: RunResult::refused. Where none is left
+// the run does not start. Nor does it where the estimates or pictures that it is to keep do not fit on the disk.
 //
 // Resuming. A result that is there is kept only where it was made from the same audio (fingerprint), weights and
 // options; else it is made again, with a warning that says why. Rows that the plan does not ask for and that are of
@@ -27,6 +30,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "core/progress.h"
 #include "core/stop.h"
 #include "datasets/dataset.h"
@@ -48,7 +52,14 @@ struct RunOptions {
 struct ItemFailure {
   std::string subset, track, spec;
   std::uint64_t seed = 0;
-  std::string code, message;
+  Code code = Code::internal;
+  std::string message;
+};
+
+/// A method that the run goes without.
+struct RefusedMethod {
+  std::string spec;  ///< as given
+  Error error;
 };
 
 struct RunResult {
@@ -57,11 +68,13 @@ struct RunResult {
   std::int64_t reused = 0;            ///< of them found finished
   std::int64_t done = 0;              ///< separated and scored now
   std::vector<ItemFailure> failures;  ///< failed now
+  std::vector<RefusedMethod> refused;
   bool cancelled = false;
-  bool partial() const noexcept { return !failures.empty(); }
+  bool partial() const noexcept { return !failures.empty() || !refused.empty(); }
 };
 
-/// Throws Error: bad plan, unknown data set or method, run folder in use or made with other settings, disk full.
+/// Throws Error: bad plan, unknown data set, no method that can be run (config), run folder in use or made with other
+/// settings, disk full.
 RunResult run(const Plan& plan, const methods::Registry& registry, const RunOptions& options = {});
 
 /// What run() would do with the same arguments, found out without making or changing anything.

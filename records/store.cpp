@@ -292,6 +292,12 @@ fs::path estimate_path(const fs::path& run, std::string_view spec, std::uint64_t
   return target.empty() ? folder : folder / (path_component(target) + ".wav");
 }
 
+fs::path picture_folder(const fs::path& run, std::string_view spec, std::uint64_t seed, std::string_view subset,
+                        std::string_view track) {
+  const fs::path estimates = estimate_path(run, spec, seed, subset, track, "");
+  return run / "pictures" / estimates.lexically_relative(run / "estimates");
+}
+
 ItemKey item_of(const Record& record) {
   return {record.key.dataset, record.key.subset, record.key.track, record.key.spec, record.key.seed};
 }

@@ -42,6 +42,10 @@ std::string path_component(std::string_view name);
 std::filesystem::path estimate_path(const std::filesystem::path& run, std::string_view spec, std::uint64_t seed,
                                     std::string_view subset, std::string_view track, std::string_view target);
 
+/// <RUN>/pictures/<slug>/<subset>/<track>, with the slug of estimate_path.
+std::filesystem::path picture_folder(const std::filesystem::path& run, std::string_view spec, std::uint64_t seed,
+                                     std::string_view subset, std::string_view track);
+
 /// (data set, track, spec, seed): the unit that is done or not.
 struct ItemKey {
   std::string dataset, subset, track, spec;

@@ -148,6 +148,7 @@ int run_datasets(Invocation& invocation) {
   }
   const datasets::Dataset dataset =
       datasets::open(invocation.arguments[1], layout_of(invocation.settings->text("layout")));
+  for (const std::string& note : dataset.notes()) invocation.console->message(core::LogLevel::info, note);
   return check ? check_dataset(invocation, dataset) : list_tracks(invocation, dataset);
 }
 

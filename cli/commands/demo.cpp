@@ -43,7 +43,8 @@ Command demo_command() {
   return {.name = "demo",
           .summary = "compare five methods on the built-in songs",
           .description =
-              "Runs two floors and silence, a blind NMF and an oracle over the built-in songs, prints the table and "
+              "Runs floors (trivial rows), an NMF with a learned dictionary and an oracle (which knows the true stems) "
+              "over the built-in songs, prints the table and "
               "writes the report. Needs no files and well under a minute.",
           .arguments = {},
           .options = {{.param = {.name = "out",

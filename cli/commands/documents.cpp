@@ -16,7 +16,10 @@ int run_man(Invocation& invocation) {
 }
 
 int run_completion(Invocation& invocation) {
-  invocation.console->result(bash_completion());
+  const std::string& shell = invocation.arguments.front();
+  invocation.console->result(shell == "zsh"    ? zsh_completion()
+                             : shell == "fish" ? fish_completion()
+                                               : bash_completion());
   return kOk;
 }
 
@@ -57,17 +60,19 @@ Command completion_command() {
   return {.name = "completion",
           .summary = "print the completion script of a shell",
           .description =
-              "Prints a script for bash that completes commands, options, methods with their parameters, data sets and "
-              "files.",
+              "Prints a script that completes commands, options, methods, data sets and files; for bash the parameters "
+              "of methods, too.",
           .arguments = {{.name = "SHELL",
                          .help = "Which shell.",
                          .least = 1,
                          .most = 1,
                          .complete = Complete::choice,
-                         .choices = {"bash"}}},
+                         .choices = {"bash", "zsh", "fish"}}},
           .options = {},
           .examples = {{"source <(mssbench completion bash)", "in this shell"},
-                       {"mssbench completion bash > ~/.local/share/bash-completion/completions/mssbench", "for good"}},
+                       {"mssbench completion bash > ~/.local/share/bash-completion/completions/mssbench", "for good"},
+                       {"mssbench completion zsh > ~/.zfunc/_mssbench", "zsh, where fpath has ~/.zfunc"},
+                       {"mssbench completion fish > ~/.config/fish/completions/mssbench.fish", "fish"}},
           .run = run_completion};
 }
 

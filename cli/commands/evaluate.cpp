@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "audio/file.h"
 #include "cli/alignment.h"
@@ -428,10 +429,23 @@ void require_same_origin(const Request& request, const Pairing& pairing, const r
                "use another folder; --allow-mixed adds the row all the same"});
 }
 
+/// Leaves the tracks of one subset ("all" leaves all).
+void keep_subset(Pairing& pairing, const std::string& subset) {
+  if (subset == "all") return;
+  std::set<std::string> known;
+  for (const Pair& pair : pairing.pairs) known.insert(pair.track.subset);
+  std::erase_if(pairing.pairs, [&](const Pair& pair) { return pair.track.subset != subset; });
+  std::erase_if(pairing.without_estimates, [&](const std::string& track) { return !track.starts_with(subset + "/"); });
+  if (!pairing.pairs.empty()) return;
+  throw Error({Code::dataset, pairing.dataset, "no track of the subset '" + subset + "' has estimates",
+               "tracks of " + subset, "tracks of " + core::join({known.begin(), known.end()}, " and "), ""});
+}
+
 int run_evaluate(Invocation& invocation) {
   const Request request = make_request(invocation);
   Console& console = *invocation.console;
-  const Pairing pairing = pair_up(invocation.arguments[0], invocation.arguments[1]);
+  Pairing pairing = pair_up(invocation.arguments[0], invocation.arguments[1]);
+  keep_subset(pairing, invocation.settings->text("subset"));
   for (const std::string& note : pairing.notes) console.message(LogLevel::info, note);
   for (const std::string& folder : pairing.without_references) {
     console.message(LogLevel::warning, folder + ": no track of the references is named like this; not scored");
@@ -508,12 +522,14 @@ int run_evaluate(Invocation& invocation) {
     // museval's lines, but a perfect frame is a value and not a missing one.
     constexpr auto kMedian = eval::Average::median;
     const bool sdr_only = scoring_options(request, invocation, 1).metrics == eval::Metrics::sdr_only;
-    console.result(
-        scored.size() == 1
-            ? eval::museval_table(eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
-            : eval::museval_heading() +
-                  eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian, eval::Infinities::values),
-                                      sdr_only));
+    if (scored.size() > 1)
+      console.message(LogLevel::info, "as museval prints it, its spelling of 'Aggrated' included:");
+    console.result(scored.size() == 1
+                       ? eval::museval_table(
+                             eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
+                       : eval::museval_heading() + eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian,
+                                                                                              eval::Infinities::values),
+                                                                       sdr_only));
     if (!request.out.empty()) console.result("records: " + (request.out / "records.jsonl").string() + "\n");
   }
   if (first_status == kOk) return kOk;
@@ -535,7 +551,8 @@ Command evaluate_command() {
       .summary = "score estimates that lie in files",
       .description =
           "Scores separated stems, whoever made them, against the true ones: BSS Eval v4 (SDR, ISR, SIR, SAR) and the "
-          "SDR family. Prints museval's lines; with -o writes museval's JSON, <DIR>/<subset>/<track>.json, and all "
+          "SDR family. Prints museval's lines, in museval's spelling ('Aggrated'); with -o writes museval's JSON, "
+          "<DIR>/<subset>/<track>.json, and all "
           "scores with full digits as records.jsonl, so that `report DIR` puts the row into a table. Records that DIR "
           "holds "
           "already stay, as in a run's folder; a row that has other scores already is refused (status 3).\n\n"
@@ -569,6 +586,13 @@ Command evaluate_command() {
                       .help = "Name of the row in records and tables; without it the name of the folder of "
                               "estimates."},
             .placeholder = "ROW"},
+           {.param = {.name = "subset",
+                      .type = core::ParamType::choice,
+                      .default_value = "all",
+                      .range = "test|train|all",
+                      .help = "Which subset of the references to score; all: whatever has estimates."},
+            .placeholder = "NAME",
+            .complete = Complete::choice},
            {.param = plan_param("metrics"), .placeholder = "NAMES"},
            {.param = {.name = "mode",
                       .type = core::ParamType::choice,

@@ -126,6 +126,12 @@ int run_run(Invocation& invocation) {
   return carry_out(invocation, plan, shard.value_or(records::Shard{})).status;
 }
 
+/// Status of a run of which nothing came: what its input is to blame for is bad input, as with the other commands.
+ExitCode status_of(const std::vector<harness::ItemFailure>& failures) {
+  const auto of_input = [](const harness::ItemFailure& failure) { return input_status(failure.code) == kBadInput; };
+  return std::ranges::all_of(failures, of_input) ? kBadInput : kFailed;
+}
+
 /// Letters, placeholders and completions of the plan's keys; everything else comes from plan_params().
 std::vector<Option> run_options() {
   std::vector<Option> options;
@@ -218,9 +224,16 @@ CarriedOut carry_out(Invocation& invocation, const harness::Plan& plan, const re
       entry["track"] = failure.track;
       entry["spec"] = failure.spec;
       entry["seed"] = failure.seed;
-      entry["code"] = failure.code;
+      entry["code"] = std::string(core::code_name(failure.code));
       entry["message"] = failure.message;
       out["failures"].push_back(std::move(entry));
+    }
+    out["refused"] = Value::array();
+    for (const harness::RefusedMethod& refused : result.refused) {
+      Value entry = Value::object();
+      entry["spec"] = refused.spec;
+      entry["message"] = std::string(refused.error.what());
+      out["refused"].push_back(std::move(entry));
     }
     console.result(core::dump_json(out, 2) + "\n");
   } else if (shard.whole()) {
@@ -232,8 +245,12 @@ CarriedOut carry_out(Invocation& invocation, const harness::Plan& plan, const re
         reports::to_text(reports::build_report(records::read_records(result.records), glance), Console::columns()));
   }
   if (!invocation.json()) console.result("records: " + result.records.string() + "\n");
-  if (failed == 0) return {kOk, result.records};
-  return {result.done + result.reused == 0 ? kFailed : kPartial, result.records};
+  if (!result.refused.empty()) {
+    console.message(core::LogLevel::warning,
+                    fmt::format("{} of {} methods left out", result.refused.size(), plan.methods.size()));
+  }
+  if (result.done + result.reused > 0) return {result.partial() ? kPartial : kOk, result.records};
+  return {failed == 0 ? kOk : status_of(result.failures), result.records};
 }
 
 Command run_command() {
@@ -245,11 +262,18 @@ Command run_command() {
           "the folder RUN (records.jsonl, one line per track, method, seed and target). The table of the first "
           "metric is printed at the end; `report` makes the full one.\n\n"
           "The same command again does only what is missing, also after Ctrl-C or a crash. A track or method that "
-          "fails is recorded with its error and does not stop the rest. Records do not depend on threads, jobs or "
-          "shards. Instead of options a plan file may be given; options win over it.\n\n"
+          "fails is recorded with its error and does not stop the rest; a method that cannot be made, or makes no stem "
+          "that the data set has, is told before the first track and left out. Records do not depend on threads, jobs "
+          "or shards.\n\n"
+          "Rows: floors (silence, mixture, mixture-over-j) are trivial and show what doing nothing scores; oracles "
+          "know "
+          "the true stems and show what a kind of method could reach; a blind nmf becomes an oracle too, because its "
+          "components have no names without the true stems, while nmf@cc0 knows nothing of them. A scenario is the "
+          "set of stems that are scored as one problem: stems (all), vocals/accompaniment, stems:NAME+…. Instead of "
+          "options a plan file may be given; options win over it.\n\n"
           "  [run]\n"
           "  dataset = \"../musdb18\"       # relative to the plan file\n"
-          "  methods = [\"mixture\", \"nmf\", \"irm2\"]\n"
+          "  methods = [\"mixture-over-j\", \"nmf@cc0\", \"irm2\"]\n"
           "  out = \"runs/first\"",
       .arguments = {{.name = "PLAN.toml",
                      .help = "A file with a table [run], whose keys are those of the options.",
@@ -257,12 +281,15 @@ Command run_command() {
                      .most = 1,
                      .complete = Complete::file}},
       .options = run_options(),
-      .examples = {{"mssbench run -d synthetic -m mixture -m nmf -m irm2 -o runs/first",
-                    "three methods on the built-in songs"},
+      .examples = {{"mssbench run -d synthetic -m mixture-over-j,nmf@cc0,irm2 -o runs/first",
+                    "a floor, a method and an oracle on the built-in songs"},
                    {"mssbench run -d musdb18 --subset test -m mixture -m irm2 -o runs/musdb --save-estimates",
                     "MUSDB18's test songs (MUSDB_PATH), keeping the stems"},
                    {"mssbench run plan.toml --shard 0/4 -o runs/part0", "the first of four parts of a plan"},
-                   {"mssbench run -d my_songs -m nmf --seeds 0,1,2 -o runs/seeds", "three seeds of a random method"}},
+                   {"mssbench run -d my_songs -m nmf@cc0-p2 --seeds 0,1,2 -o runs/seeds",
+                    "three seeds of a random method"},
+                   {"mssbench run -d musdb18 --track 'Falcon*' -m nmf@cc0 -o runs/one --pictures",
+                    "one track, with pictures of estimates beside true stems"}},
       .run = run_run};
 }
 

@@ -86,5 +86,30 @@ TEST_CASE("bash completion offers commands, options, values, methods, data sets 
   CHECK(offered({"mssbench", "methods", "ibm"}) == Words{"ibm", "ibm1", "ibm2"});
   CHECK(has(offered({"mssbench", "report", "r", "--metrics", "SI"}), "SI-SDR"));
   CHECK(offered({"mssbench", "config", "--preset", "m"}) == Words{"museval"});
-  CHECK(offered({"mssbench", "completion", ""}) == Words{"bash"});
+  CHECK(offered({"mssbench", "completion", ""}) == Words{"bash", "fish", "zsh"});
+}
+
+TEST_CASE("zsh and fish are offered every command and option, in scripts that these shells take", "[cli]") {
+  const Result zsh = mssbench({"completion", "zsh"}), fish = mssbench({"completion", "fish"});
+  REQUIRE(zsh.status == 0);
+  REQUIRE(fish.status == 0);
+  CHECK(zsh.out.starts_with("#compdef mssbench\n"));
+  for (const char* command : {"separate", "run", "evaluate", "report", "completion"}) {
+    CHECK(contains(zsh.out, std::string("        ") + command + ")\n"));
+    CHECK(contains(fish.out, std::string(" -a ") + command + " -d "));
+  }
+  CHECK(contains(zsh.out, "--two-stems=["));
+  CHECK(contains(zsh.out, ":FORMAT:(float32 pcm16 pcm24 flac mp3 m4a)'"));
+  CHECK(has_line(fish.out, "complete -c mssbench -n '__fish_seen_subcommand_from separate' -l two-stems -x .*"));
+  CHECK(
+      has_line(fish.out, "complete -c mssbench -n '__fish_seen_subcommand_from separate' -l format -x -a 'float32 .*"));
+  const TempDir folder;
+  for (const auto& [shell, script] : {std::pair("/usr/bin/zsh", zsh.out), std::pair("/usr/bin/fish", fish.out)}) {
+    if (!fs::exists(shell)) {
+      WARN("SKIPPED: no " << shell);
+      continue;
+    }
+    std::ofstream(folder / "script") << script;
+    CHECK(call({.arguments = {"-n", (folder / "script").string()}, .program = shell}).status == 0);
+  }
 }

@@ -575,3 +575,34 @@ TEST_CASE("scoring that nobody waits for is refused with the way to allow it", "
   CHECK(contains(refused.err, "--allow-long"));
   CHECK(evaluate(folder.path(), {"true", "mine", "--metrics", "sdr"}).status == 0);
 }
+
+TEST_CASE("one subset of a tree can be scored alone", "[cli]") {
+  const TempDir folder;
+  for (const char* track : {"train/a", "test/b"}) {
+    for (const char* stem : {"vocals", "drums"}) {
+      const audio::AudioBuffer x = tones(stem[0] == 'v' ? 1 : 5, 1, 16000, 8000);
+      write_audio(folder / "ref" / track / (std::string(stem) + ".wav"), x);
+      write_audio(folder / "est" / track / (std::string(stem) + ".wav"), x);
+    }
+    write_audio(folder / "ref" / track / "mixture.wav", tones(2, 1, 16000, 8000));
+  }
+  const auto tracks = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"evaluate", "ref", "est", "--metrics", "sdr", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = call({.arguments = words, .folder = folder.path()});
+    std::vector<std::string> out;
+    if (result.status != 0) return out;
+    const core::Value list = core::parse_json(result.out, "evaluate");
+    for (const core::Value& track : list.as_array()) {
+      out.push_back(track.at("track").as_string());
+    }
+    return out;
+  };
+  CHECK(tracks({}) == std::vector<std::string>{"b", "a"});
+  CHECK(tracks({"--subset", "test"}) == std::vector<std::string>{"b"});
+  CHECK(tracks({"--subset", "train"}) == std::vector<std::string>{"a"});
+  fs::remove_all(folder / "est/test");
+  const Result none = call({.arguments = {"evaluate", "ref", "est", "--subset", "test"}, .folder = folder.path()});
+  CHECK(none.status == 3);
+  CHECK(contains(none.err, "no track of the subset 'test' has estimates"));
+}

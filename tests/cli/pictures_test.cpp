@@ -86,3 +86,54 @@ TEST_CASE("separate --pictures: methods without factors, and folders that cannot
   CHECK(refused.status != 0);
   CHECK(contains(refused.err, "song.wav"));
 }
+
+TEST_CASE("pictures show the true stems where references are given, and not too many components", "[cli]") {
+  const TempDir folder;
+  audio::AudioBuffer mixture = tones(1);
+  audio::add_to(mixture.span(), tones(5));
+  write_audio(folder / "song.wav", mixture);
+  write_audio(folder / "refs/vocals.wav", tones(1));
+  write_audio(folder / "refs/other.wav", tones(5));
+  const auto draw = [&](const std::string& pictures, std::vector<std::string> more) {
+    std::vector<std::string> words = {"separate", "song.wav", "-o", "stems", "--pictures", pictures};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = call({.arguments = words, .folder = folder.path()});
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    return result;
+  };
+  draw("alone", {"-m", "mixture", "--two-stems", "vocals"});
+  draw("beside", {"-m", "mixture", "--two-stems", "vocals", "--references", "refs"});
+  // The pairs stand side by side; no_vocals has the sum of the others beside it.
+  for (const char* name : {"target-vocals.png", "target-no_vocals.png"}) {
+    CHECK(png_size(folder / "alone/song" / name).first == 1600);
+    CHECK(png_size(folder / "beside/song" / name).first == 2200);
+  }
+  const Result few = draw("few", {"-m", "nmf:components=20,iterations=3,fft=1024,hop=512"});
+  const auto components = [&](const char* pictures) {
+    const std::set<std::string> found = names_in(folder / pictures / "song");
+    return std::ranges::count_if(found, [](const std::string& name) { return name.starts_with("component-"); });
+  };
+  CHECK(components("few") == 16);
+  CHECK(contains(few.err, "song: pictures of 16 of 20 components, the loudest ones"));
+  draw("all", {"-m", "nmf:components=20,iterations=3,fft=1024,hop=512", "--picture-components", "100"});
+  CHECK(components("all") == 20);
+}
+
+TEST_CASE("run --pictures draws every row beside the true stems", "[cli]") {
+  const TempDir folder;
+  const std::vector<std::string> words = {
+      "run", "-d", "synthetic:songs=1,seconds=2", "-m", "mixture,irm2", "-o", "r", "--metrics", "sdr", "--pictures"};
+  const Result result = call({.arguments = words, .folder = folder.path()});
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  std::set<std::string> found;
+  for (const auto& item : fs::recursive_directory_iterator(folder / "r/pictures")) {
+    if (item.path().filename() == "target-drums.png") CHECK(png_size(item.path()).first == 2200);
+    if (item.is_regular_file()) found.insert(item.path().filename().string());
+  }
+  CHECK(found == std::set<std::string>{"overview.png", "target-bass.png", "target-drums.png", "target-other.png",
+                                       "target-vocals.png"});
+  const Result again = call({.arguments = words, .folder = folder.path()});
+  CHECK(contains(again.err, "2 found finished"));
+}

@@ -165,9 +165,8 @@ TEST_CASE("a stopped separation leaves no files", "[cli]") {
   INFO(stopped.err);
   // Before its handlers stand the signal itself ends the program.
   CHECK((stopped.status == 130 || stopped.status == 128 + SIGINT));
-  if (fs::exists(folder / "o")) {
-    for (const auto& item : fs::recursive_directory_iterator(folder / "o")) CHECK(!item.is_regular_file());
-  }
+  CHECK(!fs::exists(folder / "o"));
+  CHECK(!contains(stopped.err, "record"));
 }
 
 TEST_CASE("demo ends in a table and the path of the report", "[cli]") {
@@ -269,4 +268,90 @@ TEST_CASE("a dry run tells what would be done and changes nothing", "[cli]") {
   CHECK(json.at("finished").as_integer() == 2);
   CHECK(json.at("rows").as_array()[0].at("finished").as_integer() == 2);
   CHECK(json.at("largest_track_bytes").as_integer() > 0);
+}
+
+TEST_CASE("methods may stand in one list, and tracks be named by patterns", "[cli]") {
+  const TempDir folder;
+  const Result listed =
+      run(folder.path(), {"-m", "mixture,nmf:protocol=P4,components=4,iterations=2,irm2|wiener:iters=1", "-o", "r",
+                          "--dry-run", "--json"});
+  INFO(listed.err);
+  REQUIRE(listed.status == 0);
+  std::vector<std::string> rows;
+  const core::Value preview = core::parse_json(listed.out, "dry run");
+  for (const core::Value& row : preview.at("rows").as_array()) {
+    rows.push_back(row.at("spec").as_string());
+  }
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[0] == "mixture");
+  CHECK(contains(rows[1], "components=4"));
+  CHECK(contains(rows[2], "irm2|wiener"));
+  const auto tracks = [&](const std::string& pattern) {
+    const Result result = run(folder.path(), {"-m", "mixture", "-o", "r", "--dry-run", "--json", "--track", pattern});
+    return result.status == 0 ? core::parse_json(result.out, "dry run").at("tracks").as_integer() : -1;
+  };
+  CHECK(tracks("Synth 1 - 00? *") == 3);
+  CHECK(tracks("*- 002*") == 1);
+  CHECK(tracks("*7") == -1);
+  const Result near = run(folder.path(), {"-m", "mixture", "-o", "r", "--track", "002"});
+  CHECK(near.status == 3);
+  CHECK(contains(near.err, "did you mean 'Synth 1 - 002 "));
+}
+
+TEST_CASE("what cannot be run is told once, and the rest goes on", "[cli]") {
+  const TempDir folder;
+  const Result some = run(folder.path(), {"-m", "mixture", "-m", "umx:weights=nowhere", "-m",
+                                          "nmf@cc0|aggregate:stems=a(vocals+drums)", "-o", "r"});
+  INFO(some.err);
+  CHECK(some.status == 6);
+  const auto count = [&](const std::string& part) {
+    std::size_t found = 0;
+    for (const std::string& line : lines(some.err)) found += contains(line, part) ? 1 : 0;
+    return found;
+  };
+  CHECK(count(" is left out: ") == 2);
+  CHECK(count("nowhere") == 1);
+  CHECK(count("makes no stem that synthetic") == 1);
+  CHECK(contains(some.err, "2 of 3 methods left out"));
+  CHECK(contains(some.err, "3 of 3 (track, method, seed) done now"));
+  for (const char* method : {"umx:weights=nowhere", "hpss|aggregate:stems=a(drums+harmonic)"}) {
+    const Result none = run(folder.path(), {"-m", method, "-o", "none"});
+    CHECK(none.status == 2);
+    CHECK(!fs::exists(folder / "none/records.jsonl"));
+  }
+  // A slip is no lack: it stops the run.
+  CHECK(run(folder.path(), {"-m", "mixture", "-m", "mixtrue", "-o", "slip"}).status == 2);
+}
+
+TEST_CASE("a run whose input is bad ends as the other commands do", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "ds/A/mixture.wav", tones(1));
+  write_audio(folder / "ds/A/vocals.wav", tones(1));
+  const std::string whole = core::read_text_file(folder / "ds/A/vocals.wav");
+  std::ofstream(folder / "ds/A/other.wav", std::ios::binary) << whole.substr(0, 3000);
+  const auto run = [&] {
+    return call({.arguments = {"run", "-d", "ds", "-m", "mixture,irm2", "-o", "r"}, .folder = folder.path()});
+  };
+  const Result bad = run();
+  CHECK(bad.status == 3);
+  // One fault, said once, though two methods wait for the track.
+  std::size_t said = 0;
+  for (const std::string& line : lines(bad.err)) said += contains(line, "ends before the length") ? 1 : 0;
+  CHECK(said == 1);
+  write_audio(folder / "ds/B/mixture.wav", tones(1));
+  write_audio(folder / "ds/B/vocals.wav", tones(1));
+  write_audio(folder / "ds/B/other.wav", audio::AudioBuffer(2, 44100, 44100));
+  fs::remove_all(folder / "r");
+  CHECK(run().status == 6);
+}
+
+TEST_CASE("a blind method is told to be an oracle where it becomes one", "[cli]") {
+  const TempDir folder;
+  const auto note = [&](const std::string& method) {
+    return contains(run(folder.path(), {"-m", method, "-o", "r", "--dry-run"}).err, "names them by the true stems");
+  };
+  CHECK(note("nmf"));
+  CHECK(note("nmfd:components=4"));
+  CHECK_FALSE(note("nmf:protocol=P4"));
+  CHECK_FALSE(note("nmf@cc0"));
 }

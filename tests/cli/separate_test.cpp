@@ -197,7 +197,7 @@ TEST_CASE("one bad file among several gives status 6, all bad that of the first"
   CHECK(some.status == 6);
   CHECK(lines(some.out).size() == 4);
   CHECK(contains(some.err, "mssbench: error: gone.wav: "));
-  CHECK(contains(some.err, "mssbench: error: folder: is a folder"));
+  CHECK(contains(some.err, "mssbench: error: folder: a folder without audio"));
   const Result none =
       call({.arguments = {"separate", "gone.wav", "folder", "-m", "mixture", "-o", "o"}, .folder = folder.path()});
   CHECK(none.status == 3);
@@ -292,4 +292,214 @@ TEST_CASE("progress goes to standard error in the style asked for", "[cli]") {
   CHECK(separate({"--progress", "none"}).err.empty());
   CHECK(separate({"--quiet"}).err.empty());
   CHECK(lines(separate({"--quiet"}).out).size() == 4);
+}
+
+namespace {
+
+double largest_difference(const audio::AudioBuffer& a, const audio::AudioBuffer& b) {
+  REQUIRE(audio::same_shape(a, b));
+  double most = 0;
+  for (int c = 0; c < a.channels(); ++c) {
+    for (std::size_t i = 0; i < a.channel(c).size(); ++i) {
+      most = std::max(most, std::abs(static_cast<double>(a.channel(c)[i]) - static_cast<double>(b.channel(c)[i])));
+    }
+  }
+  return most;
+}
+
+audio::AudioBuffer part_of(const audio::AudioBuffer& whole, std::int64_t first, std::int64_t samples) {
+  return audio::AudioBuffer(whole.view().slice(first, samples));
+}
+
+}  // namespace
+
+TEST_CASE("a folder stands for its songs, and a template names the files", "[cli]") {
+  const TempDir folder;
+  for (const char* song : {"one", "two"}) {
+    write_audio(folder / "set" / song / "mixture.wav", tones(song[0] == 'o' ? 1 : 2));
+    write_audio(folder / "set" / song / "vocals.wav", tones(3));
+  }
+  write_audio(folder / "set/loose/three.wav", tones(3));
+  const auto separate = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), "separate");
+    words.insert(words.end(), {"-m", "mixture", "--targets", "x", "-o", "o"});
+    return call({.arguments = words, .folder = folder.path()});
+  };
+  // Track folders are named after themselves; the stems beside a mixture are no songs.
+  CHECK(lines(separate({"set"}).out) == std::vector<std::string>{"o/three/x.wav", "o/one/x.wav", "o/two/x.wav"});
+  CHECK(audio::read_file(folder / "o/two/x.wav").channel(0)[77] == tones(2).channel(0)[77]);
+
+  const Result clash = separate({"set/one/mixture.wav", "set/two/mixture.wav"});
+  CHECK(clash.status == 2);
+  CHECK(contains(clash.err, "--filename '{dir}/{track}/{stem}.{ext}'"));
+  const Result dirs =
+      separate({"set/one/mixture.wav", "set/two/mixture.wav", "--filename", "{dir}-{track}.{trackext}/{stem}.{ext}"});
+  CHECK(lines(dirs.out) == std::vector<std::string>{"o/one-mixture.wav/x.wav", "o/two-mixture.wav/x.wav"});
+  CHECK(lines(separate({"set/loose/three.wav", "--filename", "{stem}.{ext}"}).out) ==
+        std::vector<std::string>{"o/x.wav"});
+  for (const char* bad : {"{stemm}.{ext}", "../{stem}.{ext}", "/{stem}.{ext}", "{stem}.mp3", "{stem", "{stem}/"}) {
+    INFO(bad);
+    const Result refused = separate({"set/loose/three.wav", "--filename", bad});
+    CHECK(refused.status == 2);
+    CHECK(contains(refused.err, "--filename"));
+  }
+  CHECK(contains(separate({"set/loose/three.wav", "--filename", "{stemm}.{ext}"}).err, "did you mean 'stem'?"));
+  const Result same =
+      call({.arguments = {"separate", "set/loose/three.wav", "-m", "mixture", "-o", "o", "--filename", "{track}.{ext}"},
+            .folder = folder.path()});
+  CHECK(same.status == 2);
+  CHECK(contains(same.err, "two stems of one name"));
+}
+
+TEST_CASE("two stems are the stem and the sum of the others, or what it leaves of the mixture", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer song = tones(1);
+  write_audio(folder / "song.wav", song);
+  const auto separate = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"separate", "song.wav", "-o", "o", "--two-stems", "vocals"};
+    words.insert(words.end(), more.begin(), more.end());
+    return call({.arguments = words, .folder = folder.path()});
+  };
+  const Result sum = separate({"-m", "mixture-over-j"});
+  INFO(sum.err);
+  REQUIRE(sum.status == 0);
+  CHECK(lines(sum.out) == std::vector<std::string>{"o/song/vocals.wav", "o/song/no_vocals.wav"});
+  // J = 4: a quarter and three quarters of the mixture.
+  CHECK(audio::read_file(folder / "o/song/vocals.wav").channel(1)[999] == song.channel(1)[999] / 4);
+  CHECK(std::abs(audio::read_file(folder / "o/song/no_vocals.wav").channel(1)[999] - 0.75F * song.channel(1)[999]) <
+        1e-7F);
+  // A network that computes the vocals alone leaves the rest of the mixture.
+  REQUIRE(separate({"-m", "umx:random=1,targets=vocals"}).status == 0);
+  audio::AudioBuffer both = audio::read_file(folder / "o/song/vocals.wav");
+  audio::add_to(both.span(), audio::read_file(folder / "o/song/no_vocals.wav"));
+  CHECK(largest_difference(both, song) < 1e-6);
+
+  const Result none = separate({"-m", "hpss"});
+  CHECK(none.status == 2);
+  CHECK(contains(none.err, "the method has no stem 'vocals'"));
+  CHECK(separate({"-m", "mixture", "--targets", "vocals"}).status == 2);
+}
+
+TEST_CASE("start and duration cut the song before it is separated", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer song = tones(1, 2, 44100, 44100);
+  write_audio(folder / "song.wav", song);
+  write_audio(folder / "refs/vocals.wav", tones(1));
+  audio::AudioBuffer silent(2, 44100, 44100);
+  write_audio(folder / "refs/other.wav", silent);
+  const auto separate = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"separate", "song.wav", "-o", "o"};
+    words.insert(words.end(), more.begin(), more.end());
+    return call({.arguments = words, .folder = folder.path()});
+  };
+  REQUIRE(separate({"-m", "mixture", "--targets", "x", "--start", "0.25", "--duration", "0.5"}).status == 0);
+  CHECK(largest_difference(audio::read_file(folder / "o/song/x.wav"), part_of(song, 11025, 22050)) == 0);
+  REQUIRE(separate({"-m", "mixture", "--targets", "x", "--start", "0.9", "--duration", "5"}).status == 0);
+  CHECK(audio::read_file(folder / "o/song/x.wav").samples() == 4410);
+  // References are cut alike: the vocals are all of the mixture.
+  REQUIRE(separate({"-m", "irm2", "--references", "refs", "--start", "0.25", "--duration", "0.5"}).status == 0);
+  CHECK(largest_difference(audio::read_file(folder / "o/song/vocals.wav"), part_of(song, 11025, 22050)) < 1e-5);
+  const Result late = separate({"-m", "mixture", "--start", "2"});
+  CHECK(late.status == 3);
+  CHECK(contains(late.err, "song.wav: the excerpt begins behind the end"));
+  CHECK(contains(late.err, "expected: a start before 1.000 s"));
+}
+
+TEST_CASE("separate writes FLAC, and MP3 and AAC where there is an encoder", "[cli]") {
+  const TempDir folder;
+  const audio::AudioBuffer song = tones(1);
+  write_audio(folder / "song.wav", song);
+  const auto separate = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"separate", "song.wav", "-m", "mixture", "--targets", "x", "-o", "o"};
+    words.insert(words.end(), more.begin(), more.end());
+    return call({.arguments = words, .folder = folder.path()});
+  };
+  CHECK(lines(separate({"--format", "flac"}).out) == std::vector<std::string>{"o/song/x.flac"});
+  CHECK(audio::probe(folder / "o/song/x.flac").format == "flac/24");
+  CHECK(separate({"--format", "flac", "--bitrate", "128"}).status == 2);
+  CHECK(separate({"--flac", "--format", "mp3"}).status == 2);
+  for (const char* format : {"mp3", "m4a"}) {
+    if (!audio::can_write(std::string(".") + format)) {
+      const Result refused = separate({"--format", format});
+      CHECK(refused.status == 2);
+      continue;
+    }
+    INFO(format);
+    const Result result = separate({"--format", format});
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    const fs::path path = folder / "o/song" / (std::string("x.") + format);
+    const auto size = fs::file_size(path);
+    const std::int64_t samples = audio::read_file(path).samples();
+    CHECK(samples >= song.samples());
+    CHECK(samples < song.samples() + (format == std::string("mp3") ? 1 : 1024));
+    REQUIRE(separate({"--format", format, "--bitrate", "64"}).status == 0);
+    CHECK(fs::file_size(path) < size / 2);
+  }
+}
+
+TEST_CASE("targets are written or refused, whatever the method", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1, 2, 22050));
+  const auto separate = [&](const std::string& method, const std::string& targets) {
+    return call({.arguments = {"separate", "song.wav", "-m", method, "--targets", targets, "-o", "o-" + method},
+                 .folder = folder.path()});
+  };
+  for (const char* method : {"rpca", "classic-4", "repet-sim", "hpss"}) {
+    INFO(method);
+    const std::string target = method == std::string("hpss") ? "drums" : "vocals";
+    const Result some = separate(method, target);
+    CHECK(some.status == 0);
+    CHECK(lines(some.out) == std::vector<std::string>{std::string("o-") + method + "/song/" + target + ".wav"});
+    const Result none = separate(method, "vocal");
+    CHECK(none.status == 2);
+    CHECK(contains(none.err, "the method has no stem 'vocal'"));
+  }
+}
+
+TEST_CASE("masks of an oracle are shares of all stems, also where one is asked for", "[cli]") {
+  const TempDir folder;
+  audio::AudioBuffer mixture = tones(1);
+  audio::add_to(mixture.span(), tones(9));
+  write_audio(folder / "mix.wav", mixture);
+  write_audio(folder / "refs/vocals.wav", tones(1));
+  write_audio(folder / "refs/synth.wav", tones(9));
+  const auto separate = [&](const std::string& out, std::vector<std::string> more) {
+    std::vector<std::string> words = {"separate", "mix.wav", "-m", "irm2", "-o", out, "--references", "refs"};
+    words.insert(words.end(), more.begin(), more.end());
+    return call({.arguments = words, .folder = folder.path()});
+  };
+  REQUIRE(separate("all", {}).status == 0);
+  const Result one = separate("one", {"--targets", "vocals"});
+  CHECK(lines(one.out) == std::vector<std::string>{"one/mix/vocals.wav"});
+  CHECK(largest_difference(audio::read_file(folder / "one/mix/vocals.wav"),
+                           audio::read_file(folder / "all/mix/vocals.wav")) == 0);
+}
+
+TEST_CASE("one method at a time, and a double dash before names with dashes", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "-x.wav", tones(1, 1, 8000));
+  const Result several = call({.arguments = {"separate", "a.wav", "-m", "mixture,nmf:components=2,alpha=2", "-o", "o"},
+                               .folder = folder.path()});
+  CHECK(several.status == 2);
+  CHECK(contains(several.err, "mixture and nmf:components=2,alpha=2"));
+  const Result dashed = call({.arguments = {"separate", "-m", "mixture", "-o", "o", "--targets", "t", "--", "-x.wav"},
+                              .folder = folder.path()});
+  INFO(dashed.err);
+  CHECK(dashed.status == 0);
+  CHECK(lines(dashed.out) == std::vector<std::string>{"o/-x/t.wav"});
+  CHECK(mssbench({"datasets", "--", "list", "synthetic:songs=1,seconds=2"}).status == 0);
+  CHECK(mssbench({"--", "datasets", "list", "synthetic:songs=1,seconds=2"}).status == 0);
+}
+
+TEST_CASE("details are told on request", "[cli]") {
+  const TempDir folder;
+  write_audio(folder / "song.wav", tones(1));
+  const Result result =
+      call({.arguments = {"separate", "song.wav", "-m", "mixture", "-o", "o", "-v"}, .folder = folder.path()});
+  CHECK(has_line(result.err, "mssbench: song\\.wav: wav/float32, 2 channels at 44100 Hz, 1\\.00 s"));
+  CHECK(has_line(result.err, "mssbench: song\\.wav: 1\\.00 s of audio in \\d+\\.\\d\\d s .*"));
+  CHECK(
+      !contains(call({.arguments = {"separate", "song.wav", "-m", "mixture", "-o", "o"}, .folder = folder.path()}).err,
+                "of audio in"));
 }

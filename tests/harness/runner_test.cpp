@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "core/json.h"
 #include "harness/builtin_methods.h"
@@ -62,6 +63,53 @@ std::map<std::string, std::vector<records::Record>> by_spec(const fs::path& run)
 }
 
 }  // namespace
+
+TEST_CASE("what is left of a run is weighed by what methods have cost", "[harness]") {
+  class Watch final : public core::Progress {
+   public:
+    void begin(std::string_view, std::int64_t) override {}
+    void update(std::int64_t, std::string_view) override {}
+    void expect(double remaining_s) override { expected.push_back(remaining_s); }
+    void end() override {}
+    std::vector<double> expected;
+  } watch;
+  const mss::tests::TempDir dir;
+  Plan plan = toy_plan(write_dataset(dir / "set"), dir / "run");  // tracks of 1.5, 2, 2.5 and 3 s
+  plan.methods = {"half", "slow"};
+  plan.metrics = "sdr";
+  methods::Registry registry = toy_registry();
+  add(registry, {.name = "slow", .hook = [](const audio::AudioBuffer&) {
+                   std::this_thread::sleep_for(std::chrono::milliseconds(60));
+                 }});
+  RunOptions options;
+  options.progress = &watch;
+  run(plan, registry, options);
+  REQUIRE(watch.expected.size() == 8);
+  // After the first track 7.5 s of audio are left, at 60 ms or more for every 1.5 s; counted steps would say 180 ms.
+  CHECK(watch.expected[1] >= 0.3);
+  CHECK(watch.expected.back() == 0);
+}
+
+TEST_CASE("methods that cannot be run on a data set are left out and named", "[harness]") {
+  const mss::tests::TempDir dir;
+  Plan plan = toy_plan(write_dataset(dir / "set"), dir / "run");
+  methods::Registry registry = toy_registry();
+  add(registry, {.name = "piano", .targets = {"piano"}});
+  plan.methods = {"half", "piano"};
+  const RunResult result = run(plan, registry);
+  CHECK(result.done == 4);
+  CHECK(result.partial());
+  REQUIRE(result.refused.size() == 1);
+  CHECK(result.refused[0].spec == "piano");
+  CHECK(contains(result.refused[0].error.what(), "makes no stem that set#"));
+  CHECK(contains(result.refused[0].error.what(), "expected one of drums, bass, vocals"));
+  plan.methods = {"piano"};
+  plan.out = dir / "other";
+  CHECK(error_of([&] { run(plan, registry); }).code() == Code::config);
+  CHECK_FALSE(fs::exists(dir / "other"));
+  const Preview seen = preview(toy_plan(dir / "set", dir / "run"), registry);
+  CHECK(seen.rows.size() == 3);
+}
 
 TEST_CASE("a run records every track, method, seed, scenario and target", "[harness]") {
   const mss::tests::TempDir dir;
@@ -313,12 +361,12 @@ TEST_CASE("a failing track is recorded and the rest goes on", "[harness]") {
   CHECK(result.done == 7);
   REQUIRE(result.failures.size() == 5);
   CHECK(result.failures[0].track == "Not a number");
-  CHECK(result.failures[0].code == "numeric");
+  CHECK(result.failures[0].code == Code::numeric);
   CHECK(result.failures[2].track == "Track 0");
   CHECK(result.failures[2].spec == "picky");
   CHECK(contains(result.failures[2].message, "I do not like this one"));
   CHECK(result.failures[3].track == "Uneven");
-  CHECK(result.failures[3].code == "dataset");
+  CHECK(result.failures[3].code == Code::dataset);
   CHECK(contains(result.failures[3].message, "drums.wav"));
   std::int64_t failed = 0;
   for (const records::Record& record : records::read_records(dir / "run")) failed += record.failed();
@@ -379,9 +427,10 @@ TEST_CASE("methods with some of the stems are scored on those", "[harness]") {
   plan.limit = 1;
   plan.methods = {"solo", "karaoke", "rhythm", "strings", "all-and-more"};
   const RunResult result = run(plan, registry);
-  REQUIRE(result.failures.size() == 1);
-  CHECK(result.failures[0].spec == "strings");
-  CHECK(contains(result.failures[0].message, "violins"));
+  CHECK(result.failures.empty());
+  REQUIRE(result.refused.size() == 1);
+  CHECK(result.refused[0].spec == "strings");
+  CHECK(contains(result.refused[0].error.what(), "violins"));
   std::map<std::string, std::set<std::string>> rows;
   for (const records::Record& record : records::read_records(dir / "run")) {
     rows[record.key.spec].insert(record.key.scenario + "=" + record.key.target);
@@ -396,7 +445,7 @@ TEST_CASE("methods with some of the stems are scored on those", "[harness]") {
   CHECK(rows["all-and-more"] == Set{"stems=vocals", "stems=drums", "stems=bass", "vocals/accompaniment=vocals",
                                     "vocals/accompaniment=accompaniment", "stems:vocals=vocals",
                                     "stems:drums+bass=bass", "stems:drums+bass=drums"});
-  CHECK(rows["strings"] == Set{"="});
+  CHECK(rows["strings"].empty());
 }
 
 TEST_CASE("estimates are saved under the slug, per seed, and asked for again when they are gone", "[harness]") {
