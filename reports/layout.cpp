@@ -302,10 +302,17 @@ std::string section_title(const Section& section) {
   return section.dataset + " / " + section.subset + " / " + section.scenario;
 }
 
+std::string scenario_note(const std::string& scenario) {
+  if (scenario == "stems") return "all stems are one problem";
+  if (scenario == "vocals/accompaniment") return "a problem of two sources, the vocals and the sum of all other stems";
+  if (scenario == "museval") return "problems as museval's files have them";
+  return scenario.starts_with("stems:") ? "these stems alone, as a problem of their own" : "a problem of its own";
+}
+
 std::string group_title(const Row& row) {
   switch (row.kind) {
     case RowKind::floor:
-      return "floors";
+      return "floors (what doing nothing scores)";
     case RowKind::oracle:
       return row.protocol.empty() ? "oracles (know the true stems)"
                                   : "oracles, protocol " + row.protocol + " (knows the true stems)";

@@ -56,6 +56,8 @@ std::string signed_decimals(double value, int digits);  ///< with "+" where abov
 
 std::string unit_of(const std::string& metric);
 std::string section_title(const Section& section);
+/// What a scenario is, in a clause: "all stems are one problem".
+std::string scenario_note(const std::string& scenario);
 std::string group_title(const Row& row);  ///< heading of the group a row stands in
 std::string program_line(const Report& report);
 bool any_below_floor(const Section& section);

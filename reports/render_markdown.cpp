@@ -105,6 +105,7 @@ std::string to_markdown(const Report& report) {
   out += "\n" + overview_table(report);
   for (const Section& section : report.sections) {
     out += "\n## " + escape_markdown(section_title(section)) + "\n";
+    out += "\nScenario " + escape_markdown(section.scenario) + ": " + scenario_note(section.scenario) + ".\n";
     for (const std::string& note : section.remarks) out += "\nNote: " + escape_markdown(note) + "\n";
     bool best = false;
     for (const Layout& layout : layouts(report, section)) {

@@ -164,6 +164,8 @@ std::string to_text(const Report& report, int columns) {
   std::string out = wrap(core::escape_line(program_line(report)), width, "  ");
   for (const Section& section : report.sections) {
     out += "\n" + wrap(core::escape_line(section_title(section)), width, "  ");
+    out +=
+        wrap("scenario " + core::escape_line(section.scenario) + ": " + scenario_note(section.scenario), width, "  ");
     bool score_shown = false, difference_shown = false, best = false;
     for (const Layout& layout : layouts(report, section)) {
       // The first metric; in the style of SiSEC 2018 every target's table holds it.
