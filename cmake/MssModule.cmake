@@ -92,7 +92,7 @@ function(mss_add_module)
     VISIBILITY_INLINES_HIDDEN ON)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
-    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/mssbench>)
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/mssbench>)
   target_include_directories(${target} PRIVATE ${PROJECT_BINARY_DIR}/generated)
   mss_target_options(${target})
   foreach(kind DEPS PRIVATE_DEPS)

@@ -2,9 +2,9 @@
 #include <cstdio>
 #include <vector>
 
-#include "audio/buffer.h"
-#include "audio/stft.h"
-#include "eval/scorer.h"
+#include <mssbench/audio/buffer.h>
+#include <mssbench/audio/stft.h>
+#include <mssbench/eval/scorer.h>
 
 int main() {
   constexpr int rate_hz = 8000;
