@@ -172,16 +172,21 @@ std::vector<Option> run_options() {
     }
     options.push_back(std::move(option));
   }
-  options.push_back({.param = {.name = "dry_run",
-                               .type = core::ParamType::boolean,
-                               .default_value = "false",
-                               .help = "Print tracks, rows, memory and what is finished already; start nothing."},
-                     .setting = false});
-  options.push_back({.param = {.name = "shard",
-                               .help = "Do part I of N only, counted from 0; without it what Slurm's array or MPI's "
-                                       "environment says. `merge` joins the parts."},
-                     .placeholder = "I/N",
-                     .setting = false});
+  Option dry_run;
+  dry_run.param.name = "dry_run";
+  dry_run.param.type = core::ParamType::boolean;
+  dry_run.param.default_value = "false";
+  dry_run.param.help = "Print tracks, rows, memory and what is finished already; start nothing.";
+  dry_run.setting = false;
+  options.push_back(std::move(dry_run));
+  Option shard;
+  shard.param.name = "shard";
+  shard.param.help =
+      "Do part I of N only, counted from 0; without it what Slurm's array or MPI's environment says. `merge` joins the "
+      "parts.";
+  shard.placeholder = "I/N";
+  shard.setting = false;
+  options.push_back(std::move(shard));
   return options;
 }
 
