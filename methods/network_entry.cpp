@@ -154,6 +154,35 @@ NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& 
   return request;
 }
 
+core::Value configured(const NetworkMethod& method, const std::string& model, const std::vector<std::string>& targets,
+                       const core::Value& values) {
+  const std::string name = model.empty() ? method.random_model : model;
+  std::vector<std::string> known;
+  for (const auto& [each, configuration] : method.models) known.push_back(each);
+  const auto at = std::ranges::find(known, name);
+  if (at == known.end()) {
+    throw Error({Code::config, "model.preset", method.name + " has no such configuration", core::join(known, ", "),
+                 "'" + name + "'", core::did_you_mean(name, known)});
+  }
+  const core::Value& base = method.models[static_cast<std::size_t>(at - known.begin())].second;
+  try {
+    if (method.configure) return method.family->normalise(method.configure(base, targets, values), "model");
+    core::Value out = base;
+    std::vector<std::string> members;
+    for (const auto& [key, value] : base.as_object()) members.push_back(key);
+    core::reject_unknown_keys(values, members, "model.configuration");
+    out["targets"] = core::Value::array();
+    for (const std::string& target : targets) out["targets"].push_back(target);
+    for (const auto& [key, value] : values.as_object()) out[key] = value;
+    return method.family->normalise(out, "model.configuration");
+  } catch (const Error& error) {
+    if (error.code() != Code::checkpoint) throw;
+    ErrorParts parts = error.parts();
+    parts.code = Code::config;
+    throw Error(std::move(parts));
+  }
+}
+
 NetworkRequest make_request(Weights weights, std::vector<std::string> targets, SeparatorInfo info) {
   NetworkRequest request;
   request.targets = std::move(targets);
@@ -183,6 +212,7 @@ NetworkRequest make_request(Weights weights, std::vector<std::string> targets, S
 void add_network(Registry& registry, const NetworkMethod& method) {
   MSS_ASSERT(method.family != nullptr && static_cast<bool>(method.make));
   registry.add(*method.family);
+  registry.add(std::make_shared<const NetworkMethod>(method));
   MethodEntry entry;
   entry.name = method.name;
   entry.family = "network";

@@ -55,6 +55,11 @@ struct NetworkMethod {
   std::vector<std::pair<std::string, std::string>> preset_filters;      ///< as in MethodEntry
   std::vector<Flag> flags;                                              ///< as in MethodEntry, beside --targets
   core::ParamText example = {{"random", "1"}};                          ///< as in MethodEntry
+  /// For training: `model` (a configuration) for these targets with single values replaced, where that is more than
+  /// replacing members of the object. Null: members.
+  std::function<core::Value(const core::Value& model, const std::vector<std::string>& targets,
+                            const core::Value& values)>
+      configure = {};
   std::function<std::unique_ptr<Separator>(NetworkRequest request)> make;
 };
 
@@ -66,6 +71,11 @@ void add_network(NetworkTable& table, const NetworkMethod& method,
                  std::function<std::unique_ptr<Separator>(NetworkRequest request)> make);
 
 NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& params, const core::SpecPart& part);
+
+/// What training starts from: the named configuration (empty: random_model) for these targets with single values
+/// replaced, normalised. Throws Error(config) for an unknown name or value, with the nearest.
+core::Value configured(const NetworkMethod& method, const std::string& model, const std::vector<std::string>& targets,
+                       const core::Value& values);
 
 /// A request for weights at hand, without a spec: `info` comes with spec, method and resolved options. Empty targets
 /// are all.

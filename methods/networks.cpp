@@ -86,7 +86,7 @@ Error module_error(const NetworkModule& module, std::string_view method) {
   return Error(parts);
 }
 
-const NetworkTable& load(const NetworkModule& module, std::string_view method) {
+void* load(const NetworkModule& module, std::string_view method) {
   // Its own scope (RTLD_LOCAL): the module's copies of our libraries must not replace the program's or each other's.
   void* handle = dlopen(module.file.c_str(), RTLD_NOW | RTLD_LOCAL);
   NetworkModule broken = module;
@@ -97,17 +97,41 @@ const NetworkTable& load(const NetworkModule& module, std::string_view method) {
     broken.hint = "LibTorch " + module.libtorch + " has moved or is incomplete; " + kBuildHint;
     throw module_error(broken, method);
   }
+  return handle;
+}
+
+void* find_symbol(void* handle, const char* name, const NetworkModule& module, std::string_view method) {
+  void* symbol = dlsym(handle, name);
+  if (symbol != nullptr) return symbol;
+  NetworkModule broken = module;
+  broken.problem = module.file.string() + " has no " + name;
+  broken.hint = kBuildHint;
+  throw module_error(broken, method);
+}
+
+/// The module and what it offers.
+struct Loaded {
+  void* handle = nullptr;
+  const NetworkTable* table = nullptr;
+};
+
+const Loaded& loaded(std::string_view method) {
+  const NetworkModule& module = network_module();
+  if (!module.problem.empty()) throw module_error(module, method);
+  // A failed load is tried again by the next call; a good one is kept.
+  static std::mutex mutex;
+  static Loaded kept;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (kept.table != nullptr) return kept;
+  kept.handle = load(module, method);
   using Entry = const NetworkTable& (*)(const NetworkHost&);
-  void* symbol = dlsym(handle, kNetworkEntryPoint);
-  if (symbol == nullptr) {
-    broken.problem = module.file.string() + " has no " + kNetworkEntryPoint;
-    throw module_error(broken, method);
-  }
+  void* symbol = find_symbol(kept.handle, kNetworkEntryPoint, module, method);
   Entry entry = nullptr;
   std::memcpy(&entry, &symbol, sizeof entry);
   NetworkHost host;
   host.fftw_planner = &audio::fftw_planner_mutex();
-  return entry(host);
+  kept.table = &entry(host);
+  return kept;
 }
 
 }  // namespace
@@ -146,22 +170,18 @@ const NetworkModule& network_module() {
 }
 
 std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const core::SpecPart& spec) {
-  const NetworkModule& module = network_module();
-  if (!module.problem.empty()) throw module_error(module, name);
-  // A failed load is tried again by the next call; a good one is kept.
-  static std::mutex mutex;
-  static const NetworkTable* table = nullptr;
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (table == nullptr) table = &load(module, name);
-  }
+  const NetworkTable* table = loaded(name).table;
   for (const auto& [known, make] : table->methods) {
     if (known == name) return make(params, spec);
   }
-  NetworkModule lacks = module;
-  lacks.problem = "the network module " + module.file.string() + " has no such method";
+  NetworkModule lacks = network_module();
+  lacks.problem = "the network module " + lacks.file.string() + " has no such method";
   lacks.hint = kBuildHint;
   throw module_error(lacks, name);
+}
+
+void* network_symbol(const char* symbol, std::string_view what) {
+  return find_symbol(loaded(what).handle, symbol, network_module(), what);
 }
 
 }  // namespace mss::methods

@@ -51,6 +51,10 @@ std::string_view network_stamp() noexcept;
 /// or the loader's words if there is no usable module, and Error(unsupported) if it does not know `name`.
 std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const core::SpecPart& spec);
 
+/// Another symbol of the module, for what floors above offer through it (training/learner.h); loads the module if need
+/// be. `what` stands in errors, which are make_network()'s.
+void* network_symbol(const char* symbol, std::string_view what);
+
 using MakeNetwork = std::function<std::unique_ptr<Separator>(const core::Params& params, const core::SpecPart& spec)>;
 
 /// What a module offers.
@@ -63,7 +67,7 @@ struct NetworkHost {
   std::mutex* fftw_planner = nullptr;  ///< FFTW is one per process, and so is the lock on its planner
 };
 
-/// The one symbol that a module exports: `extern "C" const NetworkTable& mssbench_networks(const NetworkHost&)`.
+/// What a module exports first of all: `extern "C" const NetworkTable& mssbench_networks(const NetworkHost&)`.
 inline constexpr const char* kNetworkEntryPoint = "mssbench_networks";
 /// The ELF section that holds "stamp\nLibTorch's version\n", readable without loading.
 inline constexpr const char* kNetworkStampSection = ".mssbench";

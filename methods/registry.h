@@ -42,6 +42,7 @@ struct FilterEntry {
 };
 
 struct NetworkFamily;  // methods/weights.h
+struct NetworkMethod;  // methods/network_entry.h
 
 class Registry {
  public:
@@ -50,9 +51,12 @@ class Registry {
   /// For import, export and checkpoint. The same family may come several times, with each of its methods; it must
   /// outlive the registry.
   void add(const NetworkFamily& family);
+  /// For training.
+  void add(std::shared_ptr<const NetworkMethod> network) { networks_.push_back(std::move(network)); }
   const std::vector<MethodEntry>& methods() const noexcept { return methods_; }
   const std::vector<FilterEntry>& filters() const noexcept { return filters_; }
   const std::vector<const NetworkFamily*>& families() const noexcept { return families_; }
+  const std::vector<std::shared_ptr<const NetworkMethod>>& networks() const noexcept { return networks_; }
 
   /// Resolves names, presets and parameters; the canonical spec keeps name and preset and prints the arguments that
   /// differ from the defaults, in table order. Throws Error(config) with the nearest name, Error(unsupported) for
@@ -68,6 +72,7 @@ class Registry {
   std::vector<MethodEntry> methods_;
   std::vector<FilterEntry> filters_;
   std::vector<const NetworkFamily*> families_;
+  std::vector<std::shared_ptr<const NetworkMethod>> networks_;
 };
 
 }  // namespace mss::methods

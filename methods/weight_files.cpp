@@ -126,6 +126,14 @@ std::vector<FileName> files_in(const fs::path& folder) {
       weights.push_back(std::move(c));
     }
   }
+  // The folder of a training run: the best weights, or the last ones where none were measured.
+  for (const char* stem : {"best", "last"}) {
+    const bool run = std::ranges::any_of(safe, [](const FileName& f) { return f.path.filename() == "last.safetensors"; });
+    const auto wanted = std::ranges::find_if(safe, [&](const FileName& f) {
+      return f.path.filename() == std::string(stem) + ".safetensors";
+    });
+    if (run && wanted != safe.end()) return {*wanted};
+  }
   if (weights.empty()) weights = std::move(safe);
   if (weights.empty()) {
     throw Error({Code::checkpoint, folder.string(), "the folder holds no weights", ".pth, .th, .ckpt or .safetensors",

@@ -53,7 +53,8 @@ NetworkFile open_network_file(const FileName& name, const ReadOptions& options);
 std::vector<NetworkFile> open_network_files(const std::vector<FileName>& names, const ReadOptions& options);
 
 /// The files of weights in a folder, sorted by name: .pth, .pt and .th; .ckpt and .chkpnt of stems that have none of
-/// those (the best epoch's weights before the last epoch's checkpoint); .safetensors where there is nothing else.
+/// those (the best epoch's weights before the last epoch's checkpoint); .safetensors where there is nothing else. Of a
+/// training run's folder (last.safetensors in it) best.safetensors alone, or last.safetensors where that is not there.
 std::vector<FileName> files_in(const std::filesystem::path& folder);
 
 /// The folder's own name, also for "." and "dir/".

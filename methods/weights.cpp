@@ -166,6 +166,7 @@ Weights read_own(const NetworkFamily& family, const checkpoints::SafetensorsFile
   weights.label =
       label_of(options.label.value_or(label != metadata.end() ? label->second : file.path().stem().string()));
   for (const auto& [name, info] : file.tensors()) {
+    if (name.starts_with('@')) continue;  // the state of a training run
     const auto slash = name.find('/');
     const std::string part = slash == std::string::npos ? std::string() : name.substr(0, slash);
     weights.parts[part][slash == std::string::npos ? name : name.substr(slash + 1)] = file.lazy(name);
@@ -415,7 +416,10 @@ Weights make_weights(const NetworkFamily& family, const Value& configuration, Pa
   return weights;
 }
 
-void write_weights(const fs::path& path, const Weights& weights) {
+void write_weights(const fs::path& path, const Weights& weights) { write_weights(path, weights, {}, {}); }
+
+void write_weights(const fs::path& path, const Weights& weights, const checkpoints::LazyTensors& further,
+                   const checkpoints::Metadata& metadata) {
   const NetworkFamily& family = *weights.family;
   const std::string where = "weights " + weights.label;
   Hashes hashes;
@@ -444,14 +448,19 @@ void write_weights(const fs::path& path, const Weights& weights) {
       tensors[full_name(part, name, '/')] = std::move(stored);
     }
   }
-  checkpoints::write_safetensors(path, tensors,
-                                 {{"format", format_of(family)},
-                                  {"version", "1"},
-                                  {"architecture", weights.architecture()},
-                                  {"label", weights.label},
-                                  {"configuration", core::dump_json(weights.configuration)},
-                                  {"provenance", core::dump_json(weights.provenance)},
-                                  {"hashes", core::dump_json(recorded)}});
+  for (const auto& [name, array] : further) {
+    if (!name.starts_with('@')) throw Error(Code::invalid_argument, where, "further tensors begin with '@': " + name);
+    tensors[name] = array;
+  }
+  checkpoints::Metadata all = {{"format", format_of(family)},
+                               {"version", "1"},
+                               {"architecture", weights.architecture()},
+                               {"label", weights.label},
+                               {"configuration", core::dump_json(weights.configuration)},
+                               {"provenance", core::dump_json(weights.provenance)},
+                               {"hashes", core::dump_json(recorded)}};
+  all.insert(metadata.begin(), metadata.end());
+  checkpoints::write_safetensors(path, tensors, all);
 }
 
 void export_weights(const fs::path& path, const Weights& weights, const std::optional<std::string>& target) {

@@ -173,6 +173,11 @@ Weights make_weights(const NetworkFamily& family, const core::Value& configurati
 /// Throws Error(invalid_argument) for weights that are not consistent, Error(io).
 void write_weights(const std::filesystem::path& path, const Weights& weights);
 
+/// The same with further tensors, whose names begin with '@', and further metadata: what a training run needs to go on
+/// (training/run.h). Those who read weights pass over them.
+void write_weights(const std::filesystem::path& path, const Weights& weights,
+                   const checkpoints::LazyTensors& further, const checkpoints::Metadata& metadata);
+
 /// A safetensors file for Python: NetworkFamily::state_dict with metadata that names the weights.
 void export_weights(const std::filesystem::path& path, const Weights& weights,
                     const std::optional<std::string>& target = std::nullopt);

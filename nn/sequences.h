@@ -18,7 +18,7 @@ namespace mss::nn {
 /// Each sequence is (1, T_i, inputs), T_i >= 1; the results are (1, T_i, outputs), in the order given.
 std::vector<Tensor> run_sequences(const Cpu::Lstm& lstm, const std::vector<Tensor>& sequences);
 
-/// The same over any layer set; sequences of one length beside each other go through as one batch where the set has no
+/// The same over any layer set, of which all but Cpu take batches (B_i, T_i, inputs) too; sequences of one length beside each other go through as one batch where the set has no
 /// better way.
 template <class L>
 std::vector<typename L::Tensor> run_sequences(const typename L::Lstm& lstm,
@@ -32,7 +32,11 @@ std::vector<typename L::Tensor> run_sequences(const typename L::Lstm& lstm,
       while (end < sequences.size() && L::frames(sequences[end]) == L::frames(sequences[i])) ++end;
       const auto from = sequences.begin() + static_cast<std::ptrdiff_t>(i);
       const auto y = lstm(L::concat({from, sequences.begin() + static_cast<std::ptrdiff_t>(end)}, 0));
-      for (std::size_t k = 0; k < end - i; ++k) out.push_back(L::narrow(y, 0, static_cast<std::int64_t>(k), 1));
+      std::int64_t first = 0;
+      for (std::size_t k = i; k < end; ++k) {
+        out.push_back(L::narrow(y, 0, first, L::items(sequences[k])));
+        first += L::items(sequences[k]);
+      }
       i = end;
     }
     return out;

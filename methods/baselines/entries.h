@@ -5,6 +5,10 @@
 #include "methods/networks.h"
 #include "methods/registry.h"
 
+namespace mss::nn {
+struct TrainableTable;  // nn/torch/trainable_torch.h
+}
+
 namespace mss::methods::baselines {
 
 const NetworkMethod& conv1d_method();
@@ -13,5 +17,7 @@ const NetworkMethod& dprnn_method();
 void add_methods(Registry& registry);
 /// engine=libtorch, in the module.
 void add_networks(NetworkTable& table);
+/// What training takes, in the module.
+void add_trainables(nn::TrainableTable& table);
 
 }  // namespace mss::methods::baselines

@@ -1,4 +1,4 @@
-// engine=libtorch: the same networks on LibTorch's layers, in the loadable module.
+// engine=libtorch: the same networks on LibTorch's layers, in the loadable module; and what training sees of them.
 #include "methods/baselines/conv1d.h"
 #include "methods/baselines/dprnn.h"
 #include "methods/baselines/entries.h"
@@ -6,6 +6,8 @@
 #include "nn/device.h"
 #include "nn/torch/layers_torch.h"
 #include "nn/torch/runtime_torch.h"
+#include "nn/torch/stft_torch.h"
+#include "nn/torch/trainable_torch.h"
 
 namespace mss::methods::baselines {
 namespace {
@@ -42,6 +44,93 @@ std::unique_ptr<Network> make_torch(nn::Source& source) {
   return std::make_unique<TorchNetwork<Model>>(source);
 }
 
+/// One network per target.
+template <class Model>
+class TrainableModels : public nn::Trainable {
+ public:
+  TrainableModels(const core::Value& configuration, nn::Source& source, at::TensorOptions options)
+      : weights_(source, options) {
+    for (const core::Value& target : configuration.at("targets").as_array()) {
+      targets_.push_back(target.as_string());
+      models_.emplace_back(nn::Torch::Scope(weights_) / targets_.back());
+    }
+  }
+  nn::TorchWeights& weights() override { return weights_; }
+  const nn::TorchWeights& weights() const override { return weights_; }
+
+ protected:
+  /// (B, T, C) through every network.
+  std::vector<at::Tensor> run(const at::Tensor& x, const nn::ForwardOptions& options) const {
+    const nn::AutocastScope autocast(options.bf16, x.device());
+    std::vector<at::Tensor> out;
+    for (const Model& model : models_) out.push_back(model.forward(x));
+    return out;
+  }
+  const std::vector<std::string>& targets() const { return targets_; }
+
+ private:
+  nn::TorchWeights weights_;
+  std::vector<std::string> targets_;
+  std::vector<Model> models_;
+};
+
+class TrainableConv1d final : public TrainableModels<Conv1dBaseline<nn::Torch>> {
+ public:
+  using TrainableModels::TrainableModels;
+  nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
+    std::vector<at::Tensor> waves;
+    for (const at::Tensor& y : run(mixture.transpose(1, 2), options)) {
+      waves.push_back(y.to(mixture.scalar_type()).transpose(1, 2));
+    }
+    nn::Estimates out;
+    out.waveforms = at::stack(waves, 1);
+    return out;
+  }
+};
+
+class TrainableDprnn final : public TrainableModels<Dprnn<nn::Torch>> {
+ public:
+  using Model = Dprnn<nn::Torch>;
+  using TrainableModels::TrainableModels;
+
+  std::optional<audio::StftSpec> stft() const override {
+    return audio::StftSpec{.fft_size = static_cast<int>(Model::kFft),
+                           .hop_samples = static_cast<int>(Model::kHop),
+                           .framing = audio::Framing::centered_reflect};
+  }
+  nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
+    nn::Estimates out;
+    out.mixture = nn::stft(mixture, *stft());
+    const at::Tensor sizes = out.mixture.abs();
+    const std::int64_t items = sizes.size(0), channels = sizes.size(1), bins = sizes.size(2), frames = sizes.size(3);
+    std::vector<at::Tensor> estimates;
+    for (const at::Tensor& mask : run(rows(sizes), options)) {
+      estimates.push_back(
+          mask.to(sizes.scalar_type()).reshape({items, frames, bins, channels}).permute({0, 3, 2, 1}) * sizes);
+    }
+    out.magnitudes = at::stack(estimates, 1);
+    return out;
+  }
+  /// Of what the network standardises, log(1 + |X|) of every channel and bin.
+  at::Tensor statistics_rows(const at::Tensor& mixture) const override {
+    const at::Tensor x = rows(nn::stft(mixture, *stft()).abs());
+    return at::log1p(x).reshape({-1, x.size(2)});
+  }
+  void set_statistics(const at::Tensor& mean, const at::Tensor& deviation) override {
+    const torch::NoGradGuard no_grad;
+    for (const std::string& target : targets()) {
+      weights().find(target + ".input_mean").copy_(-mean);
+      weights().find(target + ".input_scale").copy_(1.0 / deviation);
+    }
+  }
+
+ private:
+  /// (B, C, F, N) -> (B, N, F C), bin by bin.
+  static at::Tensor rows(const at::Tensor& sizes) {
+    return sizes.permute({0, 3, 2, 1}).reshape({sizes.size(0), sizes.size(3), -1});
+  }
+};
+
 }  // namespace
 
 void add_networks(NetworkTable& table) {
@@ -50,6 +139,17 @@ void add_networks(NetworkTable& table) {
   });
   add_network(table, dprnn_method(),
               [](NetworkRequest request) { return make_dprnn(std::move(request), make_torch<Dprnn<nn::Torch>>); });
+}
+
+void add_trainables(nn::TrainableTable& table) {
+  table.architectures.emplace_back("conv1d",
+                                   [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+                                     return std::make_unique<TrainableConv1d>(configuration, source, options);
+                                   });
+  table.architectures.emplace_back("dprnn",
+                                   [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+                                     return std::make_unique<TrainableDprnn>(configuration, source, options);
+                                   });
 }
 
 }  // namespace mss::methods::baselines

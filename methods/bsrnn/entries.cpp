@@ -46,6 +46,44 @@ std::vector<std::pair<std::string, core::Value>> models() {
   return out;
 }
 
+/// Members of a network's configuration (methods/bsrnn/configuration.h). A model of one network with several targets
+/// stays one network, others become one per target, each with its target's bands. `bands`, `rule`, `fft_size` and
+/// `rate_hz` bring their widths along.
+core::Value configure(const core::Value& model, const std::vector<std::string>& targets, const core::Value& values) {
+  const Configuration base = networks_of(model).begin()->second;
+  std::vector<std::string> members;
+  const core::Value known = configuration_value(base);
+  for (const auto& [key, value] : known.as_object()) members.push_back(key);
+  core::reject_unknown_keys(values, members, "model.configuration");
+  std::vector<std::vector<std::string>> networks;
+  if (base.targets.size() > 1) {
+    networks.push_back(targets);
+  } else {
+    for (const std::string& target : targets) networks.push_back({target});
+  }
+  std::vector<Configuration> out;
+  for (const std::vector<std::string>& own : networks) {
+    Configuration c = base;
+    c.targets = own;
+    c.scheme = profile_configuration(c.profile, own).scheme;
+    c.subtract_last = base.subtract_last && own.size() > 1;
+    core::Value value = configuration_value(c);
+    for (const auto& [key, replaced] : values.as_object()) value[key] = replaced;
+    if (values.find("widths") == nullptr) {
+      const std::string& rule = value.at("rule").as_string("model.configuration.rule");
+      const std::vector<std::int64_t> widths =
+          band_widths(value.at("bands").as_string("model.configuration.bands"),
+                      rule == rule_name(BandRule::floor) ? BandRule::floor : BandRule::edge,
+                      static_cast<int>(value.at("rate_hz").as_integer("model.configuration.rate_hz")),
+                      static_cast<int>(value.at("fft_size").as_integer("model.configuration.fft_size")));
+      value["widths"] = core::Value::array();
+      for (const std::int64_t width : widths) value["widths"].push_back(width);
+    }
+    out.push_back(configuration_from(value, "model.configuration"));
+  }
+  return set_value(out, "model");
+}
+
 core::ParamTable params() {
   using core::ParamType;
   return {
@@ -141,6 +179,7 @@ NetworkMethod make_method() {
   m.read_options = read_options;
   m.presets = {{"fast", {{"hop", "1.5"}}}, {"score", {{"hop", "0.5"}}}};
   m.example = {{"model", "tiny"}, {"random", "1"}};
+  m.configure = configure;
   m.make = [](NetworkRequest request) { return make_separator(std::move(request), make_native_network); };
   return m;
 }

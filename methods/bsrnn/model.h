@@ -249,10 +249,16 @@ class BandSplitRnn {
 
   /// Spectra of all targets.
   Tensors forward(const Tensor& spectrum) const {
+    return forward(spectrum, [](const auto& step, const Tensor& x) { return step(x); });
+  }
+  /// The same with every recurrent step called through `run(step, x)`, which yields step(x): training does so to keep
+  /// less (nn/torch/trainable_torch.h, recomputed()).
+  template <class Run>
+  Tensors forward(const Tensor& spectrum, const Run& run) const {
     Tensor x = split(spectrum);
     for (std::int64_t l = 0; l < c_.pairs; ++l) {
-      x = over_time(x, l);
-      x = over_bands(x, l);
+      x = run([this, l](const Tensor& y) { return over_time(y, l); }, x);
+      x = run([this, l](const Tensor& y) { return over_bands(y, l); }, x);
     }
     Tensors out;
     for (const Tensor& mask : masks(x)) out.push_back(apply(mask, spectrum));

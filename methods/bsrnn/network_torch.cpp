@@ -1,11 +1,18 @@
-// engine=libtorch: the same network on LibTorch's layers, in the loadable module.
+// engine=libtorch: the same network on LibTorch's layers, in the loadable module; and what training sees of it.
+#include <algorithm>
+#include <iterator>
+#include <map>
+
 #include "core/error.h"
 #include "methods/bsrnn/entries.h"
+#include "methods/bsrnn/family.h"
 #include "methods/bsrnn/model.h"
 #include "methods/bsrnn/separator.h"
 #include "nn/device.h"
 #include "nn/torch/layers_torch.h"
 #include "nn/torch/runtime_torch.h"
+#include "nn/torch/stft_torch.h"
+#include "nn/torch/trainable_torch.h"
 
 namespace mss::methods::bsrnn {
 namespace {
@@ -38,6 +45,95 @@ class TorchNetwork final : public Network {
   BandSplitRnn<nn::Torch> model_;
 };
 
+/// Complex spectra in and out; the networks of a set side by side.
+class TrainableNetworks final : public nn::Trainable {
+ public:
+  TrainableNetworks(const core::Value& configuration, nn::Source& source, at::TensorOptions options)
+      : weights_(source, options) {
+    std::map<std::string, std::pair<std::size_t, std::size_t>> places;
+    for (const auto& [part, c] : networks_of(configuration)) {
+      const audio::StftSpec spec{
+          .fft_size = c.fft_size, .hop_samples = c.hop_samples, .framing = audio::Framing::centered_reflect};
+      if (!models_.empty() && spec != spec_) {
+        throw Error(Code::unsupported, "bsrnn", "networks of different transforms are trained one by one");
+      }
+      spec_ = spec;
+      for (std::size_t t = 0; t < c.targets.size(); ++t) places[c.targets[t]] = {models_.size(), t};
+      models_.emplace_back(nn::Torch::Scope(weights_) / part, c);
+    }
+    for (const core::Value& target : configuration.at("targets").as_array()) {
+      places_.push_back(places.at(target.as_string()));
+    }
+  }
+
+  nn::TorchWeights& weights() override { return weights_; }
+  const nn::TorchWeights& weights() const override { return weights_; }
+  std::optional<audio::StftSpec> stft() const override { return spec_; }
+  bool checkpoints() const override { return true; }
+
+  nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
+    nn::Estimates out;
+    out.mixture = nn::stft(mixture, spec_);
+    std::vector<std::vector<at::Tensor>> found;
+    for (const BandSplitRnn<nn::Torch>& model : models_) found.push_back(separate(model, out.mixture, options));
+    std::vector<at::Tensor> spectra;
+    for (const auto& [model, target] : places_) spectra.push_back(found[model][target]);
+    out.spectra = at::stack(spectra, 1);
+    return out;
+  }
+
+ private:
+  std::vector<at::Tensor> separate(const BandSplitRnn<nn::Torch>& model, const at::Tensor& mixture,
+                                   const nn::ForwardOptions& options) const {
+    const Configuration& c = model.configuration();
+    const std::int64_t items = mixture.size(0), channels = mixture.size(1), bins = mixture.size(2),
+                       frames = mixture.size(3);
+    if (c.norm_frames > 0 && frames != c.norm_frames) {
+      throw Error({Code::config, "data.seconds", "this network's norms have weights per frame",
+                   c10::str(c.norm_frames, " frames, ", (c.norm_frames - 1) * c.hop_samples, " samples or up to ",
+                            c.hop_samples - 1, " more"),
+                   c10::str(frames, " frames"), ""});
+    }
+    if (c.joint && channels != 2) {
+      throw Error(Code::invalid_argument, "bsrnn", "a network of both channels takes stereo");
+    }
+    at::Tensor x = mixture.permute({0, 1, 3, 2});  // (B, C, N, F)
+    at::Tensor mean, deviation;
+    if (c.standardise) {
+      // Of an item, as torch.std has it for complex numbers (n - 1).
+      const std::vector<std::int64_t> axes = c.joint ? std::vector<std::int64_t>{1, 2, 3} : std::vector<std::int64_t>{2, 3};
+      const auto n = static_cast<double>((c.joint ? channels : 1) * bins * frames);
+      mean = x.mean(axes, /*keepdim=*/true);
+      const at::Tensor centred = x - mean;
+      deviation = at::sqrt(at::view_as_real(centred).square().sum(-1).sum(axes, /*keepdim=*/true) / std::max(n - 1, 1.0));
+      x = centred / (deviation + 1e-5);
+    }
+    x = at::cat({at::real(x), at::imag(x)}, 3);
+    x = c.joint ? x.permute({0, 2, 1, 3}).reshape({items, frames, -1}) : x.reshape({items * channels, frames, 2 * bins});
+    std::vector<at::Tensor> estimates;
+    {
+      const nn::AutocastScope autocast(options.bf16, x.device());
+      estimates = options.checkpoint
+                      ? model.forward(x, [](const auto& step, const at::Tensor& y) { return nn::recomputed(step, y); })
+                      : model.forward(x);
+    }
+    for (at::Tensor& y : estimates) {
+      y = y.to(at::real(mixture).scalar_type());
+      y = c.joint ? y.reshape({items, frames, channels, 2 * bins}).permute({0, 2, 1, 3})
+                  : y.reshape({items, channels, frames, 2 * bins});
+      y = at::complex(y.narrow(3, 0, bins).contiguous(), y.narrow(3, bins, bins).contiguous());
+      if (c.standardise) y = y * deviation + mean;
+      y = y.transpose(2, 3);
+    }
+    return estimates;
+  }
+
+  nn::TorchWeights weights_;
+  std::vector<BandSplitRnn<nn::Torch>> models_;
+  std::vector<std::pair<std::size_t, std::size_t>> places_;  ///< per target: network, and place among its targets
+  audio::StftSpec spec_;
+};
+
 }  // namespace
 
 void add_networks(NetworkTable& table) {
@@ -46,6 +142,13 @@ void add_networks(NetworkTable& table) {
       return std::unique_ptr<Network>(std::make_unique<TorchNetwork>(c, source));
     });
   });
+}
+
+void add_trainables(nn::TrainableTable& table) {
+  table.architectures.emplace_back("bsrnn",
+                                   [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+                                     return std::make_unique<TrainableNetworks>(configuration, source, options);
+                                   });
 }
 
 }  // namespace mss::methods::bsrnn

@@ -1,4 +1,5 @@
-// engine=libtorch of the family: the same templates over the layer set Torch, on the processor or a GPU.
+// engine=libtorch of the family: the same templates over the layer set Torch, on the processor or a GPU; and what training
+// sees of them.
 #include <memory>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "methods/demucs/entries.h"
 #include "nn/torch/layers_torch.h"
 #include "nn/torch/runtime_torch.h"
+#include "nn/torch/trainable_torch.h"
 
 namespace mss::methods::demucs {
 namespace {
@@ -81,10 +83,58 @@ std::unique_ptr<Separator> make_torch_separator(NetworkRequest request) {
   return make_separator(std::move(request), std::make_unique<const GuardedRunner>(where, std::move(runner)));
 }
 
+/// Waveforms in, waveforms out; what Demucs yields is shorter and lies in the middle.
+template <class Model>
+class TrainableModel final : public nn::Trainable {
+ public:
+  TrainableModel(const Configuration& c, nn::Source& source, at::TensorOptions options)
+      : weights_(source, options), model_(nn::Torch::Scope(weights_), c) {}
+
+  nn::TorchWeights& weights() override { return weights_; }
+  const nn::TorchWeights& weights() const override { return weights_; }
+  std::int64_t input_samples(std::int64_t samples) const override {
+    return valid_length(model_.configuration(), samples);
+  }
+
+  nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
+    const Configuration& c = model_.configuration();
+    at::Tensor y;
+    {
+      const nn::AutocastScope autocast(options.bf16, mixture.device());
+      y = model_.forward(mixture.transpose(1, 2));
+    }
+    nn::Estimates out;
+    out.waveforms = y.to(mixture.scalar_type())
+                        .reshape({y.size(0), y.size(1), std::ssize(c.targets), c.channels})
+                        .permute({0, 2, 3, 1});
+    out.begin = (mixture.size(2) - y.size(1)) / 2;
+    return out;
+  }
+
+ private:
+  nn::TorchWeights weights_;
+  Model model_;
+};
+
 }  // namespace
 
 void add_networks(NetworkTable& table) {
   for (const NetworkMethod& method : network_methods()) add_network(table, method, make_torch_separator);
+}
+
+void add_trainables(nn::TrainableTable& table) {
+  table.architectures.emplace_back(
+      architecture_name(Architecture::demucs),
+      [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+        return std::make_unique<TrainableModel<Demucs<nn::Torch>>>(configuration_from_value(configuration, "training"),
+                                                                   source, options);
+      });
+  table.architectures.emplace_back(
+      architecture_name(Architecture::conv_tasnet),
+      [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+        return std::make_unique<TrainableModel<ConvTasNet<nn::Torch>>>(
+            configuration_from_value(configuration, "training"), source, options);
+      });
 }
 
 }  // namespace mss::methods::demucs

@@ -151,6 +151,34 @@ ReadOptions read_options(const core::Params& params) {
   return options;
 }
 
+/// Members of the configuration, and bandwidth_hz, the highest frequency that the network sees (16000): what follows from
+/// the transform follows it.
+core::Value configure(const core::Value& model, const std::vector<std::string>& targets, const core::Value& values) {
+  std::vector<std::string> members = {"bandwidth_hz"};
+  for (const auto& [key, value] : model.as_object()) members.push_back(key);
+  core::reject_unknown_keys(values, members, "model.configuration");
+  core::Value out = model;
+  out["targets"] = core::Value::array();
+  for (const std::string& target : targets) out["targets"].push_back(target);
+  double bandwidth_hz = 16000;
+  for (const auto& [key, value] : values.as_object()) {
+    if (key == "bandwidth_hz") {
+      bandwidth_hz = value.as_real("model.configuration.bandwidth_hz");
+    } else {
+      out[key] = value;
+    }
+  }
+  const std::int64_t bins = out.at("fft_size").as_integer("model.configuration.fft_size") / 2 + 1;
+  if (values.find("bins") == nullptr) out["bins"] = bins;
+  if (values.find("max_bin") == nullptr) {
+    const double step = out.at("rate_hz").as_real("model.configuration.rate_hz") / (2.0 * static_cast<double>(bins - 1));
+    std::int64_t seen = 0;
+    while (seen < bins && static_cast<double>(seen) * step <= bandwidth_hz) ++seen;
+    out["max_bin"] = seen;
+  }
+  return out;
+}
+
 NetworkMethod method(const char* name, Architecture architecture, const char* summary) {
   NetworkMethod out;
   out.name = name;
@@ -169,6 +197,7 @@ NetworkMethod method(const char* name, Architecture architecture, const char* su
   out.presets = {{"official", {}}};
   out.preset_filters = {{"official", "wiener:iters=1,mode=openunmix"}};
   out.flags = flags();
+  out.configure = configure;
   out.make = [](NetworkRequest request) {
     const SeparatorOptions options = separator_options(request.params);
     return make_separator(std::move(request), options);
