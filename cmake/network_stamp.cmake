@@ -1,7 +1,7 @@
 # Writes OUTPUT (a header with MSS_NETWORK_STAMP) if its content changed: version, compiler, and a hash of every header
 # whose objects cross the border between the program and the module of network methods. Run at every build.
 set(text "")
-foreach(folder core audio checkpoints methods)
+foreach(folder core audio checkpoints nn methods training)
   file(GLOB headers "${SOURCE_DIR}/${folder}/*.h")
   list(SORT headers)
   foreach(header IN LISTS headers)

@@ -3,6 +3,7 @@
 #include "methods/network_families.h"
 #include "methods/network_stamp_values.h"
 #include "methods/networks.h"
+#include "training/torch/learner_entry.h"
 
 namespace {
 
@@ -24,4 +25,11 @@ extern "C" __attribute__((visibility("default"))) const mss::methods::NetworkTab
   mss::audio::share_fftw_planner_mutex(host.fftw_planner);
   static const mss::methods::NetworkTable table = make_table();
   return table;
+}
+
+extern "C" __attribute__((visibility("default"))) mss::training::Learner* mssbench_learner(
+    const mss::training::LearnerSettings& settings) {
+#define MSS_ADD(family) mss::methods::family::add_trainables,
+  return mss::training::make_learner_of({MSS_NETWORK_FAMILIES(MSS_ADD)}, settings).release();
+#undef MSS_ADD
 }
