@@ -146,6 +146,7 @@ const std::vector<std::pair<std::string, std::string>>& environment_variables() 
       {"MSSBENCH_ISA", "Highest instruction set of the hot kernels: baseline, avx2 or avx512."},
       {"MSSBENCH_WEIGHTS", "Folders, separated by ':', where weights are looked up by their label."},
       {"MSSBENCH_DEVICE", "Where engine=libtorch of the networks runs: auto, cpu, cuda or cuda:N."},
+      {"MSSBENCH_CACHE", "Folder of the cache of decoded tracks that training reads, instead of ~/.cache/mssbench."},
       {"MSSBENCH_NETWORKS", "The module of networks on LibTorch, instead of the one of the installation."},
       {"MSSBENCH_OPTION, MSSBENCH_COMMAND_OPTION",
        "Value of a global option, or of a command's, for instance MSSBENCH_THREADS and MSSBENCH_SEPARATE_FORMAT. "

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/train_network.h"
 #include "cli/failure.h"
 #include "cli/invocation.h"
 #include "core/json.h"
@@ -102,6 +103,13 @@ Value to_value(const training::NmfTrained& result) {
 }
 
 int run_train(Invocation& invocation) {
+  const std::string& what = invocation.arguments.at(0);
+  if (what != "nmf" && what != "nmf-classifier") return train_network(invocation);
+  for (const char* needed : {"dataset", "out"}) {
+    if (invocation.settings->is_set(needed)) continue;
+    throw Error({Code::config, "train " + what, std::string("--") + needed + " is missing",
+                 needed == std::string("out") ? "-o FILE.safetensors" : "-d DATASET", "none", ""});
+  }
   const training::NmfTraining training = make_training(invocation);
   training::NmfTrained result;
   try {
@@ -135,19 +143,53 @@ core::Param number(const char* name, ParamType type, const char* default_value, 
 
 std::vector<Option> train_options() {
   return {
-      {.param = plan_param("dataset"),
+      {.param = with(plan_param("dataset"), "", "What to learn from: a folder, a name, or synthetic (docs/datasets.md). "
+                                                "Without it a recipe's own data set."),
        .letter = 'd',
        .placeholder = "DATASET",
-       .required = true,
        .complete = Complete::dataset},
       {.param = {.name = "out",
                  .type = ParamType::file,
-                 .help = "The dictionary to write, a .safetensors file; its name without extension is the label "
-                         "under which results name it."},
+                 .help = "nmf: the dictionary to write, a .safetensors file; its name without extension is the label "
+                         "under which results name it. RECIPE: the folder of the run (runs/NAME)."},
        .letter = 'o',
-       .placeholder = "FILE",
-       .required = true,
+       .placeholder = "PATH",
        .complete = Complete::file},
+      {.param = {.name = "recipe",
+                 .help = "RECIPE: one of its values, such as optimiser.rate=0.0003; --dry-run lists all."},
+       .placeholder = "SECTION.KEY=VALUE",
+       .list = true,
+       .separator = ';'},
+      {.param = {.name = "device",
+                 .type = ParamType::text,
+                 .default_value = "auto",
+                 .help = "RECIPE: where the network is trained: auto (a GPU where there is one), cpu, cuda, cuda:N."},
+       .placeholder = "DEVICE"},
+      {.param = number("max_steps", ParamType::integer, "0", "steps", "[0,1000000000000]",
+                       "RECIPE: ends after so many steps in all, before the recipe's budget; --resume goes on. 0: no "
+                       "such end."),
+       .placeholder = "N"},
+      {.param = {.name = "resume",
+                 .type = ParamType::boolean,
+                 .default_value = "false",
+                 .help = "RECIPE: go on with the run in the folder of --out from its last checkpoint, or begin it."},
+       .setting = false},
+      {.param = {.name = "dry_run",
+                 .type = ParamType::boolean,
+                 .default_value = "false",
+                 .help = "RECIPE: print the resolved recipe with the origin of each value, the size of network and "
+                         "run, and start nothing."},
+       .setting = false},
+      {.param = number("preview", ParamType::integer, "0", "examples", "[0,10000]",
+                       "RECIPE: write the first N training examples, what was drawn for them and their spectrograms to "
+                       "the folder of --out, and train nothing."),
+       .placeholder = "N",
+       .setting = false},
+      {.param = {.name = "allow_training_tracks",
+                 .type = ParamType::boolean,
+                 .default_value = "false",
+                 .help = "RECIPE: train on tracks that belong to a test set all the same; the run and its weights say "
+                         "so."}},
       {.param = plan_param("layout"), .placeholder = "NAME", .complete = Complete::choice},
       {.param = with(plan_param("subset"), "train", "Which subset to learn from."),
        .placeholder = "NAME",
@@ -203,8 +245,13 @@ std::vector<Option> train_options() {
 
 Command train_command() {
   return {.name = "train",
-          .summary = "learn a dictionary of templates from a data set",
+          .summary = "train a network, or learn a dictionary of templates, from a data set",
           .description =
+              "RECIPE: trains a network as a recipe says, a TOML file or the name of one that comes with mssbench "
+              "(docs/training.md lists names and keys). The folder of the run holds the resolved recipe, log, curves, "
+              "TensorBoard events and checkpoints; best.safetensors and last.safetensors are weights at once: "
+              "mssbench separate song.wav -m umx:weights=runs/NAME. A run that was stopped or killed goes on with "
+              "--resume to the same bits. RECIPE may be the folder of a run, whose recipe is taken.\n\n"
               "nmf: learns the templates of every target from the isolated stems of a training set, for separation "
               "with nmf:dict=FILE. Tracks pass one by one, so memory does not grow with their number; those that lack "
               "a stem, or have it silent, are named and left out for that target. The file (safetensors) holds the "
@@ -217,14 +264,17 @@ Command train_command() {
               "have no part in it.\n\n"
               "Equal training gives equal bytes on one instruction set. Do not measure a dictionary on tracks that it "
               "was learned from.",
-          .arguments = {{.name = "WHAT",
-                         .help = "What to learn.",
+          .arguments = {{.name = "RECIPE|nmf|nmf-classifier",
+                         .help = "What to train: a recipe (a file, a name, the folder of a run), or a dictionary.",
                          .least = 1,
                          .most = 1,
-                         .complete = Complete::choice,
-                         .choices = {"nmf", "nmf-classifier"}}},
+                         .complete = Complete::file}},
           .options = train_options(),
-          .examples = {{"mssbench train nmf -d musdb18 -o musdb.safetensors --components 60",
+          .examples = {{"mssbench train umx-tiny -d synthetic -o runs/first",
+                        "a small Open-Unmix in minutes; then mssbench separate song.wav -m umx:weights=runs/first -o stems"},
+                       {"mssbench train runs/first --resume -o runs/first --recipe budget.epochs=40",
+                        "go on with it for longer"},
+                       {"mssbench train nmf -d musdb18 -o musdb.safetensors --components 60",
                         "from MUSDB18's training songs; then mssbench separate song.wav -m nmf:dict=musdb.safetensors "
                         "-o stems"},
                        {"mssbench train nmf -d my_songs --targets vocals,drums -o two.safetensors --max-frames 20000",

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""One training step of every family in mssbench and in PyTorch eager: the same weights, batch, loss and optimiser on the same
+device, alternating in one run.
+
+usage: compare.py --steps BUILD/benchmarks/peers/training/training_steps [--demucs V2] [CASE…]
+
+  CASE        umx, demucs-light, demucs, bsrnn, conv1d, dprnn (all)
+  loss        of the first step on both sides (bar: 1e-4 relative), and after all steps
+  step        median of the rounds, and the ratio of PyTorch's to ours (bar 0.97)
+
+Open-Unmix is the package's, Demucs its authors' (branch v2 of facebookresearch/demucs, --demucs), Band-split RNN that of
+../bsrnn/networks.py, the baselines those of baselines.py. Dropout is off on both sides: the two would draw other numbers.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+CASES = ["umx", "demucs-light", "demucs", "bsrnn", "conv1d", "dprnn"]
+BAR, LOSS_BAR = 0.97, 1e-4
+
+
+def prepare(folder):
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-r", HERE / "requirements.txt"], check=True)
+    return python
+
+
+class Side:
+    def __init__(self, command, environment):
+        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=environment)
+        self.about = self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"a side ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def steps(self, count):
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", required=True, help="the program training_steps")
+    parser.add_argument("--demucs", type=pathlib.Path, help="folder that holds branch v2's package demucs")
+    parser.add_argument("--venv", type=pathlib.Path, default=pathlib.Path("peers-venv"))
+    parser.add_argument("--python", type=pathlib.Path, help="an interpreter that has the requirements")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument("--json", type=pathlib.Path, help="write the numbers here")
+    parser.add_argument("cases", nargs="*", default=CASES)
+    options = parser.parse_args()
+    python = options.python or prepare(options.venv)
+    paths = [str(p) for p in [options.demucs] if p] + list(filter(None, [os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(options.threads),
+                   "MKL_NUM_THREADS": str(options.threads)}
+    rows, numbers, failed = [], {}, []
+    for case in options.cases:
+        with tempfile.TemporaryDirectory() as folder:
+            ours = Side([options.steps, case, folder, options.threads, options.device, options.precision], environment)
+            theirs = Side([python, HERE / "worker.py", case, folder, options.threads, options.device,
+                           options.precision, json.dumps(ours.about)], environment)
+            first = [side.steps(1)["loss"] for side in (ours, theirs)]
+            times = {0: [], 1: []}
+            last = {}
+            for _ in range(options.rounds):
+                for i, side in enumerate((ours, theirs)):
+                    last[i] = side.steps(1)
+                    times[i].append(last[i]["seconds"])
+            ours.end()
+            theirs.end()
+        a, b = statistics.median(times[0]), statistics.median(times[1])
+        difference = abs(first[0] - first[1]) / abs(first[1])
+        bar = LOSS_BAR if options.precision == "float32" else 2e-2
+        if difference > bar or ours.about["parameters"] != theirs.about["parameters"]:
+            failed.append(f"{case}: losses {first} or parameters differ")
+        if b / a < BAR:
+            failed.append(f"{case}: {b / a:.2f} of PyTorch's speed")
+        rows.append((case, f"{ours.about['parameters']}", f"{ours.about['items']}", f"{difference:.0e}",
+                     f"{abs(last[0]['loss'] - last[1]['loss']) / abs(last[1]['loss']):.0e}", f"{b * 1000:.0f} ms",
+                     f"{a * 1000:.0f} ms", f"{b / a:.2f}", f"{ours.about['items'] / a:.2f}",
+                     f"{last[1]['peak_mb']:.0f} MB", f"{last[0]['peak_mb']:.0f} MB"))
+        numbers[case] = {"pytorch_s": times[1], "ours_s": times[0], "ratio": b / a, "loss_difference": difference,
+                         "pytorch_peak_mb": last[1]["peak_mb"], "ours_peak_mb": last[0]["peak_mb"]}
+    header = ("case", "parameters", "batch", "loss", f"after {options.rounds + 1}", "PyTorch", "ours", "ratio",
+              "examples/s", "PyTorch memory", "ours")
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    print(f"{options.device}, {options.precision}, {options.threads} threads, medians of {options.rounds}, alternating")
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    if options.json:
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n")
+    if failed:
+        sys.exit("\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
