@@ -107,8 +107,9 @@ int run_train(Invocation& invocation) {
   if (what != "nmf" && what != "nmf-classifier") return train_network(invocation);
   for (const char* needed : {"dataset", "out"}) {
     if (invocation.settings->is_set(needed)) continue;
-    throw Error({Code::config, "train " + what, std::string("--") + needed + " is missing",
-                 needed == std::string("out") ? "-o FILE.safetensors" : "-d DATASET", "none", ""});
+    throw Error({Code::config, "mssbench train",
+                 std::string(needed == std::string("out") ? "-o FILE" : "-d DATASET") + " is missing", "", "",
+                 "mssbench train --help shows what it takes"});
   }
   const training::NmfTraining training = make_training(invocation);
   training::NmfTrained result;
