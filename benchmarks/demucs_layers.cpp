@@ -93,6 +93,7 @@ struct Profiled {
     std::string name_;
     nn::Cpu::FilterBank inner_;
   };
+  static std::int64_t items(const Tensor& x) { return x.items(); }
   static std::int64_t frames(const Tensor& x) { return x.frames(); }
   static std::int64_t channels(const Tensor& x) { return x.channels(); }
   static Tensor add(const Tensor& a, const Tensor& b) {
