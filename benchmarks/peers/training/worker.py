@@ -30,7 +30,7 @@ def read_safetensors(path):
     header = json.loads(data[8:8 + size])
     out = {}
     for name, entry in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" or entry["dtype"] != "F32":
             continue
         begin, end = entry["data_offsets"]
         values = numpy.frombuffer(data[8 + size + begin:8 + size + end], dtype=numpy.float32)
