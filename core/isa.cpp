@@ -65,15 +65,22 @@ FlushDenormals::FlushDenormals() noexcept : saved_(_mm_getcsr()) {
   _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040u);
 }
 FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+void keep_denormals() noexcept { _mm_setcsr(_mm_getcsr() & ~0x8040u); }
 #elif defined(__aarch64__)
 FlushDenormals::FlushDenormals() noexcept : saved_(0) {
   asm volatile("mrs %0, fpcr" : "=r"(saved_));
   asm volatile("msr fpcr, %0" : : "r"(saved_ | (1ull << 24)));
 }
 FlushDenormals::~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+void keep_denormals() noexcept {
+  unsigned long long control = 0;
+  asm volatile("mrs %0, fpcr" : "=r"(control));
+  asm volatile("msr fpcr, %0" : : "r"(control & ~(1ull << 24)));
+}
 #else
 FlushDenormals::FlushDenormals() noexcept : saved_(0) {}
 FlushDenormals::~FlushDenormals() = default;
+void keep_denormals() noexcept {}
 #endif
 
 }  // namespace mss::core

@@ -48,4 +48,8 @@ class FlushDenormals {
   unsigned long long saved_;
 };
 
+/// Denormals count again in the calling thread, and in threads that it starts. For what loads a library whose start-up
+/// code flushes them for the whole program (GCC puts that into shared libraries that are linked with -ffast-math).
+void keep_denormals() noexcept;
+
 }  // namespace mss::core

@@ -7,6 +7,7 @@
 
 #include "audio/resample.h"
 #include "core/error.h"
+#include "core/isa.h"
 #include "core/json.h"
 
 #if MSSBENCH_HAVE_SOUNDTOUCH
@@ -14,6 +15,14 @@
 #endif
 
 namespace mss::training {
+
+#if MSSBENCH_HAVE_SOUNDTOUCH
+namespace {
+// Debian's libSoundTouch is linked with -ffast-math: merely loading it flushes denormals in the whole program. Nothing of
+// ours may depend on whether it is there. Objects of a program are made after its libraries have started.
+[[maybe_unused]] const bool denormals_kept = (core::keep_denormals(), true);
+}  // namespace
+#endif
 
 bool can_stretch() noexcept { return MSSBENCH_HAVE_SOUNDTOUCH != 0; }
 

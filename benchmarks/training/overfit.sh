@@ -17,7 +17,7 @@ for name in "${@:-demucs-light umx dprnn bsrnn}"; do
     songs=1
     [ "$one" = demucs-light ] && songs=2
     method=${one%%-*}
-    "$program" run -d "synthetic:songs=$songs,seconds=3.1" -m "$method:weights=$work/$one" -m "phase-oracle" \
+    "$program" run -d "synthetic:songs=$songs,seconds=3.1" -m "$method:weights=$work/$one" -m "mixphase" \
       -o "$work/scores-$one" --metrics sdr >/dev/null 2>&1 || true
     "$program" report "$work/scores-$one"
   done
