@@ -64,8 +64,8 @@ def choose(page, label, value):
 
 
 def finished(page):
-    """Waits until all parts are drawn."""
-    page.until("document.querySelector('#metrics-place table') !== null")
+    """Waits until all parts are drawn, after the opening or a choice."""
+    page.until("document.querySelector('#metrics-place table') !== null && !document.getElementById('content').hasAttribute('aria-busy')")
 
 
 def test_leaderboard(page, index):
@@ -132,13 +132,15 @@ def test_leaderboard(page, index):
     choose(page, "Data set and scenario", page.eval("report.sections.findIndex(s => s.scenario === 'vocals/accompaniment')"))
     check("accompaniment" in page.eval("document.querySelector('.leaderboard thead').textContent"), "the other scenario has its own targets")
     choose(page, "Data set and scenario", 0)
-    page.until("document.querySelectorAll('details.row').length === report.sections[0].rows.length")
+    finished(page)
+    equal(page.eval("document.querySelectorAll('details.row').length"), page.eval("report.sections[0].rows.length"), "the first scenario's rows are back")
 
     check("hpss" in page.eval("document.getElementById('leaderboard').innerText"), "rows of other scenarios are named")
     page.click("#leaderboard-table p button")
     equal(page.eval("report.sections[state.section].scenario"), "stems:drums", "and one click away")
     choose(page, "Data set and scenario", 0)
-    page.until("document.querySelectorAll('details.row').length === report.sections[0].rows.length")
+    finished(page)
+    equal(page.eval("document.querySelectorAll('details.row').length"), page.eval("report.sections[0].rows.length"), "the first scenario's rows are back")
 
     # The other parts.
     for part, what in (("#distributions svg .point", "points of tracks"), ("#tracks td.dark, #tracks td.light", "a heat map"), ("#differences td[class^=verdict]", "differences with verdicts"),

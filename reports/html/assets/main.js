@@ -19,10 +19,16 @@ let generation = 0;
 function render_all(now) {
   const mine = ++generation;
   if (!document.getElementById("leaderboard-table")) return;
+  const content = document.getElementById("content");
+  content.setAttribute("aria-busy", "true");
   render_leaderboard();
   const left = [...parts];
   const next = () => {
-    if (mine !== generation || !left.length) return;
+    if (mine !== generation) return;
+    if (!left.length) {
+      content.removeAttribute("aria-busy");
+      return;
+    }
     const part = left.shift(), place = document.getElementById(part.id + "-place");
     if (place) part.render(place);
     if (now) next();
@@ -114,6 +120,7 @@ function route(first) {
   if (track && report.sections[track[1]] && report.sections[track[1]].tracks[track[2]]) {
     if (Number(track[1]) !== state.section) set_section(Number(track[1]));
     ++generation;
+    document.getElementById("content").removeAttribute("aria-busy");
     document.getElementById("contents").hidden = true;
     render_track(document.getElementById("content"), Number(track[1]), Number(track[2]));
     if (!first) window.scrollTo(0, 0);
