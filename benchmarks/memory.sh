@@ -6,6 +6,7 @@
 # A method whose memory does not depend on the length shows the same figure twice. The peak is the process's resident
 # high-water mark as the program reports it (separate --json). Files: 32 MB and 212 MB in a temporary folder, plus stems.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/noise.sh"
 program=$(realpath "${1:?usage: memory.sh PROGRAM [SPEC...]}")
 shift
 specs=("$@")
@@ -14,13 +15,6 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
-# le BYTES NUMBER: a little-endian number.
-le() { local i; for ((i = 0; i < $1; ++i)); do printf "\\x$(printf %02x $((($2 >> (8 * i)) & 255)))"; done; }
-noise() {  # noise FILE SECONDS
-  local bytes=$(($2 * 44100 * 4))
-  { printf 'RIFF'; le 4 $((bytes + 36)); printf 'WAVEfmt '; le 4 16; le 2 1; le 2 2; le 4 44100; le 4 176400; le 2 4; le 2 16
-    printf 'data'; le 4 "$bytes"; head -c "$bytes" /dev/urandom; } >"$1"
-}
 noise 2.wav 120
 noise 20.wav 1200
 number() { sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" | head -n 1; }

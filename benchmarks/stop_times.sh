@@ -5,16 +5,11 @@
 #
 # Each command is started, interrupted after a few seconds, and waited for. "done" stands where it ended by itself before.
 set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/noise.sh"
 program=$(realpath "${1:?usage: stop_times.sh PROGRAM}")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-le() { local i; for ((i = 0; i < $1; ++i)); do printf "\\x$(printf %02x $((($2 >> (8 * i)) & 255)))"; done; }
-noise() {  # noise FILE SECONDS
-  local bytes=$(($2 * 44100 * 4))
-  { printf 'RIFF'; le 4 $((bytes + 36)); printf 'WAVEfmt '; le 4 16; le 2 1; le 2 2; le 4 44100; le 4 176400; le 2 4; le 2 16
-    printf 'data'; le 4 "$bytes"; head -c "$bytes" /dev/urandom; } >"$1"
-}
 noise song.wav 240
 mkdir references estimates set
 for ((i = 0; i < 60; ++i)); do noise "references/stem$i.wav" 3; noise "estimates/stem$i.wav" 3; done

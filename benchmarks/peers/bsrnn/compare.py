@@ -26,20 +26,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from shared import prepare, table  # noqa: E402
 BAR, RATE = 1e-4, 44100
 # Multiply-accumulates per second of stereo at hop = chunk, tests/bsrnn/bands_test.cpp.
 MACS = {("large", "V7"): 144.9e9, ("large", "bass"): 106.2e9, ("large", "drums"): 194.4e9}
-
-
-def prepare(folder):
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"], check=True)
-    return python
 
 
 def timed(command, **options):
@@ -63,12 +56,6 @@ def peak_mb(command):
     return usage.ru_maxrss / 1024
 
 
-def table(header, rows):
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mssbench", required=True, help="the program")
@@ -88,7 +75,7 @@ def main():
         options.hops = [3.0, 1.5, 0.5]
     if options.memory == []:
         options.memory = ["paper/V7/large@60", "paper/V7/large@120", "magron/V7/small@60", "magron/V7/small@600"]
-    python = prepare(options.venv)
+    python = prepare(options.venv, HERE / "requirements.txt")
     work = pathlib.Path(tempfile.mkdtemp(prefix="bsrnn-"))
 
     def track(seconds, name):

@@ -22,19 +22,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from shared import prepare, table  # noqa: E402
 BAR = 1e-4
-
-
-def prepare(folder):
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        lines = (HERE / "requirements.txt").read_text().split()
-        subprocess.run([python, "-m", "pip", "install", "-q", *lines], check=True)
-    return python
 
 
 def run(command, **options):
@@ -81,7 +73,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    python = options.python or prepare(options.venv)
+    python = options.python or prepare(options.venv, HERE / "requirements.txt")
     work = options.work or pathlib.Path(tempfile.mkdtemp(prefix="demucs-"))
     work.mkdir(parents=True, exist_ok=True)
     paths = [str(options.demucs), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -125,11 +117,9 @@ def main():
                      f"{cpu / our_cpu:.2f}", f"{median(theirs, 'peak_mb'):.0f} MB", f"{statistics.median(peaks):.0f} MB"))
     header = ("audio", "segment", "difference", "package", "ours", "ratio", "package CPU", "ours", "ratio",
               "package memory", "ours")
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     print(f"{options.channels} channels, overlap {options.overlap:g}, {options.threads} threads, medians of "
           f"{options.repeats}; Demucs v2 on PyTorch {torch}")
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    table(header, rows)
     if options.work is None:
         shutil.rmtree(work, ignore_errors=True)
     if failed:

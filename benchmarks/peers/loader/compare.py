@@ -19,22 +19,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-def prepare(folder):
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        install = [python, "-m", "pip", "install", "-q"]
-        lines = (HERE / "requirements.txt").read_text().split()
-        # The package's dependencies would bring another PyTorch.
-        subprocess.run([*install, *(line for line in lines if not line.startswith("openunmix"))], check=True)
-        subprocess.run([*install, "tqdm", "numpy"], check=True)
-        subprocess.run([*install, "--no-deps", *(line for line in lines if line.startswith("openunmix"))], check=True)
-    return python
+sys.path.insert(0, str(HERE.parent))
+from shared import prepare  # noqa: E402
 
 
 def run(command):
@@ -54,7 +42,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-batches", type=int, default=8, help="of 4 examples; a multiple of --workers")
     options = parser.parse_args()
-    python = prepare(options.venv)
+    python = prepare(options.venv, HERE / "requirements.txt", without_dependencies=["openunmix"], further=["tqdm", "numpy"])
     work = options.work or pathlib.Path(tempfile.mkdtemp(prefix="loader-"))
     program = options.build / "benchmarks" / "peers" / "loader" / "loader_speed"
     songs = work / "songs"

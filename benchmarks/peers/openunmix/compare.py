@@ -27,23 +27,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from shared import prepare, table  # noqa: E402
 BAR = 1e-4
-
-
-def prepare(folder):
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        install = [python, "-m", "pip", "install", "-q"]
-        lines = (HERE / "requirements.txt").read_text().split()
-        # The package's dependencies would bring another PyTorch.
-        subprocess.run([*install, *(line for line in lines if not line.startswith("openunmix"))], check=True)
-        subprocess.run([*install, "tqdm", "numpy"], check=True)
-        subprocess.run([*install, "--no-deps", *(line for line in lines if line.startswith("openunmix"))], check=True)
-    return python
 
 
 def timed(command, **options):
@@ -70,7 +58,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--niter", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
-    python = prepare(options.venv)
+    python = prepare(options.venv, HERE / "requirements.txt", without_dependencies=["openunmix"], further=["tqdm", "numpy"])
     work = options.work or pathlib.Path(tempfile.mkdtemp(prefix="openunmix-"))
     weights = work / "weights"
     timed([python, HERE / "worker.py", "make", weights, str(options.seed)])
@@ -126,11 +114,9 @@ print(worst)
                          f"{their_process:.1f} s", f"{our_process:.2f} s", report[0]["spec"]))
     header = ("niter", "residual", "difference", "package", "ours", "ratio", "package CPU", "ours", "package memory",
               "ours", "process", "ours", "our spec")
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     print(f"{options.seconds:g} s of stereo, {options.threads} threads, best of {options.repeats}; openunmix on PyTorch "
           f"{torch}; {zero_bins} bins of the mixture are exactly 0 for it")
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    table(header, rows)
     if options.work is None:
         shutil.rmtree(work, ignore_errors=True)
     if failed:

@@ -20,19 +20,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from shared import prepare, table  # noqa: E402
 CASES = ["umx", "demucs-light", "demucs", "bsrnn", "conv1d", "dprnn"]
 BAR, LOSS_BAR = 0.97, 1e-4
-
-
-def prepare(folder):
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-r", HERE / "requirements.txt"], check=True)
-    return python
 
 
 class Side:
@@ -70,7 +63,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, help="write the numbers here")
     parser.add_argument("cases", nargs="*", default=CASES)
     options = parser.parse_args()
-    python = options.python or prepare(options.venv)
+    python = options.python or prepare(options.venv, HERE / "requirements.txt", "--no-deps")
     paths = [str(p) for p in [options.demucs] if p] + list(filter(None, [os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(options.threads),
                    "MKL_NUM_THREADS": str(options.threads)}
@@ -104,10 +97,8 @@ def main():
                          "pytorch_peak_mb": last[1]["peak_mb"], "ours_peak_mb": last[0]["peak_mb"]}
     header = ("case", "parameters", "batch", "loss", f"after {options.rounds + 1}", "PyTorch", "ours", "ratio",
               "examples/s", "PyTorch memory", "ours")
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     print(f"{options.device}, {options.precision}, {options.threads} threads, medians of {options.rounds}, alternating")
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    table(header, rows)
     if options.json:
         options.json.write_text(json.dumps(numbers, indent=2) + "\n")
     if failed:
