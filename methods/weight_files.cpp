@@ -128,10 +128,10 @@ std::vector<FileName> files_in(const fs::path& folder) {
   }
   // The folder of a training run: the best weights, or the last ones where none were measured.
   for (const char* stem : {"best", "last"}) {
-    const bool run = std::ranges::any_of(safe, [](const FileName& f) { return f.path.filename() == "last.safetensors"; });
-    const auto wanted = std::ranges::find_if(safe, [&](const FileName& f) {
-      return f.path.filename() == std::string(stem) + ".safetensors";
-    });
+    const bool run =
+        std::ranges::any_of(safe, [](const FileName& f) { return f.path.filename() == "last.safetensors"; });
+    const auto wanted = std::ranges::find_if(
+        safe, [&](const FileName& f) { return f.path.filename() == std::string(stem) + ".safetensors"; });
     if (run && wanted != safe.end()) return {*wanted};
   }
   if (weights.empty()) weights = std::move(safe);
@@ -146,6 +146,21 @@ std::string folder_name(const fs::path& folder) {
   std::error_code ignored;
   const fs::path whole = fs::weakly_canonical(folder, ignored);
   return (ignored ? folder : whole).filename().string();
+}
+
+NamedFiles named_files(const std::vector<fs::path>& paths) {
+  NamedFiles out;
+  for (const fs::path& path : paths) {
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) {
+      for (FileName& name : files_in(path)) out.files.push_back(std::move(name));
+      out.label = folder_name(path);
+    } else {
+      out.files.push_back(file_name(path));
+    }
+  }
+  if (out.label.empty() && !out.files.empty()) out.label = out.files.front().stem;
+  return out;
 }
 
 std::string last_component(std::string_view prefix) {

@@ -60,6 +60,14 @@ std::vector<FileName> files_in(const std::filesystem::path& folder);
 /// The folder's own name, also for "." and "dir/".
 std::string folder_name(const std::filesystem::path& folder);
 
+/// What people name: files as they are, of folders their files_in(). The label is the last folder's name, else the
+/// first file's stem.
+struct NamedFiles {
+  std::vector<FileName> files;
+  std::string label;
+};
+NamedFiles named_files(const std::vector<std::filesystem::path>& paths);
+
 /// Last part of a dotted or slashed name: "a.b." -> "b".
 std::string last_component(std::string_view prefix);
 /// Is this the name of a container in which trainers keep a state dict ("state_dict", "model", "module", …), or empty?

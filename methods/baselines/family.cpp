@@ -138,21 +138,12 @@ std::vector<Found> find_networks(const NetworkFile& file, const nn::Listing& lis
 }
 
 Imported import(const Architecture& a, const std::vector<std::filesystem::path>& paths, const ReadOptions& options) {
-  std::vector<FileName> names;
-  std::error_code ignored;
+  const NamedFiles named = named_files(paths);
   Imported out;
-  for (const std::filesystem::path& path : paths) {
-    if (std::filesystem::is_directory(path, ignored)) {
-      for (FileName& name : files_in(path)) names.push_back(std::move(name));
-      out.label = folder_name(path);
-    } else {
-      names.push_back(file_name(path));
-    }
-  }
-  if (out.label.empty()) out.label = names.front().stem;
+  out.label = named.label;
   const nn::Listing listing = listing_of(a);
   std::vector<std::string> targets;
-  for (const NetworkFile& file : open_network_files(names, options)) {
+  for (const NetworkFile& file : open_network_files(named.files, options)) {
     const std::vector<Found> networks = find_networks(file, listing);
     if (networks.empty()) {
       std::vector<std::string> tensors;
@@ -238,7 +229,8 @@ core::Value set_value(const std::string& architecture, const std::vector<std::st
 
 const NetworkFamily& conv1d_family() {
   static const NetworkFamily one = make_family(
-      {"conv1d", "Conv1D baseline", [](const nn::Trace::Scope& w) { const Conv1dBaseline<nn::Trace> model(w); }, [] {
+      {"conv1d", "Conv1D baseline", [](const nn::Trace::Scope& w) { const Conv1dBaseline<nn::Trace> model(w); },
+       [] {
          nn::Listing listing;
          Conv1dBaseline<nn::Trace>(nn::Trace::Scope(listing)).forward({1, 44100, 2, &listing});
          return static_cast<double>(listing.macs);
@@ -248,13 +240,14 @@ const NetworkFamily& conv1d_family() {
 
 const NetworkFamily& dprnn_family() {
   static const NetworkFamily one =
-      make_family({"dprnn", "DPRNN baseline", [](const nn::Trace::Scope& w) { const Dprnn<nn::Trace> model(w); }, [] {
-        using Model = Dprnn<nn::Trace>;
-        constexpr std::int64_t frames = 10 * 44100 / Model::kHop;
-        nn::Listing listing;
-        Model(nn::Trace::Scope(listing)).forward({1, frames, 2 * Model::kBins, &listing});
-        return static_cast<double>(listing.macs) * 44100 / static_cast<double>(frames * Model::kHop);
-      }});
+      make_family({"dprnn", "DPRNN baseline", [](const nn::Trace::Scope& w) { const Dprnn<nn::Trace> model(w); },
+                   [] {
+                     using Model = Dprnn<nn::Trace>;
+                     constexpr std::int64_t frames = 10 * 44100 / Model::kHop;
+                     nn::Listing listing;
+                     Model(nn::Trace::Scope(listing)).forward({1, frames, 2 * Model::kBins, &listing});
+                     return static_cast<double>(listing.macs) * 44100 / static_cast<double>(frames * Model::kHop);
+                   }});
   return one;
 }
 

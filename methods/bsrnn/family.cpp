@@ -225,23 +225,14 @@ void add_foreign(const NetworkFile& file, const ReadOptions& options, std::vecto
 }
 
 Imported import(const std::vector<std::filesystem::path>& paths, const ReadOptions& options) {
-  std::vector<FileName> names;
-  std::error_code ignored;
+  const NamedFiles named = named_files(paths);
   Imported out;
-  for (const std::filesystem::path& path : paths) {
-    if (std::filesystem::is_directory(path, ignored)) {
-      for (FileName& name : files_in(path)) names.push_back(std::move(name));
-      out.label = folder_name(path);
-    } else {
-      names.push_back(file_name(path));
-    }
-  }
-  if (out.label.empty()) out.label = names.front().stem;
-  if (names.size() > 1 && options.target_name)
+  out.label = named.label;
+  if (named.files.size() > 1 && options.target_name)
     refuse(paths.front().string(), "several files and one name for their target", "names in the files",
            *options.target_name);
   std::vector<Configuration> networks;
-  for (const NetworkFile& file : open_network_files(names, options)) {
+  for (const NetworkFile& file : open_network_files(named.files, options)) {
     if (!add_own(file, networks, out)) add_foreign(file, options, networks, out);
   }
   out.configuration = set_value(networks, paths.front().string());

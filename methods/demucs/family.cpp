@@ -285,15 +285,7 @@ std::pair<std::string, nn::Shape> own_name(const std::string& name, const nn::Sh
 }
 
 Imported import_files(const std::vector<fs::path>& paths, const ReadOptions& options) {
-  std::vector<FileName> names;
-  for (const fs::path& path : paths) {
-    std::error_code ignored;
-    if (fs::is_directory(path, ignored)) {
-      for (FileName& name : files_in(path)) names.push_back(std::move(name));
-    } else {
-      names.push_back(file_name(path));
-    }
-  }
+  const std::vector<FileName> names = named_files(paths).files;
   if (names.size() != 1) {
     throw Error({Code::checkpoint, paths.front().string(), "a network of this family is one file", "one .th file",
                  fmt::format("{} files", names.size()), "name the file"});
