@@ -61,11 +61,10 @@ Isa active_isa() {
 }
 
 #if defined(__x86_64__)
-FlushDenormals::FlushDenormals() noexcept : saved_(_mm_getcsr()) {
-  _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040u);
-}
+constexpr unsigned kFlush = 0x8040;  // FTZ and DAZ of MXCSR
+FlushDenormals::FlushDenormals() noexcept : saved_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(saved_) | kFlush); }
 FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
-void keep_denormals() noexcept { _mm_setcsr(_mm_getcsr() & ~0x8040u); }
+void keep_denormals() noexcept { _mm_setcsr(_mm_getcsr() & ~kFlush); }
 #elif defined(__aarch64__)
 FlushDenormals::FlushDenormals() noexcept : saved_(0) {
   asm volatile("mrs %0, fpcr" : "=r"(saved_));

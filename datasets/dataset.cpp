@@ -317,21 +317,6 @@ Layout look_for_layout(const std::vector<Place>& places) {
   return singing ? Layout::mir1k : Layout::automatic;
 }
 
-std::string_view layout_name(Layout layout) {
-  switch (layout) {
-    case Layout::stems:
-      return "stems";
-    case Layout::folders:
-      return "folders";
-    case Layout::mir1k:
-      return "mir1k";
-    case Layout::synthetic:
-      return "synthetic";
-    default:
-      return "automatic";
-  }
-}
-
 /// The folder that a name such as "musdb18" stands for.
 fs::path path_of_name(const std::string& name, const std::vector<std::string>& folder_names) {
   const char* variable = std::getenv("MUSDB_PATH");
@@ -553,8 +538,8 @@ AudioBuffer Dataset::target(const TrackAudio& audio, std::string_view name) {
 
 std::string Dataset::sha256(const Track& track) const {
   if (layout_ == Layout::synthetic) {
-    return core::sha256_hex(fmt::format("mssbench synthetic version={} seed={} song={} samples={}", synth::kSynthVersion,
-                                        track.synth_seed, track.synth_song, track.samples));
+    return core::sha256_hex(fmt::format("mssbench synthetic version={} seed={} song={} samples={}",
+                                        synth::kSynthVersion, track.synth_seed, track.synth_song, track.samples));
   }
   if (track.files.size() == 1) return core::sha256_file(track.files[0]);
   std::string lines;
@@ -605,6 +590,28 @@ bool similar_levels(const std::vector<double>& a, const std::vector<double>& b, 
   return median <= tolerance_db;
 }
 
+namespace {
+constexpr std::pair<std::string_view, Layout> kLayouts[] = {{"auto", Layout::automatic},
+                                                            {"stems", Layout::stems},
+                                                            {"folders", Layout::folders},
+                                                            {"mir1k", Layout::mir1k},
+                                                            {"synthetic", Layout::synthetic}};
+}  // namespace
+
+std::string_view layout_name(Layout layout) noexcept {
+  return std::ranges::find(kLayouts, layout, &std::pair<std::string_view, Layout>::second)->first;
+}
+
+Layout parse_layout(const std::string& name, std::string_view where) {
+  std::vector<std::string> names;
+  for (const auto& [known, layout] : kLayouts) {
+    if (name == known) return layout;
+    names.emplace_back(known);
+  }
+  throw Error({Code::config, std::string(where), "bad value", "one of " + core::join(names, ", "), "'" + name + "'",
+               core::did_you_mean(name, names)});
+}
+
 Dataset open(const std::string& where, Layout layout) {
   Dataset set;
   const std::string lower = core::to_lower(where);
@@ -618,7 +625,8 @@ Dataset open(const std::string& where, Layout layout) {
     std::vector<std::string> extra;
     if (spec.seconds != synth::SynthSpec{}.seconds) extra.push_back(fmt::format("seconds={}", spec.seconds));
     if (spec.seed != synth::SynthSpec{}.seed) extra.push_back(fmt::format("seed={}", spec.seed));
-    set.name_ = fmt::format("synthetic-v{}", synth::kSynthVersion) + (extra.empty() ? "" : ":" + core::join(extra, ","));
+    set.name_ =
+        fmt::format("synthetic-v{}", synth::kSynthVersion) + (extra.empty() ? "" : ":" + core::join(extra, ","));
     for (int song = 0; song < spec.songs; ++song) {
       Track track;
       track.name = synth::song_name(synth::builtin_score(spec.seed, song, 1));

@@ -31,6 +31,9 @@
 namespace mss::datasets {
 
 enum class Layout { automatic, stems, folders, mir1k, synthetic };
+std::string_view layout_name(Layout layout) noexcept;  ///< "auto", "stems", "folders", "mir1k", "synthetic"
+/// The other way. Throws Error(config) at `where` with the nearest name.
+Layout parse_layout(const std::string& name, std::string_view where);
 
 /// A track's audio in memory: the mixture and its stems, all of one shape.
 struct TrackAudio {
@@ -59,11 +62,11 @@ struct Track {
 };
 
 struct Selection {
-  std::string subset{};               ///< "train" (all 100 of MUSDB18, as in musdb), "test", or "" = both
-  std::string split{};                ///< "train" (86) or "valid" (14); only with subset "" or "train"
+  std::string subset{};  ///< "train" (all 100 of MUSDB18, as in musdb), "test", or "" = both
+  std::string split{};   ///< "train" (86) or "valid" (14); only with subset "" or "train"
   /// Names, or patterns with * and ? where no track is called so; empty = all.
   std::vector<std::string> tracks{};
-  std::int64_t limit = 0;             ///< first n; 0 = all
+  std::int64_t limit = 0;  ///< first n; 0 = all
 };
 
 class Dataset {

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "eval/resampling.h"
+#include "eval/scores.h"
 
 namespace mss::eval {
 
@@ -28,14 +29,6 @@ constexpr std::uint32_t kStreamBca = 0x65766c31;
 double phi(double z) {
   if (std::isnan(z)) return kNan;
   return std::isinf(z) ? (z > 0 ? 1.0 : 0.0) : boost::math::cdf(boost::math::normal(), z);
-}
-
-double percentile(const std::vector<double>& sorted, double share) {
-  const double place = share * static_cast<double>(sorted.size() - 1);
-  const auto below =
-      static_cast<std::size_t>(std::clamp(std::floor(place), 0.0, static_cast<double>(sorted.size() - 1)));
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
 void check(const BootstrapOptions& o, std::size_t n) {

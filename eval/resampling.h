@@ -12,8 +12,6 @@ namespace mss::eval {
 
 /// Standard normal distribution; NaN stays NaN, infinities give 0 and 1.
 double phi(double z);
-/// Linear interpolation between order statistics (NumPy's default). `sorted` is ascending and not empty.
-double percentile(const std::vector<double>& sorted, double share);
 /// Throws Error(invalid_argument) for fewer than two values, fewer than 100 draws, a level outside (0, 1).
 void check(const BootstrapOptions& options, std::size_t values);
 

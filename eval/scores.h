@@ -75,4 +75,8 @@ struct Scores {
 double nan_median(const std::vector<double>& values);
 double nan_mean(const std::vector<double>& values);
 
+/// The share (0 to 1) of sorted values that lies below the result: linear interpolation between order statistics (NumPy's
+/// default). `sorted` is ascending and not empty.
+double percentile(const std::vector<double>& sorted, double share);
+
 }  // namespace mss::eval

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "eval/resampling.h"
+#include "eval/scores.h"
 
 namespace mss::eval {
 

@@ -16,15 +16,6 @@ using core::ParamType;
 using core::Value;
 namespace fs = std::filesystem;
 
-constexpr struct {
-  const char* name;
-  datasets::Layout layout;
-} kLayouts[] = {{"auto", datasets::Layout::automatic},
-                {"stems", datasets::Layout::stems},
-                {"folders", datasets::Layout::folders},
-                {"mir1k", datasets::Layout::mir1k},
-                {"synthetic", datasets::Layout::synthetic}};
-
 [[noreturn]] void fail(const std::string& where, const std::string& what, const std::string& expected,
                        const std::string& found, const std::string& hint = {}) {
   throw Error({Code::config, where, what, expected, found, hint});
@@ -144,19 +135,7 @@ Plan plan_from_value(const Value& document, std::string_view where, const fs::pa
     if (key == "dataset") {
       plan.dataset = resolve_dataset(value.as_string(at), folder);
     } else if (key == "layout") {
-      const std::string& name = value.as_string(at);
-      std::vector<std::string> names;
-      bool found = false;
-      for (const auto& entry : kLayouts) {
-        names.emplace_back(entry.name);
-        if (name == entry.name) {
-          plan.layout = entry.layout;
-          found = true;
-        }
-      }
-      if (!found) {
-        fail(at, "bad value", "one of " + core::join(names, ", "), "'" + name + "'", core::did_you_mean(name, names));
-      }
+      plan.layout = datasets::parse_layout(value.as_string(at), at);
     } else if (key == "subset") {
       plan.subset = value.as_string(at);
     } else if (key == "split") {
@@ -214,9 +193,7 @@ Plan read_plan(const fs::path& toml_file) {
 Value to_value(const Plan& plan) {
   Value out = Value::object();
   out["dataset"] = plan.dataset;
-  for (const auto& entry : kLayouts) {
-    if (entry.layout == plan.layout) out["layout"] = entry.name;
-  }
+  out["layout"] = std::string(datasets::layout_name(plan.layout));
   out["subset"] = plan.subset;
   out["split"] = plan.split;
   Value list = Value::array();

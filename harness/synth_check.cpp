@@ -31,6 +31,7 @@
 #include "datasets/synth/signal.h"
 #include "datasets/synth/singer.h"
 #include "datasets/synth/soundfonts.h"
+#include "eval/scores.h"
 #include "harness/scoring.h"
 
 namespace mss::harness {
@@ -53,18 +54,28 @@ using Bands = std::array<double, kBands>;
 // Two MUSDB18 clips ("Music Delta - 80s Rock", "The Easton Ellises - Falcon 69") and the second prototype's sets, in the
 // order of kFileNames (spec of the generator, section 11; the numbers before its last change of pitch).
 constexpr std::array<std::array<Bands, 2>, kFiles> kRealBands = {{
-    {{{-7.4, -7.6, -8.9, -9.2, -8.5, -9.2, -9.1, -21.5, -30.8}, {-10.2, -6.2, -9.2, -6.2, -7.8, -11.1, -13.2, -19.6, -24.7}}},
-    {{{-1.9, -5.5, -15.7, -17.2, -19.8, -25.2, -20.7, -23.0, -30.7}, {-5.4, -3.9, -8.0, -13.6, -17.9, -18.6, -15.8, -15.6, -19.6}}},
-    {{{-18.1, -2.6, -4.8, -12.1, -14.3, -23.2, -29.2, -51.6, -77.7}, {-13.5, -4.2, -7.8, -6.0, -8.8, -18.2, -18.7, -32.5, -43.8}}},
-    {{{-57, -37.7, -16.1, -12.9, -12.1, -5.4, -2.5, -17.6, -62}, {-52, -24.3, -10.1, -4.1, -7.1, -7.1, -9.4, -22.5, -34.9}}},
-    {{{-49, -44, -8.2, -6.3, -5.3, -7.1, -9.6, -20.9, -28.4}, {-61, -42, -16.0, -5.1, -3.6, -8.2, -12.1, -19.6, -29.1}}},
+    {{{-7.4, -7.6, -8.9, -9.2, -8.5, -9.2, -9.1, -21.5, -30.8},
+      {-10.2, -6.2, -9.2, -6.2, -7.8, -11.1, -13.2, -19.6, -24.7}}},
+    {{{-1.9, -5.5, -15.7, -17.2, -19.8, -25.2, -20.7, -23.0, -30.7},
+      {-5.4, -3.9, -8.0, -13.6, -17.9, -18.6, -15.8, -15.6, -19.6}}},
+    {{{-18.1, -2.6, -4.8, -12.1, -14.3, -23.2, -29.2, -51.6, -77.7},
+      {-13.5, -4.2, -7.8, -6.0, -8.8, -18.2, -18.7, -32.5, -43.8}}},
+    {{{-57, -37.7, -16.1, -12.9, -12.1, -5.4, -2.5, -17.6, -62},
+      {-52, -24.3, -10.1, -4.1, -7.1, -7.1, -9.4, -22.5, -34.9}}},
+    {{{-49, -44, -8.2, -6.3, -5.3, -7.1, -9.6, -20.9, -28.4},
+      {-61, -42, -16.0, -5.1, -3.6, -8.2, -12.1, -19.6, -29.1}}},
 }};
 constexpr std::array<std::array<Bands, 2>, kFiles> kPrototypeBands = {{
-    {{{-12.5, -7.2, -7.1, -8.5, -7.9, -11.7, -10.0, -18.1, -26.2}, {-9.4, -6.0, -7.9, -7.6, -9.0, -11.9, -13.5, -20.2, -27.7}}},
-    {{{-9.4, -4.0, -5.9, -14.7, -15.6, -16.9, -14.1, -15.6, -22.8}, {-9.5, -2.9, -7.8, -15.8, -18.4, -17.0, -15.1, -18.5, -24.8}}},
-    {{{-11.8, -5.9, -4.2, -10.1, -14.9, -20.4, -32.5, -48.1, -72.4}, {-6.4, -5.1, -8.1, -10.4, -15.9, -24.7, -34.0, -50.1, -76.1}}},
-    {{{-45, -27.5, -15.8, -8.4, -8.0, -9.9, -5.8, -17.1, -35.4}, {-42, -26.6, -6.9, -4.7, -8.0, -8.4, -12.1, -21.1, -41.5}}},
-    {{{-48, -40, -19.9, -5.7, -3.6, -8.5, -11.1, -22.3, -28.4}, {-47, -33, -12.5, -4.9, -4.6, -9.1, -10.7, -21.9, -26.9}}},
+    {{{-12.5, -7.2, -7.1, -8.5, -7.9, -11.7, -10.0, -18.1, -26.2},
+      {-9.4, -6.0, -7.9, -7.6, -9.0, -11.9, -13.5, -20.2, -27.7}}},
+    {{{-9.4, -4.0, -5.9, -14.7, -15.6, -16.9, -14.1, -15.6, -22.8},
+      {-9.5, -2.9, -7.8, -15.8, -18.4, -17.0, -15.1, -18.5, -24.8}}},
+    {{{-11.8, -5.9, -4.2, -10.1, -14.9, -20.4, -32.5, -48.1, -72.4},
+      {-6.4, -5.1, -8.1, -10.4, -15.9, -24.7, -34.0, -50.1, -76.1}}},
+    {{{-45, -27.5, -15.8, -8.4, -8.0, -9.9, -5.8, -17.1, -35.4},
+      {-42, -26.6, -6.9, -4.7, -8.0, -8.4, -12.1, -21.1, -41.5}}},
+    {{{-48, -40, -19.9, -5.7, -3.6, -8.5, -11.1, -22.3, -28.4},
+      {-47, -33, -12.5, -4.9, -4.6, -9.1, -10.7, -21.9, -26.9}}},
 }};
 
 struct GoldenLoudness {
@@ -103,14 +114,6 @@ double mean(const std::vector<double>& x) {
   double sum = 0;
   for (const double v : x) sum += v;
   return x.empty() ? std::nan("") : sum / static_cast<double>(x.size());
-}
-
-double quantile(const std::vector<double>& sorted, double share) {
-  if (sorted.empty()) return std::nan("");
-  const double at = share * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, sorted.size() - 1);
-  return sorted[low] + (at - static_cast<double>(low)) * (sorted[high] - sorted[low]);
 }
 
 double db(double power) { return power > 0 ? 10 * std::log10(power) : -std::numeric_limits<double>::infinity(); }
@@ -282,9 +285,7 @@ class Checker {
     return out;
   }
   /// May means over this split be judged?
-  bool whole(Split split) const {
-    return recipe_.at("preset").as_string() != "mini" || songs_of(split).size() >= 12;
-  }
+  bool whole(Split split) const { return recipe_.at("preset").as_string() != "mini" || songs_of(split).size() >= 12; }
   template <class F>
   double mean_over(Split split, const F& value) const {
     std::vector<double> values;
@@ -293,8 +294,8 @@ class Checker {
   }
   /// A mean over train and over test, each against low … high.
   template <class F>
-  void add_means(int test, const std::string& what, double low, double high, const std::array<std::string, 2>& prototype,
-                 int digits, const F& value) {
+  void add_means(int test, const std::string& what, double low, double high,
+                 const std::array<std::string, 2>& prototype, int digits, const F& value) {
     for (const Split split : {Split::train, Split::test}) {
       const double found = mean_over(split, value);
       add(test, fmt::format("{}, {}", what, synth::split_name(split)), fmt::format("{:.{}f}", found, digits),
@@ -385,7 +386,8 @@ class Checker {
     constexpr std::int64_t kBlock = synth::kRateHz / 10;
     for (const synth::Syllable& s : score.syllables) {
       const std::int64_t end = std::min(samples, score.sample(s.end));
-      for (std::int64_t b = score.sample(s.start) / kBlock; b * kBlock < end && b < static_cast<std::int64_t>(count); ++b) {
+      for (std::int64_t b = score.sample(s.start) / kBlock; b * kBlock < end && b < static_cast<std::int64_t>(count);
+           ++b) {
         sung[static_cast<std::size_t>(b)] = 1;
       }
     }
@@ -432,7 +434,8 @@ class Checker {
     Separability result;
     const auto ratio = medians(options_.ideal_ratio_mask);
     result.ratio = over_stems(ratio);
-    for (std::size_t q = 0; q < 4; ++q) result.ratio_stems[q] = ratio.contains(kFileNames[q + 1]) ? ratio.at(kFileNames[q + 1]) : std::nan("");
+    for (std::size_t q = 0; q < 4; ++q)
+      result.ratio_stems[q] = ratio.contains(kFileNames[q + 1]) ? ratio.at(kFileNames[q + 1]) : std::nan("");
     result.mixture = over_stems(medians(options_.mixture));
     result.binary = over_stems(scored(track.names, by_dominant_stem(track)));
     result.nmf = over_stems(medians(options_.clustered_nmf));
@@ -444,8 +447,8 @@ class Checker {
 
   void golden() {
     const auto philox = core::philox4x32({0, 0, 0, 0}, 0);
-    add(1, "Philox4x32-10, zero counter and key", fmt::format("{:08x} {:08x}", philox[0], philox[1]), "6627e8d5 e169c58d",
-        "", judge(philox[0] == 0x6627e8d5U && philox[1] == 0xe169c58dU));
+    add(1, "Philox4x32-10, zero counter and key", fmt::format("{:08x} {:08x}", philox[0], philox[1]),
+        "6627e8d5 e169c58d", "", judge(philox[0] == 0x6627e8d5U && philox[1] == 0xe169c58dU));
     struct GoldenSplit {
       Split split;
       int songs;
@@ -457,8 +460,8 @@ class Checker {
           GoldenSplit{Split::test, 50, "c4e57a371340ae62c17aea5ef9da7115d0d8a0010cefe5f5a4ce176dea2faa5c"}}) {
       std::vector<std::string> hashes;
       for (int i = 0; i < golden.songs; ++i) {
-        hashes.push_back(core::sha256_hex(synth::score_text(
-            synth::compose(synth::first_seed(1, golden.split) + static_cast<std::uint64_t>(i), golden.split, 30 * synth::kRateHz))));
+        hashes.push_back(core::sha256_hex(synth::score_text(synth::compose(
+            synth::first_seed(1, golden.split) + static_cast<std::uint64_t>(i), golden.split, 30 * synth::kRateHz))));
       }
       const std::string found = core::sha256_hex(core::join(hashes, "\n"));
       add(1, fmt::format("scores of the {} default {} songs", golden.songs, synth::split_name(golden.split)),
@@ -478,7 +481,8 @@ class Checker {
       add(1, fmt::format("levels of {} {}, largest difference, dB", synth::split_name(song.split), song.seed),
           fmt::format("{:.4f}", worst), "<= 0.01", "0", judge(worst <= 0.01));
       add(1, fmt::format("mixture peak of {} {}", synth::split_name(song.split), song.seed), std::to_string(peak),
-          fmt::format("{} ± 2", song.peak), std::to_string(song.prototype_peak), judge(std::abs(peak - song.peak) <= 2));
+          fmt::format("{} ± 2", song.peak), std::to_string(song.prototype_peak),
+          judge(std::abs(peak - song.peak) <= 2));
     }
   }
 
@@ -510,23 +514,26 @@ class Checker {
     const auto& preset = *std::ranges::find(synth::presets(), recipe_.at("preset").as_string(), &synth::Preset::name);
     for (int n = 0; n < count; ++n) {
       // Backwards through the set, so that the order is another one.
-      const std::size_t i = songs_.size() - 1 - static_cast<std::size_t>(n) * songs_.size() / static_cast<std::size_t>(count);
+      const std::size_t i =
+          songs_.size() - 1 - static_cast<std::size_t>(n) * songs_.size() / static_cast<std::size_t>(count);
       const SongFacts& song = songs_[i];
       options_.stop.check();
       const std::int64_t composed = std::int64_t{preset.seconds} * synth::kRateHz;
       const core::Stopwatch watch;
-      const synth::Mixed mixed = synth::mix(synth::compose(song.seed, song.split, composed), renderer(), composed, false);
+      const synth::Mixed mixed =
+          synth::mix(synth::compose(song.seed, song.split, composed), renderer(), composed, false);
       cpu += watch.elapsed().cpu_s;  // nothing else runs by now
       seconds += preset.seconds;
       const fs::path folder = set_.tracks()[i].files.front().parent_path();
       std::int64_t begin = 0;
       const Value meta = core::read_json_file(folder / "meta.json");
-      if (const Value* cut = meta.find("cut"); cut != nullptr) begin = cut->as_array().front().as_integer() * synth::kRateHz;
+      if (const Value* cut = meta.find("cut"); cut != nullptr)
+        begin = cut->as_array().front().as_integer() * synth::kRateHz;
       bool same = true;
       for (std::size_t q = 0; q < kFiles; ++q) {
         const audio::AudioBuffer file = audio::read_file(folder / (std::string(kFileNames[q]) + extension));
-        const audio::AudioBuffer made = synth::to_audio(
-            synth::slice(q == 0 ? mixed.mixture : mixed.stems[q - 1], begin, file.samples()));
+        const audio::AudioBuffer made =
+            synth::to_audio(synth::slice(q == 0 ? mixed.mixture : mixed.stems[q - 1], begin, file.samples()));
         for (int c = 0; c < 2; ++c) same = same && std::ranges::equal(file.channel(c), made.channel(c));
       }
       equal += same ? 1 : 0;
@@ -538,7 +545,8 @@ class Checker {
 
   void separability() {
     const auto value = [](double Separability::*member) {
-      return [member](const SongFacts& song) { return song.separability ? (*song.separability).*member : std::nan(""); };
+      return
+          [member](const SongFacts& song) { return song.separability ? (*song.separability).*member : std::nan(""); };
     };
     const auto means = [&](Split split, double Separability::*member) {
       std::vector<double> values;
@@ -563,7 +571,8 @@ class Checker {
       for (std::size_t q = 0; q < 4; ++q) {
         std::vector<double> values;
         for (const SongFacts* song : songs_of(split)) {
-          if (song->separability && !std::isnan(song->separability->ratio_stems[q])) values.push_back(song->separability->ratio_stems[q]);
+          if (song->separability && !std::isnan(song->separability->ratio_stems[q]))
+            values.push_back(song->separability->ratio_stems[q]);
         }
         stems[q] = mean(values);
       }
@@ -610,8 +619,11 @@ class Checker {
         }
         add(5, fmt::format("bands of {}, {}, dB", kFileNames[q], synth::split_name(split)), all,
             fmt::format("{} Hz within {} dB of the real clips{}; nearest to its limit {} Hz: {:.1f} dB {}",
-                        q == 4 ? "250-8k" : q == 2 ? "60-2k" : "60-8k", near_mean ? 4 : 6, near_mean ? "' mean" : "",
-                        kBandNames[worst_band], std::abs(worst), worst > 0 ? "beyond" : "left"),
+                        q == 4   ? "250-8k"
+                        : q == 2 ? "60-2k"
+                                 : "60-8k",
+                        near_mean ? 4 : 6, near_mean ? "' mean" : "", kBandNames[worst_band], std::abs(worst),
+                        worst > 0 ? "beyond" : "left"),
             prototype, whole(split) ? judge(worst <= 0) : Verdict::none);
       }
     }
@@ -624,15 +636,18 @@ class Checker {
     add_means(6, "crest factor of bass, dB", 8.5, 12, {"9.4", "9.3"}, 1, crest(2));
     add_means(6, "crest factor of other, dB", 12.5, 15, {"14.0", "14.3"}, 1, crest(3));
     add_means(6, "crest factor of vocals, dB", 12.5, 15, {"13.5", "14.0"}, 1, crest(4));
-    add_means(6, "gated level of the mixture, dBFS", -16.3, -14.3, {"", ""}, 1, [](const SongFacts& s) { return s.gated_dbfs; });
-    add_means(6, "RMS of the mixture, dBFS", -18, -13, {"-15.6", "-15.1"}, 1, [](const SongFacts& s) { return s.level_dbfs[0]; });
+    add_means(6, "gated level of the mixture, dBFS", -16.3, -14.3, {"", ""}, 1,
+              [](const SongFacts& s) { return s.gated_dbfs; });
+    add_means(6, "RMS of the mixture, dBFS", -18, -13, {"-15.6", "-15.1"}, 1,
+              [](const SongFacts& s) { return s.level_dbfs[0]; });
     double deepest = 0;
     for (const SongFacts& song : songs_) deepest = std::min(deepest, song.limiter_db);
     add(6, "deepest reduction of the limiter, dB", fmt::format("{:.2f}", -deepest), "< 6", "", judge(-deepest < 6));
     for (const Split split : {Split::train, Split::test}) {
       std::string found, prototype = split == Split::train ? ".86 .98 1.00 .56 .86" : ".90 .99 1.00 .66 .89";
       for (std::size_t q = 0; q < kFiles; ++q) {
-        found += fmt::format("{}{:.2f}", q == 0 ? "" : " ", mean_over(split, [&](const SongFacts& s) { return s.left_right[q]; }));
+        found += fmt::format("{}{:.2f}", q == 0 ? "" : " ",
+                             mean_over(split, [&](const SongFacts& s) { return s.left_right[q]; }));
       }
       add(6, fmt::format("left/right correlation (mixture, stems), {}", synth::split_name(split)), found, "", prototype,
           Verdict::none);
@@ -650,26 +665,29 @@ class Checker {
     add(7, "silent share of the vocals", fmt::format("{:.3f}", a), ".15 … .35", ".234 (32 songs), .170 (20 songs)",
         judged ? judge(a >= .15 && a <= .35) : Verdict::none);
     const auto [least, most] = std::ranges::minmax(scored);
-    add(7, "share without a sung note, from this set's scores", fmt::format("{:.3f} ({:.2f} … {:.2f})", s, least, most), "",
-        "", Verdict::none);
+    add(7, "share without a sung note, from this set's scores", fmt::format("{:.3f} ({:.2f} … {:.2f})", s, least, most),
+        "", "", Verdict::none);
     // The prototype's figure is of whole 30-s songs.
     std::vector<double> shares;
     for (const Split split : {Split::train, Split::valid, Split::test}) {
       const int songs = split == Split::train ? 86 : split == Split::valid ? 14 : 50;
       for (int i = 0; i < songs; ++i) {
         const std::int64_t samples = 30 * synth::kRateHz;
-        const synth::Score score = synth::compose(synth::first_seed(1, split) + static_cast<std::uint64_t>(i), split, samples);
+        const synth::Score score =
+            synth::compose(synth::first_seed(1, split) + static_cast<std::uint64_t>(i), split, samples);
         std::vector<char> sung(300, 0);
         for (const synth::Syllable& syllable : score.syllables) {
           const std::int64_t end = std::min(samples, score.sample(syllable.end));
-          for (std::int64_t b = score.sample(syllable.start) / 4410; b * 4410 < end && b < 300; ++b) sung[static_cast<std::size_t>(b)] = 1;
+          for (std::int64_t b = score.sample(syllable.start) / 4410; b * 4410 < end && b < 300; ++b)
+            sung[static_cast<std::size_t>(b)] = 1;
         }
         shares.push_back(1 - static_cast<double>(std::ranges::count(sung, 1)) / 300.0);
       }
     }
     const auto [low, high] = std::ranges::minmax(shares);
-    add(7, "share without a sung note, the 150 default scores", fmt::format("{:.3f} ({:.2f} … {:.2f})", mean(shares), low, high),
-        ".25 ± .03 (.02 … .49)", ".25 (.02 … .49)", judge(std::abs(mean(shares) - .25) <= .03 && low >= .015 && high < .495));
+    add(7, "share without a sung note, the 150 default scores",
+        fmt::format("{:.3f} ({:.2f} … {:.2f})", mean(shares), low, high), ".25 ± .03 (.02 … .49)", ".25 (.02 … .49)",
+        judge(std::abs(mean(shares) - .25) <= .03 && low >= .015 && high < .495));
     const auto active = std::ranges::count_if(songs_, &SongFacts::all_active);
     add(7, "songs with all four stems", fmt::format("{} of {}", active, songs_.size()), "all", "all",
         judge(active == static_cast<std::ptrdiff_t>(songs_.size())));
@@ -678,8 +696,9 @@ class Checker {
   void correlations() {
     std::vector<double> values;
     for (const SongFacts& song : songs_) values.push_back(song.correlation);
-    add(8, "largest correlation between stems", fmt::format("{:.3f} (mean {:.3f})", std::ranges::max(values), mean(values)),
-        "< .10", ".050 (mean .013)", judge(std::ranges::max(values) < .10));
+    add(8, "largest correlation between stems",
+        fmt::format("{:.3f} (mean {:.3f})", std::ranges::max(values), mean(values)), "< .10", ".050 (mean .013)",
+        judge(std::ranges::max(values) < .10));
   }
 
   void pitch() {
@@ -690,7 +709,7 @@ class Checker {
     const std::vector<double> more = pitch_deviations(Split::test, test);
     all.insert(all.end(), more.begin(), more.end());
     std::ranges::sort(all);
-    const double q1 = quantile(all, .25), q2 = quantile(all, .5), q3 = quantile(all, .75);
+    const double q1 = eval::percentile(all, .25), q2 = eval::percentile(all, .5), q3 = eval::percentile(all, .75);
     add(9, "wander of the singer's pitch, quartiles, cents",
         fmt::format("{:.1f} / {:.1f} / {:.1f} ({} windows)", q1, q2, q3, all.size()), "13.2 / 16.6 / 21.7 ± 1",
         "13.2 / 16.6 / 21.7 (2839 windows; 17 real singers 11.8 / 21.0 / 35.0)",
@@ -699,7 +718,8 @@ class Checker {
 
   void speed() {
     if (!real_time_) return;
-    add(10, "seconds of song per second of processor", fmt::format("{:.1f}", *real_time_), ">= 4", "3.7", judge(*real_time_ >= 4));
+    add(10, "seconds of song per second of processor", fmt::format("{:.1f}", *real_time_), ">= 4", "3.7",
+        judge(*real_time_ >= 4));
   }
 
   void fonts() {
@@ -717,7 +737,8 @@ class Checker {
         published += hash.starts_with(synth::facts_of(synth::fonts_of(split)[i]).sha256) ? 1 : 0;
       }
     }
-    add(11, "renderer and fonts", fmt::format("{}, {} of {} fonts are the published ones", recipe_.at("renderer").as_string(), published, fonts),
+    add(11, "renderer and fonts",
+        fmt::format("{}, {} of {} fonts are the published ones", recipe_.at("renderer").as_string(), published, fonts),
         "fluidsynth 2.3.1, all", "fluidsynth 2.3.1", judge(published == fonts));
   }
 
@@ -745,11 +766,13 @@ std::vector<double> pitch_deviations(Split split, const std::vector<std::uint64_
   for (const std::uint64_t seed : seeds) {
     const synth::Score score = synth::compose(seed, split, kSamples);
     if (score.talk) continue;
-    const synth::PitchTrack track = synth::pitch_track(synth::Draws(seed), synth::takes_of(score).front().take, kSamples);
+    const synth::PitchTrack track =
+        synth::pitch_track(synth::Draws(seed), synth::takes_of(score).front().take, kSamples);
     std::vector<double> cents, amplitude;
     for (std::size_t t = 0; t < static_cast<std::size_t>(kSamples); t += kStep) {
       const std::size_t j = t / static_cast<std::size_t>(synth::kHop);
-      const double u = static_cast<double>(t % static_cast<std::size_t>(synth::kHop)) / static_cast<double>(synth::kHop);
+      const double u =
+          static_cast<double>(t % static_cast<std::size_t>(synth::kHop)) / static_cast<double>(synth::kHop);
       cents.push_back(track.cents[j] + u * (track.cents[j + 1] - track.cents[j]));
       amplitude.push_back(track.amplitude[j] + u * (track.amplitude[j + 1] - track.amplitude[j]));
     }

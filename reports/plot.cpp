@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/escape.h"
 #include "core/text.h"
+#include "eval/scores.h"
 #include "eval/statistics.h"
 #include "plots/axis.h"
 #include "plots/canvas.h"
@@ -94,13 +95,6 @@ void y_axis(Canvas& canvas, const Box& box, const plots::Axis& axis) {
   canvas.text({box.x - 30, box.y + box.height / 2}, axis.label, kText, kInk, Align::center, false, true);
 }
 
-double quantile(const std::vector<double>& sorted, double share) {
-  const double place = share * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(place);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
 /// What every kind works on.
 struct Scene {
   const Report& report;
@@ -165,7 +159,8 @@ std::string draw_box(const Scene& s, const std::filesystem::path& file) {
       std::vector<double> values = finite(s.values(*s.rows[r], t));
       if (values.empty()) continue;
       std::sort(values.begin(), values.end());
-      const double low = quantile(values, 0.25), high = quantile(values, 0.75), reach = 1.5 * (high - low);
+      const double low = eval::percentile(values, 0.25), high = eval::percentile(values, 0.75),
+                   reach = 1.5 * (high - low);
       const double from = *std::lower_bound(values.begin(), values.end(), low - reach);
       const double to = *(std::upper_bound(values.begin(), values.end(), high + reach) - 1);
       const Rgb color = s.rows[r]->kind == RowKind::method   ? plots::line_color(1)
@@ -174,7 +169,8 @@ std::string draw_box(const Scene& s, const std::filesystem::path& file) {
       canvas.line({x_of(from), y}, {x_of(to), y}, kInk, 0.8);
       canvas.rectangle(x_of(low), y - 4.5, std::max(0.5, x_of(high) - x_of(low)), 9, color);
       canvas.frame(x_of(low), y - 4.5, std::max(0.5, x_of(high) - x_of(low)), 9, kInk, 0.6);
-      canvas.line({x_of(quantile(values, 0.5)), y - 4.5}, {x_of(quantile(values, 0.5)), y + 4.5}, kInk, 1.6);
+      canvas.line({x_of(eval::percentile(values, 0.5)), y - 4.5}, {x_of(eval::percentile(values, 0.5)), y + 4.5}, kInk,
+                  1.6);
       for (const double v : values)
         if (v < from || v > to) canvas.circle({x_of(v), y}, 1.3, kInk, 0.6);
       canvas.circle({x_of(eval::mean_of(values)), y}, 2.0, {255, 255, 255});
@@ -341,7 +337,7 @@ std::string draw_heat(const Scene& s, const std::filesystem::path& file) {
   std::stable_sort(tracks.begin(), tracks.end(), [&](std::size_t a, std::size_t b) { return mean[a] > mean[b]; });
   std::sort(all.begin(), all.end());
   // Colours from the 2nd to the 98th percentile: one silent track must not make all others look alike.
-  const double low = quantile(all, 0.02), high = std::max(quantile(all, 0.98), low + 1e-9);
+  const double low = eval::percentile(all, 0.02), high = std::max(eval::percentile(all, 0.98), low + 1e-9);
   const auto short_name = [](const std::string& text) { return cut(text, 30); };
   Canvas probe(10, 10);
   double track_names = 0;

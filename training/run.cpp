@@ -25,6 +25,7 @@
 #include "core/spec.h"
 #include "core/text.h"
 #include "core/version.h"
+#include "eval/scores.h"
 #include "methods/network_entry.h"
 #include "plots/figure.h"
 #include "training/cache.h"
@@ -112,11 +113,12 @@ checkpoints::LazyTensors first_weights(const Recipe& recipe, const Model& model,
     }
   }
   if (kept.size() == out.size() || (recipe.model.weights_strict && !kept.empty())) {
-    throw Error({Code::checkpoint, fmt::format("model.weights: {}", weights.name()),
-                 "these weights do not fit the network", model.method->family->sizes(model.configuration),
-                 fmt::format("{} of {} tensors missing or of another shape: {}", kept.size(), out.size(),
-                             fmt::join(kept.begin(), kept.begin() + std::min<std::ptrdiff_t>(5, std::ssize(kept)), ", ")),
-                 kept.size() == out.size() ? "" : "model.weights_strict = false keeps the first values of those"});
+    throw Error(
+        {Code::checkpoint, fmt::format("model.weights: {}", weights.name()), "these weights do not fit the network",
+         model.method->family->sizes(model.configuration),
+         fmt::format("{} of {} tensors missing or of another shape: {}", kept.size(), out.size(),
+                     fmt::join(kept.begin(), kept.begin() + std::min<std::ptrdiff_t>(5, std::ssize(kept)), ", ")),
+         kept.size() == out.size() ? "" : "model.weights_strict = false keeps the first values of those"});
   }
   if (!kept.empty()) {
     core::log(log, core::LogLevel::warning,
@@ -151,19 +153,11 @@ const methods::Registry& registry_of(const TrainingRequest& request) {
   return *request.registry;
 }
 
-datasets::Layout layout_of(const std::string& name) {
-  if (name == "stems") return datasets::Layout::stems;
-  if (name == "folders") return datasets::Layout::folders;
-  if (name == "mir1k") return datasets::Layout::mir1k;
-  if (name == "synthetic") return datasets::Layout::synthetic;
-  return datasets::Layout::automatic;
-}
-
 datasets::Dataset open_dataset(const Recipe& recipe) {
   if (recipe.data.dataset.empty()) {
     throw Error({Code::config, "data.dataset", "the recipe names no data set", "-d DATA, or data.dataset", "none", ""});
   }
-  return datasets::open(recipe.data.dataset, layout_of(recipe.data.layout));
+  return datasets::open(recipe.data.dataset, datasets::parse_layout(recipe.data.layout, "data.layout"));
 }
 
 /// The stems of an example: the recipe's, or the data set's.
@@ -318,8 +312,8 @@ class Run {
     if (!begun && !tried && fs::exists(folder, ignored)) {
       for (const fs::path& path : core::list_directory(folder)) {
         if (path.filename() == kLockFile) continue;
-        throw Error({Code::config, folder.string(), "the folder is not empty", "a new folder",
-                     path.filename().string(), ""});
+        throw Error(
+            {Code::config, folder.string(), "the folder is not empty", "a new folder", path.filename().string(), ""});
       }
     }
     core::make_directories(folder);
@@ -857,8 +851,8 @@ class Run {
       const std::string& target = model_.targets[i];
       TargetScore& score = result.scores[target];
       score.target = target;
-      score.usdr = mean(usdr[target]);
-      score.csdr = median(csdr[target]);
+      score.usdr = eval::nan_mean(usdr[target]);
+      score.csdr = eval::nan_median(csdr[target]);
       row[7 + 2 * i] = score.usdr;
       row[8 + 2 * i] = score.csdr;
       if (!std::isnan(score.usdr)) events_->scalar("validation/uSDR " + target, step, score.usdr);
@@ -875,22 +869,10 @@ class Run {
     batch_ = 0;
   }
 
-  static double mean(const std::vector<double>& values) {
-    Sum sum;
-    for (const double v : values) sum.add(v);
-    return sum.mean();
-  }
-  static double median(std::vector<double> values) {
-    if (values.empty()) return kNaN;
-    std::ranges::sort(values);
-    const std::size_t n = values.size();
-    return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-  }
-
   void show_excerpt(std::int64_t step, const datasets::TrackAudio& track, const methods::StemSet& found) {
     const audio::AudioView mixture = track.mixture.view();
-    const std::int64_t size = std::min<std::int64_t>(
-        mixture.samples(), std::llround(recipe_.validation.excerpt_seconds * mixture.rate_hz()));
+    const std::int64_t size =
+        std::min<std::int64_t>(mixture.samples(), std::llround(recipe_.validation.excerpt_seconds * mixture.rate_hz()));
     if (size < 2048) return;
     const std::int64_t begin = (mixture.samples() - size) / 2;
     const auto show = [&](const std::string& name, audio::AudioView audio) {

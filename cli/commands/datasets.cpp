@@ -7,22 +7,16 @@
 
 #include "cli/commands/commands.h"
 #include "cli/invocation.h"
+#include "cli/plan_settings.h"
 #include "cli/table.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "datasets/check.h"
-#include "harness/plan.h"
 
 namespace mss::cli {
 namespace {
 
 using core::Value;
-
-datasets::Layout layout_of(const std::string& name) {
-  Value document = Value::object();
-  document["run"]["layout"] = name;
-  return harness::plan_from_value(document, "--layout", {}).layout;
-}
 
 /// Without a data set: the names that can be given.
 int list_names(Invocation& invocation) {
@@ -147,16 +141,9 @@ int run_datasets(Invocation& invocation) {
     throw Error({Code::config, "mssbench datasets check", "DATASET is missing", "a folder or name", "", ""});
   }
   const datasets::Dataset dataset =
-      datasets::open(invocation.arguments[1], layout_of(invocation.settings->text("layout")));
+      datasets::open(invocation.arguments[1], datasets::parse_layout(invocation.settings->text("layout"), "--layout"));
   for (const std::string& note : dataset.notes()) invocation.console->message(core::LogLevel::info, note);
   return check ? check_dataset(invocation, dataset) : list_tracks(invocation, dataset);
-}
-
-core::Param layout_param() {
-  for (const core::Param& param : harness::plan_params()) {
-    if (param.name == "layout") return param;
-  }
-  throw Error(Code::internal, "plan", "no parameter 'layout'");
 }
 
 }  // namespace
@@ -182,7 +169,7 @@ Command datasets_command() {
                      .least = 0,
                      .most = 1,
                      .complete = Complete::dataset}},
-      .options = {{.param = layout_param(), .placeholder = "NAME", .complete = Complete::choice},
+      .options = {{.param = plan_param("layout"), .placeholder = "NAME", .complete = Complete::choice},
                   {.param = {.name = "hash",
                              .type = core::ParamType::boolean,
                              .default_value = "false",

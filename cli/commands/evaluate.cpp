@@ -16,6 +16,7 @@
 #include "cli/failure.h"
 #include "cli/invocation.h"
 #include "cli/pairing.h"
+#include "cli/plan_settings.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/measure.h"
@@ -24,7 +25,6 @@
 #include "eval/aggregate.h"
 #include "eval/museval_json.h"
 #include "eval/scorer.h"
-#include "harness/plan.h"
 #include "harness/runner.h"
 #include "harness/scoring.h"
 #include "records/record.h"
@@ -524,23 +524,16 @@ int run_evaluate(Invocation& invocation) {
     const bool sdr_only = scoring_options(request, invocation, 1).metrics == eval::Metrics::sdr_only;
     if (scored.size() > 1)
       console.message(LogLevel::info, "as museval prints it, its spelling of 'Aggrated' included:");
-    console.result(scored.size() == 1
-                       ? eval::museval_table(
-                             eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
-                       : eval::museval_heading() + eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian,
-                                                                                              eval::Infinities::values),
-                                                                       sdr_only));
+    console.result(
+        scored.size() == 1
+            ? eval::museval_table(eval::aggregate_track(scored.front(), kMedian, eval::Infinities::values), sdr_only)
+            : eval::museval_heading() +
+                  eval::museval_table(eval::aggregate_tracks(scored, kMedian, kMedian, eval::Infinities::values),
+                                      sdr_only));
     if (!request.out.empty()) console.result("records: " + (request.out / "records.jsonl").string() + "\n");
   }
   if (first_status == kOk) return kOk;
   return scored.empty() ? first_status : kPartial;
-}
-
-core::Param plan_param(std::string_view name) {
-  for (const core::Param& param : harness::plan_params()) {
-    if (param.name == name) return param;
-  }
-  throw Error(Code::internal, "plan", "no parameter '" + std::string(name) + "'");
 }
 
 }  // namespace

@@ -10,13 +10,14 @@
 #include "cli/commands/commands.h"
 #include "cli/failure.h"
 #include "cli/invocation.h"
+#include "cli/plan_settings.h"
 #include "cli/table.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "datasets/dataset.h"
+#include "eval/scores.h"
 #include "harness/builtin_methods.h"
-#include "harness/plan.h"
 #include "harness/shift.h"
 
 namespace mss::cli {
@@ -61,14 +62,7 @@ std::vector<Song> songs_of(const Invocation& invocation) {
     songs.push_back({fs::path(path).filename().string(), [path] { return audio::open_file(path); }});
   }
   if (!dataset) return songs;
-  Value run = Value::object();
-  for (const char* key : {"dataset", "layout", "subset", "split", "tracks", "limit"}) {
-    const Setting& setting = settings.at(key);
-    if (setting.is_set()) run[key] = Settings::value(setting);
-  }
-  Value document = Value::object();
-  document["run"] = std::move(run);
-  const harness::Plan plan = harness::plan_from_value(document, "shift", {});
+  const harness::Plan plan = selection_plan(settings, "shift");
   const auto opened = std::make_shared<const datasets::Dataset>(datasets::open(plan.dataset, plan.layout));
   for (const datasets::Track& track : opened->select(harness::selection(plan))) {
     songs.push_back({track.subset + "/" + track.name, [opened, track] {
@@ -81,14 +75,6 @@ std::vector<Song> songs_of(const Invocation& invocation) {
 
 /// Infinite and undefined numbers have no place in JSON.
 Value decibels(double value) { return std::isfinite(value) ? Value(value) : Value(); }
-
-double median(std::vector<double> values) {
-  std::erase_if(values, [](double v) { return std::isnan(v); });
-  if (values.empty()) return std::nan("");
-  std::ranges::sort(values);
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
 
 std::string cell(double value) {
   if (std::isnan(value)) return "-";
@@ -165,13 +151,13 @@ int run_shift(Invocation& invocation) {
     TextTable table(header);
     for (const std::int64_t shift : shifts) {
       std::vector<std::string> row{fmt::format("{}", shift)};
-      for (const std::string& stem : stems) row.push_back(cell(median(all[stem][shift])));
+      for (const std::string& stem : stems) row.push_back(cell(eval::nan_median(all[stem][shift])));
       table.add(std::move(row));
     }
     for (const std::string& stem : stems) {
       method["median"][stem] = Value::object();
       for (const std::int64_t shift : shifts) {
-        method["median"][stem][fmt::format("{}", shift)] = decibels(median(all[stem][shift]));
+        method["median"][stem][fmt::format("{}", shift)] = decibels(eval::nan_median(all[stem][shift]));
       }
     }
     text += fmt::format("{}{}\nSDR in dB of stems shifted back, against unshifted ones{}\n\n{}",
@@ -189,13 +175,6 @@ int run_shift(Invocation& invocation) {
   invocation.console->result(invocation.json() ? json : text);
   if (failed == 0) return kOk;
   return done > 0 ? kPartial : status;
-}
-
-core::Param plan_param(std::string_view name) {
-  for (const core::Param& param : harness::plan_params()) {
-    if (param.name == name) return param;
-  }
-  throw Error(Code::internal, "plan", "no parameter '" + std::string(name) + "'");
 }
 
 }  // namespace

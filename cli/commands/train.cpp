@@ -7,9 +7,9 @@
 #include "cli/commands/train_network.h"
 #include "cli/failure.h"
 #include "cli/invocation.h"
+#include "cli/plan_settings.h"
 #include "core/json.h"
 #include "core/text.h"
-#include "harness/plan.h"
 #include "training/dictionaries.h"
 
 namespace mss::cli {
@@ -19,21 +19,9 @@ namespace fs = std::filesystem;
 using core::ParamType;
 using core::Value;
 
-/// What data set and which tracks: read by the rules of `run`, with its own default subset.
-harness::Plan selection_plan(const Settings& settings) {
-  Value run = Value::object();
-  for (const char* key : {"dataset", "layout", "subset", "split", "tracks", "limit"}) {
-    const Setting& setting = settings.at(key);
-    if (setting.is_set()) run[key] = Settings::value(setting);
-  }
-  Value document = Value::object();
-  document["run"] = std::move(run);
-  return harness::plan_from_value(document, "train", {});
-}
-
 training::NmfTraining make_training(Invocation& invocation) {
   const Settings& settings = *invocation.settings;
-  const harness::Plan plan = selection_plan(settings);
+  const harness::Plan plan = selection_plan(settings, "train");
   training::NmfTraining training;
   training.dataset = plan.dataset;
   training.layout = plan.layout;
@@ -124,13 +112,6 @@ int run_train(Invocation& invocation) {
   return kOk;
 }
 
-core::Param plan_param(std::string_view name) {
-  for (const core::Param& param : harness::plan_params()) {
-    if (param.name == name) return param;
-  }
-  throw Error(Code::internal, "plan", "no parameter '" + std::string(name) + "'");
-}
-
 core::Param with(core::Param param, std::string default_value, std::string help) {
   param.default_value = std::move(default_value);
   param.help = std::move(help);
@@ -144,8 +125,9 @@ core::Param number(const char* name, ParamType type, const char* default_value, 
 
 std::vector<Option> train_options() {
   return {
-      {.param = with(plan_param("dataset"), "", "What to learn from: a folder, a name, or synthetic (docs/datasets.md). "
-                                                "Without it a recipe's own data set."),
+      {.param = with(plan_param("dataset"), "",
+                     "What to learn from: a folder, a name, or synthetic (docs/datasets.md). "
+                     "Without it a recipe's own data set."),
        .letter = 'd',
        .placeholder = "DATASET",
        .complete = Complete::dataset},
@@ -245,46 +227,47 @@ std::vector<Option> train_options() {
 }  // namespace
 
 Command train_command() {
-  return {.name = "train",
-          .summary = "train a network, or learn a dictionary of templates, from a data set",
-          .description =
-              "RECIPE: trains a network as a recipe says, a TOML file or the name of one that comes with mssbench "
-              "(docs/training.md lists names and keys). The folder of the run holds the resolved recipe, log, curves, "
-              "TensorBoard events and checkpoints; best.safetensors and last.safetensors are weights at once: "
-              "mssbench separate song.wav -m umx:weights=runs/NAME. A run that was stopped or killed goes on with "
-              "--resume to the same bits. RECIPE may be the folder of a run, whose recipe is taken.\n\n"
-              "nmf: learns the templates of every target from the isolated stems of a training set, for separation "
-              "with nmf:dict=FILE. Tracks pass one by one, so memory does not grow with their number; those that lack "
-              "a stem, or have it silent, are named and left out for that target. The file (safetensors) holds the "
-              "templates and where they come from: data set, tracks with their SHA-256, all options, seed, version "
-              "and revision. It is written at the end and whole.\n\n"
-              "nmf-classifier: learns to tell, from spectrum and activation, which target a component of a blind "
-              "factorisation belongs to, for nmf:classifier=FILE (protocol P2). --components are those of a "
-              "factorisation, --members the factorisations per track; --sparsity, --silence-db, --max-frames and "
-              "--calibrate "
-              "have no part in it.\n\n"
-              "Equal training gives equal bytes on one instruction set. Do not measure a dictionary on tracks that it "
-              "was learned from.",
-          .arguments = {{.name = "RECIPE|nmf|nmf-classifier",
-                         .help = "What to train: a recipe (a file, a name, the folder of a run), or a dictionary.",
-                         .least = 1,
-                         .most = 1,
-                         .complete = Complete::file}},
-          .options = train_options(),
-          .examples = {{"mssbench train umx-tiny -d synthetic -o runs/first",
-                        "a small Open-Unmix in minutes; then mssbench separate song.wav -m umx:weights=runs/first -o stems"},
-                       {"mssbench train runs/first --resume -o runs/first --recipe budget.epochs=40",
-                        "go on with it for longer"},
-                       {"mssbench train nmf -d musdb18 -o musdb.safetensors --components 60",
-                        "from MUSDB18's training songs; then mssbench separate song.wav -m nmf:dict=musdb.safetensors "
-                        "-o stems"},
-                       {"mssbench train nmf -d my_songs --targets vocals,drums -o two.safetensors --max-frames 20000",
-                        "two stems only, with less memory"},
-                       {"mssbench train nmf -d synthetic --subset test --iterations 50 -o synth.safetensors",
-                        "from the built-in songs, which are all in the subset test"},
-                       {"mssbench train nmf-classifier -d musdb18 -o whose.safetensors --components 30 --members 3",
-                        "a classifier of components, from three factorisations of every song"}},
-          .run = run_train};
+  return {
+      .name = "train",
+      .summary = "train a network, or learn a dictionary of templates, from a data set",
+      .description =
+          "RECIPE: trains a network as a recipe says, a TOML file or the name of one that comes with mssbench "
+          "(docs/training.md lists names and keys). The folder of the run holds the resolved recipe, log, curves, "
+          "TensorBoard events and checkpoints; best.safetensors and last.safetensors are weights at once: "
+          "mssbench separate song.wav -m umx:weights=runs/NAME. A run that was stopped or killed goes on with "
+          "--resume to the same bits. RECIPE may be the folder of a run, whose recipe is taken.\n\n"
+          "nmf: learns the templates of every target from the isolated stems of a training set, for separation "
+          "with nmf:dict=FILE. Tracks pass one by one, so memory does not grow with their number; those that lack "
+          "a stem, or have it silent, are named and left out for that target. The file (safetensors) holds the "
+          "templates and where they come from: data set, tracks with their SHA-256, all options, seed, version "
+          "and revision. It is written at the end and whole.\n\n"
+          "nmf-classifier: learns to tell, from spectrum and activation, which target a component of a blind "
+          "factorisation belongs to, for nmf:classifier=FILE (protocol P2). --components are those of a "
+          "factorisation, --members the factorisations per track; --sparsity, --silence-db, --max-frames and "
+          "--calibrate "
+          "have no part in it.\n\n"
+          "Equal training gives equal bytes on one instruction set. Do not measure a dictionary on tracks that it "
+          "was learned from.",
+      .arguments = {{.name = "RECIPE|nmf|nmf-classifier",
+                     .help = "What to train: a recipe (a file, a name, the folder of a run), or a dictionary.",
+                     .least = 1,
+                     .most = 1,
+                     .complete = Complete::file}},
+      .options = train_options(),
+      .examples =
+          {{"mssbench train umx-tiny -d synthetic -o runs/first",
+            "a small Open-Unmix in minutes; then mssbench separate song.wav -m umx:weights=runs/first -o stems"},
+           {"mssbench train runs/first --resume -o runs/first --recipe budget.epochs=40", "go on with it for longer"},
+           {"mssbench train nmf -d musdb18 -o musdb.safetensors --components 60",
+            "from MUSDB18's training songs; then mssbench separate song.wav -m nmf:dict=musdb.safetensors "
+            "-o stems"},
+           {"mssbench train nmf -d my_songs --targets vocals,drums -o two.safetensors --max-frames 20000",
+            "two stems only, with less memory"},
+           {"mssbench train nmf -d synthetic --subset test --iterations 50 -o synth.safetensors",
+            "from the built-in songs, which are all in the subset test"},
+           {"mssbench train nmf-classifier -d musdb18 -o whose.safetensors --components 30 --members 3",
+            "a classifier of components, from three factorisations of every song"}},
+      .run = run_train};
 }
 
 }  // namespace mss::cli

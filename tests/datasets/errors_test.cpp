@@ -93,6 +93,19 @@ TEST_CASE("names need MUSDB_PATH and the layout that they stand for", "[datasets
   }
 }
 
+TEST_CASE("layouts have names, and a wrong one is told with the nearest", "[datasets]") {
+  for (const auto layout : {datasets::Layout::automatic, datasets::Layout::stems, datasets::Layout::folders,
+                            datasets::Layout::mir1k, datasets::Layout::synthetic}) {
+    CHECK(datasets::parse_layout(std::string(datasets::layout_name(layout)), "test") == layout);
+  }
+  const auto error = error_of([] { datasets::parse_layout("folder", "data.layout"); });
+  REQUIRE(error);
+  CHECK(error->code() == Code::config);
+  CHECK(error->parts().where == "data.layout");
+  CHECK(mentions(*error, "auto, stems, folders, mir1k, synthetic"));
+  CHECK(mentions(*error, "did you mean"));
+}
+
 TEST_CASE("an unreadable folder is an input/output error that names it", "[datasets]") {
   const TempDir dir;
   const auto root = dir / "closed";
