@@ -3,6 +3,9 @@
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
+#if defined(__linux__)
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 #include <mutex>
@@ -101,6 +104,13 @@ at::Device resolve_device(const DeviceChoice& choice) {
     throw Error(parts);
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(choice.index));
+}
+
+void keep_freed_memory() noexcept {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_MAX, 0);         // large blocks from the heap, too
+  mallopt(M_TRIM_THRESHOLD, -1);  // whose top is never given back
+#endif
 }
 
 void use_deterministic_algorithms() {

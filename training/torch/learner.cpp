@@ -166,6 +166,7 @@ class TorchLearner final : public Learner {
     guarded([&] {
       if (settings_.deterministic) nn::use_deterministic_algorithms();
       device_ = nn::resolve_device(settings_.device);
+      if (device_.is_cpu()) nn::keep_freed_memory();
       options_ = at::TensorOptions().dtype(settings_.float64 ? at::kDouble : at::kFloat).device(device_);
       nn::ArraySource source = source_of(settings_.initial);
       network_ = table.find(settings_.architecture)(settings_.configuration, source, options_);
@@ -199,7 +200,8 @@ class TorchLearner final : public Learner {
     guarded([&] {
       // Dropout is the one random part of a step.
       const core::PhiloxBlock draw = core::philox4x32(
-          {static_cast<std::uint32_t>(steps_), static_cast<std::uint32_t>(steps_ >> 32), added_++, 0x64726f70}, settings_.seed);
+          {static_cast<std::uint32_t>(steps_), static_cast<std::uint32_t>(steps_ >> 32), added_++, 0x64726f70},
+          settings_.seed);
       at::manual_seed((std::uint64_t{draw[0]} << 32) | draw[1]);
       network_->weights().train(true);
       const at::Tensor loss = loss_tensor(batch);
@@ -264,8 +266,7 @@ class TorchLearner final : public Learner {
       const bool blocks = spec.framing == audio::Framing::none;
       const std::int64_t step = blocks ? std::int64_t{2048} * spec.hop_samples : samples;
       for (std::int64_t begin = 0; begin + (blocks ? spec.fft_size : 1) <= samples; begin += step) {
-        const std::int64_t size =
-            blocks ? std::min(step + spec.fft_size - spec.hop_samples, samples - begin) : samples;
+        const std::int64_t size = blocks ? std::min(step + spec.fft_size - spec.hop_samples, samples - begin) : samples;
         at::Tensor x = at::empty({1, mixture.channels(), size}, at::kFloat);
         for (int c = 0; c < mixture.channels(); ++c) {
           std::copy_n(mixture.channel(c).data() + begin, size, x.data_ptr<float>() + c * size);
@@ -302,7 +303,7 @@ class TorchLearner final : public Learner {
 
   LazyTensors weights(bool averaged) const override {
     LazyTensors out;
-    for (const auto& [name, tensor] : averaged && has_average() ? average_ : all()) out[name] = lazy(tensor);
+    for (const auto& [name, tensor] : averaged&& has_average() ? average_ : all()) out[name] = lazy(tensor);
     return out;
   }
 
