@@ -1,6 +1,8 @@
 // DPRNN-ass of the third report, in our reading (docs/baselines.md): a dual-path network (Luo, Chen & Yoshioka 2020) on
 // stereo log-magnitude spectrograms, over a layer set L (nn/cpu.h).
 //
+// Sizes of the report; DprnnSizes has others.
+//
 //   magnitudes (B, T, 2 F), bin by bin [left, right]     STFT 4096 / 1024
 //     │ log(1 + x), standardised per channel and bin, linear to 128
 //     │ segments of 32 frames, one every 16 (zeros behind the last frame)
@@ -36,24 +38,29 @@ class DualPathStep {
   typename L::LayerNorm norm_;
 };
 
+/// Features between the blocks, hidden units of an LSTM per direction, blocks: the report's unless weights say others.
+struct DprnnSizes {
+  std::int64_t features = 128, hidden = 128, blocks = 4;
+};
+
 template <class L>
 class Dprnn {
  public:
   using Tensor = typename L::Tensor;
   static constexpr std::int64_t kFft = 4096, kHop = 1024, kBins = kFft / 2 + 1;
-  static constexpr std::int64_t kFeatures = 128, kHidden = 128, kBlocks = 4, kSegment = 32, kStep = 16;
+  static constexpr std::int64_t kSegment = 32, kStep = 16;
 
-  explicit Dprnn(const typename L::Scope& w)
+  explicit Dprnn(const typename L::Scope& w, const DprnnSizes& sizes = {})
       : mean_(w, "input_mean", {.channels = 2 * kBins, .init = {}, .trained = false}),
         scale_(w, "input_scale", {.channels = 2 * kBins, .init = {nn::Init::Kind::constant, 1.0}, .trained = false}),
-        encoder_(w / "encoder", {.inputs = 2 * kBins, .outputs = kFeatures}),
-        pointwise_(w / "pointwise", {.inputs = kFeatures, .outputs = 2 * kBins}),
+        encoder_(w / "encoder", {.inputs = 2 * kBins, .outputs = sizes.features}),
+        pointwise_(w / "pointwise", {.inputs = sizes.features, .outputs = 2 * kBins}),
         head_(w / "head",
               {.inputs = 6, .outputs = 2, .kernel = 3, .padding = 1, .activation = nn::Activation::sigmoid}) {
-    for (std::int64_t b = 0; b < kBlocks; ++b) {
+    for (std::int64_t b = 0; b < sizes.blocks; ++b) {
       const auto block = w / "blocks" / std::to_string(b);
-      within_.emplace_back(block / "intra", kFeatures, kHidden);
-      across_.emplace_back(block / "inter", kFeatures, kHidden);
+      within_.emplace_back(block / "intra", sizes.features, sizes.hidden);
+      across_.emplace_back(block / "inter", sizes.features, sizes.hidden);
     }
   }
 

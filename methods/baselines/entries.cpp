@@ -1,5 +1,6 @@
 #include "methods/baselines/entries.h"
 
+#include "core/value.h"
 #include "methods/baselines/family.h"
 #include "methods/baselines/separator.h"
 
@@ -50,6 +51,14 @@ const NetworkMethod& dprnn_method() {
     NetworkMethod m = make_method(
         dprnn_family(), "Baseline: a dual-path network of LSTMs on log-magnitude spectrograms, one network per target.",
         "third report, milestone 2, in our reading");
+    m.configure = [](const core::Value& model, const std::vector<std::string>& targets, const core::Value& values) {
+      core::reject_unknown_keys(values, {"features", "hidden", "blocks"}, "model.configuration");
+      core::Value out = model;
+      out["targets"] = core::Value::array();
+      for (const std::string& target : targets) out["targets"].push_back(target);
+      for (const auto& [key, value] : values.as_object()) out[key] = value;
+      return out;
+    };
     m.make = [](NetworkRequest request) { return make_dprnn(std::move(request), make_native_dprnn); };
     return m;
   }();

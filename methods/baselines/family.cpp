@@ -24,9 +24,9 @@ using core::Value;
       {Code::checkpoint, std::string(where), std::move(what), std::move(expected), std::move(found), std::move(hint)});
 }
 
-nn::Listing listing_of(const Architecture& a) {
+nn::Listing listing_of(const Architecture& a, const Value& configuration) {
   nn::Listing listing;
-  a.construct(nn::Trace::Scope(listing));
+  a.construct(nn::Trace::Scope(listing), configuration);
   return listing;
 }
 
@@ -54,7 +54,15 @@ Value normalise(const Architecture& a, const Value& value, std::string_view wher
              found == nullptr ? "nothing" : core::dump_json(*found));
     }
   }
-  return set_value(a.name, names);
+  Value out = set_value(a.name, names);
+  for (const auto& [key, standard] : a.sizes) {
+    const Value* found = value.find(key);
+    if (found == nullptr) continue;
+    if (!found->is_integer() || found->as_integer() < 1 || found->as_integer() > 4096)
+      refuse(where, fmt::format("configuration: {}", key), "1 … 4096", core::dump_json(*found));
+    if (found->as_integer() != standard) out[key] = *found;
+  }
+  return out;
 }
 
 /// Names in the order of people: "layer2" before "layer10".
@@ -141,7 +149,7 @@ Imported import(const Architecture& a, const std::vector<std::filesystem::path>&
   const NamedFiles named = named_files(paths);
   Imported out;
   out.label = named.label;
-  const nn::Listing listing = listing_of(a);
+  const nn::Listing listing = listing_of(a, set_value(a.name, {}));
   std::vector<std::string> targets;
   for (const NetworkFile& file : open_network_files(named.files, options)) {
     const std::vector<Found> networks = find_networks(file, listing);
@@ -199,15 +207,24 @@ NetworkFamily make_family(const Architecture& a) {
   f.normalise = [a](const Value& value, std::string_view where) { return normalise(a, value, where); };
   f.list = [a](const Value& configuration) {
     Listings out;
-    for (const Value& target : configuration.at("targets").as_array()) out[target.as_string()] = listing_of(a);
+    for (const Value& target : configuration.at("targets").as_array())
+      out[target.as_string()] = listing_of(a, configuration);
     return out;
   };
   f.macs_per_second = [a](const Value& configuration) {
-    return a.macs_per_second() * static_cast<double>(configuration.at("targets").size());
+    return a.macs_per_second(configuration) * static_cast<double>(configuration.at("targets").size());
   };
-  f.sizes = [a](const Value&) { return fmt::format("{} numbers per target", listing_of(a).parameters()); };
+  f.sizes = [a](const Value& configuration) {
+    std::string out = fmt::format("{} numbers per target", listing_of(a, configuration).parameters());
+    for (const auto& [key, standard] : a.sizes) {
+      if (const Value* found = configuration.find(key)) out += fmt::format(", {} {}", key, found->as_integer());
+    }
+    return out;
+  };
   f.timing = [](const Value&) { return std::string("44100 Hz"); };
-  f.recognises = [a](const NetworkFile& file) { return !find_networks(file, listing_of(a)).empty(); };
+  f.recognises = [a](const NetworkFile& file) {
+    return !find_networks(file, listing_of(a, set_value(a.name, {}))).empty();
+  };
   f.import = [a](const std::vector<std::filesystem::path>& paths, const ReadOptions& options) {
     return import(a, paths, options);
   };
@@ -216,6 +233,17 @@ NetworkFamily make_family(const Architecture& a) {
 }
 
 }  // namespace
+
+DprnnSizes dprnn_sizes(const core::Value& configuration) {
+  DprnnSizes out;
+  const auto take = [&](const char* key, std::int64_t& size) {
+    if (const Value* found = configuration.find(key)) size = found->as_integer();
+  };
+  take("features", out.features);
+  take("hidden", out.hidden);
+  take("blocks", out.blocks);
+  return out;
+}
 
 core::Value set_value(const std::string& architecture, const std::vector<std::string>& targets) {
   Value out = Value::object();
@@ -228,24 +256,30 @@ core::Value set_value(const std::string& architecture, const std::vector<std::st
 }
 
 const NetworkFamily& conv1d_family() {
-  static const NetworkFamily one = make_family(
-      {"conv1d", "Conv1D baseline", [](const nn::Trace::Scope& w) { const Conv1dBaseline<nn::Trace> model(w); },
-       [] {
-         nn::Listing listing;
-         Conv1dBaseline<nn::Trace>(nn::Trace::Scope(listing)).forward({1, 44100, 2, &listing});
-         return static_cast<double>(listing.macs);
-       }});
+  static const NetworkFamily one =
+      make_family({"conv1d",
+                   "Conv1D baseline",
+                   {},
+                   [](const nn::Trace::Scope& w, const Value&) { const Conv1dBaseline<nn::Trace> model(w); },
+                   [](const Value&) {
+                     nn::Listing listing;
+                     Conv1dBaseline<nn::Trace>(nn::Trace::Scope(listing)).forward({1, 44100, 2, &listing});
+                     return static_cast<double>(listing.macs);
+                   }});
   return one;
 }
 
 const NetworkFamily& dprnn_family() {
   static const NetworkFamily one =
-      make_family({"dprnn", "DPRNN baseline", [](const nn::Trace::Scope& w) { const Dprnn<nn::Trace> model(w); },
-                   [] {
+      make_family({"dprnn",
+                   "DPRNN baseline",
+                   {{"features", 128}, {"hidden", 128}, {"blocks", 4}},
+                   [](const nn::Trace::Scope& w, const Value& c) { const Dprnn<nn::Trace> model(w, dprnn_sizes(c)); },
+                   [](const Value& c) {
                      using Model = Dprnn<nn::Trace>;
                      constexpr std::int64_t frames = 10 * 44100 / Model::kHop;
                      nn::Listing listing;
-                     Model(nn::Trace::Scope(listing)).forward({1, frames, 2 * Model::kBins, &listing});
+                     Model(nn::Trace::Scope(listing), dprnn_sizes(c)).forward({1, frames, 2 * Model::kBins, &listing});
                      return static_cast<double>(listing.macs) * 44100 / static_cast<double>(frames * Model::kHop);
                    }});
   return one;

@@ -2,6 +2,7 @@
 #include "methods/baselines/conv1d.h"
 #include "methods/baselines/dprnn.h"
 #include "methods/baselines/entries.h"
+#include "methods/baselines/family.h"
 #include "methods/baselines/separator.h"
 #include "nn/device.h"
 #include "nn/torch/layers_torch.h"
@@ -15,10 +16,11 @@ namespace {
 template <class Model>
 class TorchNetwork final : public Network {
  public:
-  explicit TorchNetwork(nn::Source& source)
+  template <class... Sizes>
+  explicit TorchNetwork(nn::Source& source, const Sizes&... sizes)
       : device_(nn::resolve_device(nn::device_from_environment())),
         weights_(source, at::TensorOptions().dtype(at::kFloat).device(device_)),
-        model_(nn::Torch::Scope(weights_)) {}
+        model_(nn::Torch::Scope(weights_), sizes...) {}
 
   nn::Tensor forward(const nn::Tensor& x) const override {
     nn::Tensor out;
@@ -39,20 +41,24 @@ class TorchNetwork final : public Network {
   Model model_;
 };
 
-template <class Model>
-std::unique_ptr<Network> make_torch(nn::Source& source) {
-  return std::make_unique<TorchNetwork<Model>>(source);
+std::unique_ptr<Network> make_torch_conv1d(nn::Source& source, const core::Value&) {
+  return std::make_unique<TorchNetwork<Conv1dBaseline<nn::Torch>>>(source);
+}
+std::unique_ptr<Network> make_torch_dprnn(nn::Source& source, const core::Value& configuration) {
+  return std::make_unique<TorchNetwork<Dprnn<nn::Torch>>>(source, dprnn_sizes(configuration));
 }
 
 /// One network per target.
 template <class Model>
 class TrainableModels : public nn::Trainable {
  public:
-  TrainableModels(const core::Value& configuration, nn::Source& source, at::TensorOptions options)
+  template <class... Sizes>
+  TrainableModels(const core::Value& configuration, nn::Source& source, at::TensorOptions options,
+                  const Sizes&... sizes)
       : weights_(source, options) {
     for (const core::Value& target : configuration.at("targets").as_array()) {
       targets_.push_back(target.as_string());
-      models_.emplace_back(nn::Torch::Scope(weights_) / targets_.back());
+      models_.emplace_back(nn::Torch::Scope(weights_) / targets_.back(), sizes...);
     }
   }
   nn::TorchWeights& weights() override { return weights_; }
@@ -91,7 +97,8 @@ class TrainableConv1d final : public TrainableModels<Conv1dBaseline<nn::Torch>> 
 class TrainableDprnn final : public TrainableModels<Dprnn<nn::Torch>> {
  public:
   using Model = Dprnn<nn::Torch>;
-  using TrainableModels::TrainableModels;
+  TrainableDprnn(const core::Value& configuration, nn::Source& source, at::TensorOptions options)
+      : TrainableModels(configuration, source, options, dprnn_sizes(configuration)) {}
 
   std::optional<audio::StftSpec> stft() const override {
     return audio::StftSpec{.fft_size = static_cast<int>(Model::kFft),
@@ -105,8 +112,8 @@ class TrainableDprnn final : public TrainableModels<Dprnn<nn::Torch>> {
     const std::int64_t items = sizes.size(0), channels = sizes.size(1), bins = sizes.size(2), frames = sizes.size(3);
     std::vector<at::Tensor> estimates;
     for (const at::Tensor& mask : run(rows(sizes), options)) {
-      estimates.push_back(
-          mask.to(sizes.scalar_type()).reshape({items, frames, bins, channels}).permute({0, 3, 2, 1}) * sizes);
+      estimates.push_back(mask.to(sizes.scalar_type()).reshape({items, frames, bins, channels}).permute({0, 3, 2, 1}) *
+                          sizes);
     }
     out.magnitudes = at::stack(estimates, 1);
     return out;
@@ -134,11 +141,10 @@ class TrainableDprnn final : public TrainableModels<Dprnn<nn::Torch>> {
 }  // namespace
 
 void add_networks(NetworkTable& table) {
-  add_network(table, conv1d_method(), [](NetworkRequest request) {
-    return make_conv1d(std::move(request), make_torch<Conv1dBaseline<nn::Torch>>);
-  });
+  add_network(table, conv1d_method(),
+              [](NetworkRequest request) { return make_conv1d(std::move(request), make_torch_conv1d); });
   add_network(table, dprnn_method(),
-              [](NetworkRequest request) { return make_dprnn(std::move(request), make_torch<Dprnn<nn::Torch>>); });
+              [](NetworkRequest request) { return make_dprnn(std::move(request), make_torch_dprnn); });
 }
 
 void add_trainables(nn::TrainableTable& table) {

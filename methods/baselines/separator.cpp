@@ -13,6 +13,7 @@
 #include "core/parallel.h"
 #include "methods/baselines/conv1d.h"
 #include "methods/baselines/dprnn.h"
+#include "methods/baselines/family.h"
 #include "methods/segments.h"
 #include "nn/cpu.h"
 
@@ -26,7 +27,8 @@ using Networks = std::vector<std::unique_ptr<Network>>;
 template <class Model>
 class NativeNetwork final : public Network {
  public:
-  explicit NativeNetwork(nn::Source& weights) : model_(nn::Scope(weights)) {}
+  template <class... Sizes>
+  explicit NativeNetwork(nn::Source& weights, const Sizes&... sizes) : model_(nn::Scope(weights), sizes...) {}
   nn::Tensor forward(const nn::Tensor& x) const override { return model_.forward(x); }
 
  private:
@@ -51,7 +53,7 @@ Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make) {
   Networks out;
   for (const std::string& target : request.targets) {
     nn::ArraySource source = request.weights.source(target);
-    out.push_back(make(source));
+    out.push_back(make(source, request.weights.configuration));
     source.check(request.info.spec);
   }
   if (std::ranges::find(request.info.targets, "accompaniment") == request.info.targets.end())
@@ -173,12 +175,12 @@ class DprnnSeparator final : public Separator {
 
 }  // namespace
 
-std::unique_ptr<Network> make_native_conv1d(nn::Source& weights) {
+std::unique_ptr<Network> make_native_conv1d(nn::Source& weights, const core::Value&) {
   return std::make_unique<NativeNetwork<Conv1dBaseline<nn::Cpu>>>(weights);
 }
 
-std::unique_ptr<Network> make_native_dprnn(nn::Source& weights) {
-  return std::make_unique<NativeNetwork<Dprnn<nn::Cpu>>>(weights);
+std::unique_ptr<Network> make_native_dprnn(nn::Source& weights, const core::Value& configuration) {
+  return std::make_unique<NativeNetwork<Dprnn<nn::Cpu>>>(weights, dprnn_sizes(configuration));
 }
 
 std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetworkFn& make) {

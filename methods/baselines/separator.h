@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/value.h"
 #include "methods/network_entry.h"
 #include "methods/separator.h"
 #include "nn/scope.h"
@@ -23,12 +24,12 @@ class Network {
   virtual ~Network() = default;
   virtual nn::Tensor forward(const nn::Tensor& x) const = 0;
 };
-using MakeNetworkFn = std::function<std::unique_ptr<Network>(nn::Source& weights)>;
+using MakeNetworkFn = std::function<std::unique_ptr<Network>(nn::Source& weights, const core::Value& configuration)>;
 
-std::unique_ptr<Network> make_native_conv1d(nn::Source& weights);
+std::unique_ptr<Network> make_native_conv1d(nn::Source& weights, const core::Value& configuration);
 std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetworkFn& make);
 
-std::unique_ptr<Network> make_native_dprnn(nn::Source& weights);
+std::unique_ptr<Network> make_native_dprnn(nn::Source& weights, const core::Value& configuration);
 std::unique_ptr<Separator> make_dprnn(NetworkRequest request, const MakeNetworkFn& make);
 
 }  // namespace mss::methods::baselines

@@ -4,6 +4,8 @@
 #include <map>
 
 #include "audio/stft.h"
+#include "core/error.h"
+#include "core/json.h"
 #include "methods/baselines/dprnn.h"
 #include "methods/baselines/entries.h"
 #include "methods/baselines/family.h"
@@ -171,6 +173,26 @@ TEST_CASE("the dual-path baseline has the size that its layers add up to", "[bas
     CHECK(y.T == frames);
     CHECK(y.C == 4098);
   }
+}
+
+TEST_CASE("other sizes of the dual-path baseline stand in its configuration, the report's do not", "[baselines]") {
+  const NetworkFamily& family = baselines::dprnn_family();
+  core::Value value = baselines::set_value("dprnn", {"vocals"});
+  const std::string standard = core::dump_json(family.normalise(value, "here"));
+  value["features"] = 128;
+  CHECK(core::dump_json(family.normalise(value, "here")) == standard);
+  value["features"] = 48;
+  value["hidden"] = 40;
+  value["blocks"] = 2;
+  const core::Value small = family.normalise(value, "here");
+  const std::int64_t path = 2 * (4 * 40 * (48 + 40) + 2 * 4 * 40) + (80 * 48 + 48) + 2 * 48;
+  CHECK(family.list(small).at("vocals").parameters() ==
+        (4098 * 48 + 48) + 2 * 2 * path + (48 * 4098 + 4098) + (2 * 2 * 3 * 3 + 2));
+  CHECK(family.macs_per_second(small) < 0.3 * family.macs_per_second(baselines::set_value("dprnn", {"vocals"})));
+  CHECK(random_weights(family, small, 1).content_hash !=
+        random_weights(family, baselines::set_value("dprnn", {"vocals"}), 1).content_hash);
+  value["blocks"] = 0;
+  CHECK_THROWS_AS(family.normalise(value, "here"), Error);
 }
 
 TEST_CASE("the dual-path baseline is its formulas", "[baselines]") {
