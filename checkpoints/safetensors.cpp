@@ -74,6 +74,26 @@ bool byte_count(const std::vector<std::int64_t>& shape, std::size_t element, std
 
 std::string shape_text(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
+/// To the nearest, ties to even. A half has 10 bits behind the point and exponents from -14; below that its steps are
+/// 2^-24.
+std::uint16_t float_to_half(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | 0x7e00);
+  if (std::isinf(value)) return static_cast<std::uint16_t>(sign | 0x7c00);
+  if (value == 0) return sign;
+  const double magnitude = std::fabs(static_cast<double>(value));
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);  // magnitude = m 2^exponent, m in [0.5, 1)
+  const int step = std::max(exponent - 11, -24);
+  // Exact: a float has 24 bits, and nearbyint rounds ties to even.
+  const double steps = std::nearbyint(std::ldexp(magnitude, -step));
+  if (std::ldexp(steps, step) > 65504) return static_cast<std::uint16_t>(sign | 0x7c00);
+  const auto count = static_cast<std::uint32_t>(steps);  // 0 … 2048
+  // Steps of 2^step: with the implicit bit from 1024 on; rounding up to 2048 carries into the exponent by itself.
+  return static_cast<std::uint16_t>(sign | ((static_cast<std::uint32_t>(step + 24) << 10) + count));
+}
+
 double half_to_double(std::uint16_t bits) {
   const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
   const double sign = (bits & 0x8000) != 0 ? -1.0 : 1.0;
@@ -320,6 +340,16 @@ LazyTensor LazyTensor::from(std::vector<float> data, std::vector<std::int64_t> s
     std::ranges::copy(std::as_bytes(std::span(*kept)), to.begin());
   };
   return out;
+}
+
+LazyTensor LazyTensor::half(std::span<const float> values, std::vector<std::int64_t> shape) {
+  Tensor tensor{DType::f16, std::move(shape), std::vector<std::byte>(values.size() * 2)};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint16_t bits = float_to_half(values[i]);
+    tensor.bytes[2 * i] = static_cast<std::byte>(bits & 0xff);
+    tensor.bytes[2 * i + 1] = static_cast<std::byte>(bits >> 8);
+  }
+  return from(std::move(tensor));
 }
 
 LazyTensor LazyTensor::from(Tensor tensor) {

@@ -72,6 +72,8 @@ struct LazyTensor {
   std::vector<float> values() const;
   static LazyTensor from(std::vector<float> values, std::vector<std::int64_t> shape);
   static LazyTensor from(Tensor tensor);
+  /// The values in float16, to the nearest and ties to even; infinities for what is too large.
+  static LazyTensor half(std::span<const float> values, std::vector<std::int64_t> shape);
 };
 using LazyTensors = std::map<std::string, LazyTensor, std::less<>>;
 using Metadata = std::map<std::string, std::string, std::less<>>;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/text.h"
+#include "methods/shipped.h"
 
 namespace mss::methods {
 namespace {
@@ -35,15 +36,26 @@ std::vector<std::string> names_of(const std::string& text, const core::SpecPart&
   return names;
 }
 
+/// METHOD-NAME for every NAME that the program carries.
+std::vector<std::string> shipped_labels(const NetworkMethod& method) {
+  std::vector<std::string> out;
+  for (std::string& label : shipped_weights()) {
+    if (label.starts_with(method.name + "-")) out.push_back(std::move(label));
+  }
+  return out;
+}
+
 core::ParamTable table_of(const NetworkMethod& method) {
   std::string models = "auto";
   for (const auto& [name, configuration] : method.models) models += "|" + name;
+  std::string shipped;
+  for (const std::string& label : shipped_labels(method)) shipped += ", the program's own " + label;
   core::ParamTable table = {
       Param{.name = "weights",
             .type = ParamType::file,
-            .help = fmt::format("Folder or file of weights ({}), or the LABEL#HASH of a record, looked up in the "
+            .help = fmt::format("Folder or file of weights ({}){}, or the LABEL#HASH of a record, looked up in the "
                                 "folders of MSSBENCH_WEIGHTS.",
-                                method.family->files_help),
+                                method.family->files_help, shipped),
             .source = method.source},
       Param{.name = "model",
             .type = ParamType::choice,
@@ -114,9 +126,12 @@ const core::Value& configuration_of(const NetworkMethod& method, const std::stri
 Weights weights_of(const NetworkMethod& method, const core::Params& params, const core::SpecPart& part) {
   const bool random = params.is_set("random");
   if (params.is_set("weights") == random) {
+    const std::vector<std::string> own = shipped_labels(method);
     refuse(part, random ? "weights and random exclude each other" : "a network needs weights",
-           random ? "one of them" : "weights=DIR or weights=FILE", random ? "both" : "none",
-           "`mssbench methods " + method.name + "` tells where weights come from");
+           random        ? "one of them"
+           : own.empty() ? "weights=DIR or weights=FILE"
+                         : fmt::format("weights=DIR, weights=FILE, or the program's own: weights={}", own[0]),
+           random ? "both" : "none", "`mssbench methods " + method.name + "` tells where weights come from");
   }
   const std::string& model = params.text("model");
   if (random) {
@@ -226,6 +241,12 @@ void add_network(Registry& registry, const NetworkMethod& method) {
     } else {
       of_model->second.insert(of_model->second.end(), values.begin(), values.end());
     }
+  }
+  // Weights that the program carries go before a configuration of the same name.
+  for (const std::string& label : shipped_labels(method)) {
+    const std::string name = label.substr(method.name.size() + 1);
+    std::erase_if(entry.presets, [&](const auto& preset) { return preset.first == name; });
+    entry.presets.push_back({name, {{"weights", label}}});
   }
   entry.preset_filters = method.preset_filters;
   entry.flags.push_back({.param = {.name = "targets", .help = "The stems to compute."},

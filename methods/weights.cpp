@@ -16,6 +16,7 @@
 #include "core/json.h"
 #include "core/parallel.h"
 #include "core/text.h"
+#include "methods/shipped.h"
 #include "methods/weight_files.h"
 
 namespace mss::methods {
@@ -358,6 +359,19 @@ Weights find_weights(const NetworkFamily& family, std::string_view reference, co
   // A name that has a '#' itself.
   if (!text.empty() && fs::exists(text, ignored)) return read_weights(family, fs::path(text), options);
   if (!stem.empty()) places.emplace_back(stem);
+  std::vector<std::string> looked;
+  // What ships by its label, or by label and hash where the hash is its own; another version of the same label is looked
+  // for in the folders.
+  if (const std::string_view shipped = shipped_weights_bytes(stem); !shipped.empty() && !fs::exists(stem, ignored)) {
+    const checkpoints::SafetensorsFile file(checkpoints::bytes_in_memory(std::string(shipped), stem));
+    if (const std::optional<std::string> own = own_family(file.metadata()); own != family.name) {
+      throw Error({Code::checkpoint, text, "these are weights of another family of networks", family.name,
+                   own.value_or("none"), ""});
+    }
+    Weights weights = read_own(family, file, options);
+    if (weights.content_hash.starts_with(hash)) return weights;
+    looked.push_back("the program's own " + weights.name());
+  }
   if (stem.find('/') == std::string::npos && !stem.empty()) {
     if (const char* folders = std::getenv("MSSBENCH_WEIGHTS")) {
       for (const std::string& folder : core::split(folders, ':')) {
@@ -367,7 +381,6 @@ Weights find_weights(const NetworkFamily& family, std::string_view reference, co
       }
     }
   }
-  std::vector<std::string> looked;
   for (const fs::path& place : places) {
     looked.push_back(place.string());
     if (!fs::exists(place, ignored)) continue;
@@ -414,6 +427,22 @@ Weights make_weights(const NetworkFamily& family, const Value& configuration, Pa
   check_fit(family, weights.configuration, weights.parts, label);
   weights.content_hash = combined_hash(family, weights.configuration, hash_parts(weights.parts, threads, label));
   return weights;
+}
+
+Weights in_half(const Weights& weights) {
+  Parts parts = weights.parts;
+  for (auto& [part, arrays] : parts) {
+    for (auto& [name, array] : arrays) {
+      if (array.shape.size() < 2) continue;
+      const std::vector<float> values = array.values();
+      if (std::ranges::any_of(values, [](float v) { return std::fabs(v) > 65504.0F; })) continue;
+      array = LazyTensor::half(values, array.shape);
+    }
+  }
+  Weights out = make_weights(*weights.family, weights.configuration, std::move(parts), weights.label);
+  out.provenance = weights.provenance;
+  out.provenance["float16"] = true;
+  return out;
 }
 
 void write_weights(const fs::path& path, const Weights& weights) { write_weights(path, weights, {}, {}); }

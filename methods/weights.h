@@ -153,9 +153,10 @@ Weights read_weights(const NetworkFamily& family, const std::filesystem::path& p
 Weights read_weights(const std::vector<const NetworkFamily*>& families, const std::vector<std::filesystem::path>& paths,
                      const ReadOptions& options = {});
 
-/// What `weights=` may say: a path (folder or file); a path followed by #HASH8, which is then checked; LABEL#HASH8 or
-/// LABEL as recorded specs have it, looked up as LABEL.safetensors or folder LABEL in the folders of the environment
-/// variable MSSBENCH_WEIGHTS (colon-separated). Throws Error(checkpoint) saying where was looked, or that the content
+/// What `weights=` may say: a path (folder or file); a path followed by #HASH8, which is then checked; the label of
+/// weights that are part of the program (shipped.h) with or without its #HASH8; LABEL#HASH8 or LABEL as recorded specs
+/// have it, looked up as LABEL.safetensors or folder LABEL in the folders of the environment variable MSSBENCH_WEIGHTS
+/// (colon-separated). Throws Error(checkpoint) saying where was looked, or that the content
 /// differs.
 Weights find_weights(const NetworkFamily& family, std::string_view reference, const ReadOptions& options = {});
 
@@ -167,6 +168,10 @@ Weights random_weights(const NetworkFamily& family, const core::Value& configura
 Weights make_weights(const NetworkFamily& family, const core::Value& configuration, Parts parts, std::string label,
                      int threads = 0);
 
+/// The same with its matrices and kernels in float16, for half the size; vectors (biases, statistics) and arrays with a
+/// value beyond 65504 stay as they are. Another content hash, unless all values were halves.
+Weights in_half(const Weights& weights);
+
 /// Our own file: safetensors with keys "<part>/<name>" (part "": "<name>"), float16 and bfloat16 as they came, all
 /// else float32; metadata format = "mssbench-FAMILY-weights", version = "1", architecture, label, configuration (JSON),
 /// provenance (JSON), hashes (JSON {"content", "targets": {part: h}}). The same weights give the same bytes.
@@ -175,8 +180,8 @@ void write_weights(const std::filesystem::path& path, const Weights& weights);
 
 /// The same with further tensors, whose names begin with '@', and further metadata: what a training run needs to go on
 /// (training/run.h). Those who read weights pass over them.
-void write_weights(const std::filesystem::path& path, const Weights& weights,
-                   const checkpoints::LazyTensors& further, const checkpoints::Metadata& metadata);
+void write_weights(const std::filesystem::path& path, const Weights& weights, const checkpoints::LazyTensors& further,
+                   const checkpoints::Metadata& metadata);
 
 /// A safetensors file for Python: NetworkFamily::state_dict with metadata that names the weights.
 void export_weights(const std::filesystem::path& path, const Weights& weights,

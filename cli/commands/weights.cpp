@@ -118,7 +118,8 @@ int run_import(Invocation& invocation) {
   options.fallback_label = out.stem().string();
   if (settings.is_set("label")) options.label = settings.text("label");
   if (settings.is_set("target")) options.target_name = settings.text("target");
-  const methods::Weights weights = reading([&] { return methods::read_weights(family, paths, options); });
+  methods::Weights weights = reading([&] { return methods::read_weights(family, paths, options); });
+  if (settings.flag("float16")) weights = reading([&] { return methods::in_half(weights); });
   writing([&] { methods::write_weights(out, weights); });
   // What is on the disk is what later runs use: read it back once.
   const methods::Weights written = writing([&] { return methods::read_weights(family, out); });
@@ -338,7 +339,11 @@ Command import_command() {
             .placeholder = "NAME"},
            {.param = {.name = "target", .help = "Target of a single network, where the file's name does not say it."},
             .placeholder = "NAME",
-            .complete = Complete::target}},
+            .complete = Complete::target},
+           {.param = {.name = "float16",
+                      .type = ParamType::boolean,
+                      .default_value = "false",
+                      .help = "Matrices and kernels as float16, for half the size."}}},
           reading_options()),
       .examples = examples,
       .run = run_import};

@@ -3,25 +3,13 @@
 #include <array>
 #include <cstddef>
 
-// The assembler copies the files into the read-only data: a byte array of megabytes in C++ takes compilers minutes.
-#if defined(__APPLE__)
-#define MSS_CONSTANTS ".const_data\n"
-#define MSS_BACK ".text\n"
-#else
-#define MSS_CONSTANTS ".section .rodata\n"
-#define MSS_BACK ".previous\n"
-#endif
-#define MSS_EMBED(name, file)                                                                                 \
-  __asm__(MSS_CONSTANTS ".balign 16\n" #name "_begin:\n.incbin \"" MSS_NMF_DICTIONARIES "/" file "\"\n" #name \
-                        "_end:\n.byte 0\n" MSS_BACK);                                                         \
-  extern const char name##_begin[] __asm__(#name "_begin");                                                   \
-  extern const char name##_end[] __asm__(#name "_end")
+#include "core/embed.h"
 
-MSS_EMBED(mss_nmf_cc0, "cc0.safetensors");
-MSS_EMBED(mss_nmf_cc0_means, "cc0-means.safetensors");
-MSS_EMBED(mss_nmf_cc0_nmfd, "cc0-nmfd.safetensors");
-MSS_EMBED(mss_nmf_cc0_p2, "cc0-p2.safetensors");
-MSS_EMBED(mss_nmf_cc0_nmfd_p2, "cc0-nmfd-p2.safetensors");
+MSS_EMBED(mss_nmf_cc0, MSS_NMF_DICTIONARIES "/cc0.safetensors");
+MSS_EMBED(mss_nmf_cc0_means, MSS_NMF_DICTIONARIES "/cc0-means.safetensors");
+MSS_EMBED(mss_nmf_cc0_nmfd, MSS_NMF_DICTIONARIES "/cc0-nmfd.safetensors");
+MSS_EMBED(mss_nmf_cc0_p2, MSS_NMF_DICTIONARIES "/cc0-p2.safetensors");
+MSS_EMBED(mss_nmf_cc0_nmfd_p2, MSS_NMF_DICTIONARIES "/cc0-nmfd-p2.safetensors");
 
 namespace mss::methods::nmf {
 namespace {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
+#include <span>
 #include <string>
 
 #include "core/error.h"
@@ -191,4 +193,34 @@ TEST_CASE("unknown tensors and impossible content are named", "[checkpoints]") {
   CHECK_THROWS_AS(serialize_safetensors({{"a", raw(DType::f32, {2}, {0, 0, 0, 0})}}, {}), Error);
   CHECK_THROWS_AS(serialize_safetensors({}, {{"k", "\xff"}}), Error);
   CHECK_THROWS_AS(Tensor::from(std::vector<float>{1, 2}, {3}), Error);
+}
+
+TEST_CASE("float16 is the nearest half, ties to even", "[checkpoints]") {
+  const auto half = [](float value) {
+    const LazyTensor tensor = LazyTensor::half(std::span<const float>(&value, 1), {1});
+    return tensor.values()[0];
+  };
+  // Every finite half is itself, and what lies between two neighbours goes to the nearer one, the middle to the even one.
+  std::vector<float> halves;
+  for (unsigned bits = 0; bits < 0x7c00; ++bits) {
+    halves.push_back(
+        raw(DType::f16, {1}, {static_cast<unsigned char>(bits & 255), static_cast<unsigned char>(bits >> 8)})
+            .to_float()[0]);
+  }
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i + 1 < halves.size(); ++i) {
+    const float low = halves[i], high = halves[i + 1], middle = 0.5F * (low + high);
+    wrong += half(low) != low;
+    wrong += half(-low) != -low;
+    wrong += half(middle) != (i % 2 == 0 ? low : high);
+    wrong += half(std::nextafter(middle, 0.0F)) != low;
+    wrong += half(std::nextafter(middle, 1e9F)) != high;
+  }
+  CHECK(wrong == 0);
+  CHECK(half(65504.0F) == 65504.0F);
+  CHECK(half(65519.0F) == 65504.0F);
+  CHECK(std::isinf(half(65520.0F)));
+  CHECK(half(-std::numeric_limits<float>::infinity()) == -std::numeric_limits<float>::infinity());
+  CHECK(std::isnan(half(std::numeric_limits<float>::quiet_NaN())));
+  CHECK(half(1e-9F) == 0.0F);
 }
