@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <complex>
 #include <limits>
@@ -102,6 +103,7 @@ struct SongFacts {
   Split split = Split::train;
   std::uint64_t seed = 0;
   bool cut = false;
+  std::int64_t cut_begin_samples = 0;
   bool sums = false, finite = false, edges = false, all_active = false;
   int peak = 0, mixture_peak = 0;
   std::array<Bands, kFiles> bands{};
@@ -239,8 +241,10 @@ std::vector<audio::AudioBuffer> by_dominant_stem(const datasets::TrackAudio& tra
 class Checker {
  public:
   explicit Checker(const SynthCheckOptions& options) : options_(options), set_(datasets::open(options.root.string())) {
-    const Value manifest = core::read_json_file(options.root / "manifest.json");
-    if (synth::set_name_of(options.root).empty() || !manifest.at("complete").as_bool()) {
+    const fs::path manifest_path = options.root / "manifest.json";
+    const bool named = !synth::set_name_of(options.root).empty();  // then it is a regular file that can be read
+    const Value manifest = named ? core::read_json_file(manifest_path) : Value::object();
+    if (!named || !manifest.at("complete", manifest_path.string()).as_bool(manifest_path.string())) {
       throw Error(ErrorParts{.code = Code::dataset,
                              .where = options.root.string(),
                              .what = "no finished set of composed songs",
@@ -250,6 +254,15 @@ class Checker {
     }
     recipe_ = manifest.at("recipe");
     renderer_name_ = core::split(recipe_.at("renderer").as_string(), ' ').front();
+    const std::string preset = recipe_.at("preset").as_string();
+    const auto known = std::ranges::find(synth::presets(), preset, &synth::Preset::name);
+    if (known == synth::presets().end() || (renderer_name_ != "builtin" && renderer_name_ != "fluidsynth")) {
+      throw Error({Code::dataset, manifest_path.string(), "no recipe of this program",
+                   "preset mini, small or full, and renderer builtin or fluidsynth",
+                   "preset '" + preset + "' and renderer '" + renderer_name_ + "'", ""});
+    }
+    preset_ = &*known;
+    if (set_.tracks().empty()) throw Error(Code::dataset, options.root.string(), "the set has no songs");
   }
 
   std::vector<SynthFinding> run() {
@@ -313,14 +326,9 @@ class Checker {
     std::array<int, 3> chosen{};
     std::vector<char> separate(tracks.size());
     for (std::size_t i = 0; i < tracks.size(); ++i) {
-      const Value meta = core::read_json_file(tracks[i].files.front().parent_path() / "meta.json");
       SongFacts& song = songs_[i];
       song.name = tracks[i].name;
-      const std::string split = meta.at("split").as_string();
-      song.split = split == "train" ? Split::train : split == "valid" ? Split::valid : Split::test;
-      song.seed = std::stoull(meta.at("seed").as_string());
-      song.limiter_db = meta.at("limiter_db").as_real();
-      song.cut = meta.find("cut") != nullptr;
+      read_meta(folder_of(tracks[i]) / "meta.json", song);
       separate[i] = song.split != Split::valid && chosen[static_cast<std::size_t>(song.split)]++ < 12;
     }
     core::Progress& progress = options_.progress != nullptr ? *options_.progress : core::null_progress();
@@ -337,11 +345,60 @@ class Checker {
     progress.end();
   }
 
+  static fs::path folder_of(const datasets::Track& track) {
+    if (track.defect) throw Error(*track.defect);
+    if (track.files.empty()) throw Error(Code::dataset, track.name, "the song has no files");
+    return track.files.front().parent_path();
+  }
+
+  /// What the song's own file says of it. Anybody can have changed it: every value is checked here.
+  void read_meta(const fs::path& path, SongFacts& song) const {
+    const std::string where = path.string();
+    const auto bad = [&](const std::string& what, const std::string& expected, const std::string& found) {
+      throw Error({Code::dataset, where, what, expected, found, "mssbench synth writes the song again"});
+    };
+    std::error_code error;
+    if (!fs::is_regular_file(path, error)) bad("no regular file", "what mssbench synth wrote about the song", "");
+    const Value meta = core::read_json_file(path);
+    const std::string split = meta.at("split", where).as_string(where);
+    if (split != "train" && split != "valid" && split != "test") bad("unknown split", "train, valid or test", split);
+    song.split = split == "train" ? Split::train : split == "valid" ? Split::valid : Split::test;
+    const std::string seed = meta.at("seed", where).as_string(where);
+    const auto [end, status] = std::from_chars(seed.data(), seed.data() + seed.size(), song.seed);
+    if (status != std::errc() || end != seed.data() + seed.size()) bad("'seed' is no number", "digits", seed);
+    song.limiter_db = meta.at("limiter_db", where).as_real(where);
+    const Value* cut = meta.find("cut");
+    song.cut = cut != nullptr;
+    if (!song.cut) return;
+    const Value::Array& ends = cut->as_array(where);
+    const std::int64_t most = preset_->seconds;
+    if (ends.size() != 2 || ends.front().as_integer(where) < 0 || ends.front().as_integer(where) > most) {
+      bad("'cut' is no excerpt", fmt::format("[second, seconds] within {} s", most), core::dump_json(*cut));
+    }
+    song.cut_begin_samples = ends.front().as_integer(where) * synth::kRateHz;
+  }
+
+  /// The measurements rely on this form; another one is a damaged song.
+  static void check_form(const std::string& name, const datasets::TrackAudio& audio) {
+    const auto good = [&](const audio::AudioBuffer& file) {
+      return file.channels() == 2 && file.rate_hz() == synth::kRateHz && file.samples() == audio.mixture.samples();
+    };
+    bool fine = good(audio.mixture) && audio.mixture.samples() >= synth::kRateHz;
+    for (std::size_t q = 1; q < kFiles; ++q) fine = fine && std::ranges::count(audio.names, kFileNames[q]) == 1;
+    for (const audio::AudioBuffer& stem : audio.stems) fine = fine && good(stem);
+    if (fine) return;
+    throw Error({Code::dataset, name, "no song of mssbench synth",
+                 "mixture, drums, bass, other and vocals, stereo at 44100 Hz, of one length of a second or more",
+                 fmt::format("{}; {} channels at {} Hz, {} samples", core::join(audio.names, ", "),
+                             audio.mixture.channels(), audio.mixture.rate_hz(), audio.mixture.samples()),
+                 "mssbench synth writes the song again"});
+  }
+
   static void measure_song(const datasets::TrackAudio& audio, SongFacts& song) {
+    check_form(song.name, audio);
     std::array<const audio::AudioBuffer*, kFiles> files{&audio.mixture};
     for (std::size_t q = 1; q < kFiles; ++q) {
       const auto at = std::ranges::find(audio.names, kFileNames[q]);
-      MSS_ASSERT(at != audio.names.end());
       files[q] = &audio.stems[static_cast<std::size_t>(at - audio.names.begin())];
     }
     song.sums = datasets::sum_residual_db(audio) == -std::numeric_limits<double>::infinity();
@@ -509,9 +566,8 @@ class Checker {
     if (count == 0) return;
     int equal = 0;
     double cpu = 0, seconds = 0;
-    const Value manifest = core::read_json_file(options_.root / "manifest.json");
     const std::string extension = recipe_.at("format").as_string() == "flac" ? ".flac" : ".wav";
-    const auto& preset = *std::ranges::find(synth::presets(), recipe_.at("preset").as_string(), &synth::Preset::name);
+    const synth::Preset& preset = *preset_;
     for (int n = 0; n < count; ++n) {
       // Backwards through the set, so that the order is another one.
       const std::size_t i =
@@ -524,14 +580,15 @@ class Checker {
           synth::mix(synth::compose(song.seed, song.split, composed), renderer(), composed, false);
       cpu += watch.elapsed().cpu_s;  // nothing else runs by now
       seconds += preset.seconds;
-      const fs::path folder = set_.tracks()[i].files.front().parent_path();
-      std::int64_t begin = 0;
-      const Value meta = core::read_json_file(folder / "meta.json");
-      if (const Value* cut = meta.find("cut"); cut != nullptr)
-        begin = cut->as_array().front().as_integer() * synth::kRateHz;
+      const fs::path folder = folder_of(set_.tracks()[i]);
+      const std::int64_t begin = song.cut_begin_samples;
       bool same = true;
       for (std::size_t q = 0; q < kFiles; ++q) {
         const audio::AudioBuffer file = audio::read_file(folder / (std::string(kFileNames[q]) + extension));
+        if (file.channels() != 2 || begin + file.samples() > composed) {
+          same = false;
+          continue;
+        }
         const audio::AudioBuffer made =
             synth::to_audio(synth::slice(q == 0 ? mixed.mixture : mixed.stems[q - 1], begin, file.samples()));
         for (int c = 0; c < 2; ++c) same = same && std::ranges::equal(file.channel(c), made.channel(c));
@@ -730,11 +787,13 @@ class Checker {
     int published = 0, fonts = 0;
     for (const Split split : {Split::train, Split::test}) {
       const auto& list = recipe_.at("fonts").at(synth::split_name(split)).as_array();
+      const auto& wanted = synth::fonts_of(split);
       for (std::size_t i = 0; i < list.size(); ++i) {
         const std::string& entry = list[i].as_string();
         const std::string hash = entry.substr(entry.rfind(' ') + 1);
         ++fonts;
-        published += hash.starts_with(synth::facts_of(synth::fonts_of(split)[i]).sha256) ? 1 : 0;
+        if (i >= wanted.size()) continue;
+        published += hash.starts_with(synth::facts_of(wanted[i]).sha256) ? 1 : 0;
       }
     }
     add(11, "renderer and fonts",
@@ -751,6 +810,7 @@ class Checker {
   datasets::Dataset set_;
   Value recipe_;
   std::string renderer_name_;
+  const synth::Preset* preset_ = nullptr;
   std::unique_ptr<synth::Renderer> renderer_;
   std::vector<SongFacts> songs_;
   std::vector<SynthFinding> findings_;

@@ -15,6 +15,7 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/parallel.h"
+#include "core/stop.h"
 #include "core/text.h"
 #include "methods/shipped.h"
 #include "methods/weight_files.h"
@@ -49,7 +50,11 @@ std::string part_hash(const Arrays& arrays, std::string_view where) {
                    "finite numbers", "", "training went wrong, or the file is damaged"});
     }
     hash.update(fmt::format("{} F32 {}\n", name, shape_text(array.shape)));
-    hash.update(values.data(), values.size() * sizeof(float));
+    constexpr std::size_t kBlock = 1 << 20;
+    for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
+      core::check_stop();
+      hash.update(values.data() + begin, std::min(kBlock, values.size() - begin) * sizeof(float));
+    }
   }
   return hash.hex_digest();
 }

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/rng.h"
+#include "core/stop.h"
 
 namespace mss::nn {
 namespace {
@@ -87,10 +88,16 @@ void draw(std::uint64_t seed, const std::string& name, const Parameter& paramete
   const std::uint64_t own = seed ^ std::stoull(digest.substr(0, 16), nullptr, 16);
   const auto stream = static_cast<std::uint32_t>(std::stoul(digest.substr(16, 8), nullptr, 16));
   core::Rng rng(own, stream);
-  if (init.kind == Init::Kind::uniform) {
-    for (float& v : values) v = static_cast<float>((2.0 * rng.uniform() - 1.0) * init.size);
-  } else {
-    for (float& v : values) v = static_cast<float>(rng.normal() * init.size);
+  // The largest matrices hold tens of millions of values: a stop request waits for a block of them at most.
+  constexpr std::size_t kBlock = 1 << 16;
+  for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
+    core::check_stop();
+    const std::span<float> block = values.subspan(begin, std::min(kBlock, values.size() - begin));
+    if (init.kind == Init::Kind::uniform) {
+      for (float& v : block) v = static_cast<float>((2.0 * rng.uniform() - 1.0) * init.size);
+    } else {
+      for (float& v : block) v = static_cast<float>(rng.normal() * init.size);
+    }
   }
 }
 

@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -207,16 +208,21 @@ namespace {
 /// The file mapped, with a shared lock on it; nothing where it is absent or damaged.
 std::shared_ptr<CachedTrack::Data> map_file(const fs::path& path) {
   auto data = std::make_shared<CachedTrack::Data>();
-  data->descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A FIFO of this name must not be waited for.
+  data->descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (data->descriptor < 0) {
     if (errno == ENOENT) return nullptr;
     fail_io(path, "cannot open");
   }
+  struct stat facts {};
+  if (::fstat(data->descriptor, &facts) != 0) fail_io(path, "cannot read");
+  if (!S_ISREG(facts.st_mode)) {
+    throw Error({Code::io, path.string(), "no file of the training cache", "a regular file", "a folder or special file",
+                 "remove it, or give another data.cache"});
+  }
   // Where the file system has no locks, files in use may be removed from the folder; the mapping stays whole.
   while (::flock(data->descriptor, LOCK_SH) != 0 && errno == EINTR) {
   }
-  struct stat facts {};
-  if (::fstat(data->descriptor, &facts) != 0) fail_io(path, "cannot read");
   data->file_bytes = facts.st_size;
   constexpr std::int64_t kShortest = 16;
   if (data->file_bytes < kShortest) return nullptr;
@@ -229,16 +235,19 @@ std::shared_ptr<CachedTrack::Data> map_file(const fs::path& path) {
       length > static_cast<std::uint64_t>(data->file_bytes - kShortest)) {
     return nullptr;
   }
+  std::int64_t rate_hz = 0, channels = 0;
   try {
     const core::Value header =
         core::parse_json(std::string_view(bytes + kShortest, static_cast<std::size_t>(length)), path.string());
     data->fingerprint = header.at("fingerprint").as_string();
-    data->rate_hz = static_cast<int>(header.at("rate_hz").as_integer());
-    data->channels = static_cast<int>(header.at("channels").as_integer());
+    rate_hz = header.at("rate_hz").as_integer();
+    channels = header.at("channels").as_integer();
     data->samples = header.at("samples").as_integer();
     for (const core::Value& stem : header.at("stems").as_array()) data->stems.push_back(stem.as_string());
     data->mixture = header.at("mixture").as_bool();
-    data->short_samples = header.at("type").as_string() == "i16";
+    const std::string type = header.at("type").as_string();
+    if (type != "i16" && type != "f32") return nullptr;
+    data->short_samples = type == "i16";
     data->mean = header.at("mixture_mean").as_real();
     data->std = header.at("mixture_std").as_real();
     for (const core::Value& level : header.at("levels_db").as_array()) data->levels_db.push_back(level.as_real());
@@ -246,13 +255,21 @@ std::shared_ptr<CachedTrack::Data> map_file(const fs::path& path) {
   } catch (const Error&) {
     return nullptr;
   }
+  // Every number is bounded by the length of the file before it is multiplied: the planes lie inside the mapping.
   const std::int64_t start = aligned(kShortest + static_cast<std::int64_t>(length));
-  const auto planes = static_cast<std::int64_t>(data->stems.size() + (data->mixture ? 1 : 0)) * data->channels;
-  const std::int64_t width = data->short_samples ? 2 : 4;
-  if (data->samples < 1 || data->channels < 1 || data->plane_bytes < data->samples * width ||
-      start + planes * data->plane_bytes != data->file_bytes) {
+  const std::int64_t width = data->short_samples ? 2 : 4, room = data->file_bytes;
+  if (rate_hz < 1 || rate_hz > std::numeric_limits<int>::max() || channels < 1 || channels > room ||
+      channels > std::numeric_limits<int>::max() || data->stems.empty() || data->samples < 1 ||
+      data->samples > room / width || data->plane_bytes != aligned(data->samples * width)) {
     return nullptr;
   }
+  const auto per_channel = static_cast<std::int64_t>(data->stems.size()) + (data->mixture ? 1 : 0);
+  if (start > room || per_channel > room / channels || per_channel * channels > room / data->plane_bytes ||
+      start + per_channel * channels * data->plane_bytes != room) {
+    return nullptr;
+  }
+  data->rate_hz = static_cast<int>(rate_hz);
+  data->channels = static_cast<int>(channels);
   data->planes = bytes + start;
   // Last used: now. A file of another user's cache cannot be touched; then its age stays.
   if (::futimens(data->descriptor, nullptr) != 0) errno = 0;
@@ -353,13 +370,23 @@ struct Cache::State {
     }
     const fs::path remembered = folder / "fingerprints" / core::sha256_hex(stamp);
     std::error_code error;
-    if (fs::exists(remembered, error)) {
-      const std::string text = core::read_text_file(remembered, 1024);
-      if (text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos) return text;
+    constexpr std::uintmax_t kDigits = 64;
+    if (fs::is_regular_file(remembered, error) && fs::file_size(remembered, error) == kDigits) {
+      const std::string text = core::read_text_file(remembered);
+      if (text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos) return text;
     }
     const std::string value = compute();
     core::write_file_atomic(remembered, value);
     return value;
+  }
+
+  /// Is this a name that path_of() gives? A recipe may name any folder as its cache: files of other people in it are
+  /// neither counted nor removed.
+  static bool is_cache_name(const fs::path& path) {
+    constexpr std::size_t kDigits = 64;
+    const std::string stem = path.stem().string();
+    return path.extension() == kEnding && stem.size() == kDigits &&
+           stem.find_first_not_of("0123456789abcdef") == std::string::npos;
   }
 
   /// Makes room for `bytes` more.
@@ -373,7 +400,7 @@ struct Cache::State {
     std::int64_t total = pending;
     for (const fs::path& path : core::list_directory(folder)) {
       struct stat facts {};
-      if (path.extension() != kEnding || ::stat(path.c_str(), &facts) != 0) continue;
+      if (!is_cache_name(path) || ::lstat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
       files.push_back({path, facts.st_mtim, facts.st_size});
       total += facts.st_size;
     }
@@ -382,7 +409,7 @@ struct Cache::State {
     });
     for (const Old& old : files) {
       if (total + bytes <= limit) break;
-      const File file(::open(old.path.c_str(), O_RDONLY | O_CLOEXEC));
+      const File file(::open(old.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
       if (file.descriptor < 0 || ::flock(file.descriptor, LOCK_EX | LOCK_NB) != 0) continue;  // gone, or in use
       if (::unlink(old.path.c_str()) != 0) continue;
       total -= old.bytes;
@@ -397,10 +424,18 @@ struct Cache::State {
                  "raise data.cache_gib, or train on fewer tracks"});
   }
 
-  CachedTrack get(const std::string& key, const std::string& name, std::int64_t expected_bytes,
-                  const std::function<void(const fs::path&)>& make) {
+  /// The file of `key` where it is whole and what `format` asks for.
+  std::shared_ptr<CachedTrack::Data> find(const std::string& key, const CacheFormat& format) const {
+    std::shared_ptr<CachedTrack::Data> data = map_file(path_of(key));
+    const bool fits = data && data->stems == format.stems && data->rate_hz == format.rate_hz &&
+                      data->channels == format.channels && data->mixture == format.mixture;
+    return fits ? data : nullptr;
+  }
+
+  CachedTrack get(const std::string& key, const std::string& name, const CacheFormat& format,
+                  std::int64_t expected_bytes, const std::function<void(const fs::path&)>& make) {
     const fs::path path = path_of(key);
-    std::shared_ptr<CachedTrack::Data> data = map_file(path);
+    std::shared_ptr<CachedTrack::Data> data = find(key, format);
     if (!data) {
       {
         const std::scoped_lock lock(mutex);
@@ -416,7 +451,7 @@ struct Cache::State {
         }
       } release{this, expected_bytes};
       make(path);
-      data = map_file(path);
+      data = find(key, format);
       if (!data)
         throw Error(Code::io, path.string(), "a file of the training cache vanished or changed while it was made");
       const std::scoped_lock lock(mutex);
@@ -464,7 +499,7 @@ CachedTrack Cache::open(const datasets::Dataset& dataset, const datasets::Track&
   const auto expected =
       static_cast<std::int64_t>(static_cast<double>(track.samples) * ratio) * planes * format.channels * 2;
   const std::string name = format.copy.empty() ? track.name : track.name + " [" + format.copy + "]";
-  return state_->get(key, name, expected, [&](const fs::path& path) {
+  return state_->get(key, name, format, expected, [&](const fs::path& path) {
     const datasets::TrackAudio audio = dataset.load(track);
     Content content;
     content.levels_db = datasets::levels_db(audio.mixture);
@@ -493,7 +528,8 @@ CachedTrack Cache::open_file(const fs::path& file, const std::string& stem, int 
   const audio::FileInfo info = audio::probe(file);
   const double ratio = info.rate_hz > 0 ? static_cast<double>(rate_hz) / info.rate_hz : 1.0;
   const auto expected = static_cast<std::int64_t>(static_cast<double>(info.samples.value_or(0)) * ratio) * channels * 2;
-  return state_->get(key, file.filename().string(), expected, [&](const fs::path& path) {
+  const CacheFormat format{.rate_hz = rate_hz, .channels = channels, .stems = {stem}};
+  return state_->get(key, file.filename().string(), format, expected, [&](const fs::path& path) {
     const audio::AudioBuffer audio = audio::read_file(file);
     if (audio.samples() == 0) throw Error({Code::format, file.string(), "no samples", "audio", "0 samples", ""});
     if (const audio::SamplePosition bad = audio::find_non_finite(audio); bad.channel >= 0) {

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,9 +39,9 @@ plots::Heatmap spectrogram(const std::string& title, audio::AudioView audio) {
   for (std::int64_t n = 0; n < out.columns; ++n) {
     for (std::int64_t k = 0; k < out.rows; ++k) {
       double power = 0;
-      for (int c = 0; c < frames.channels(); ++c) power += std::norm(frames.at(c, n)[k]);
-      out.values[static_cast<std::size_t>(k * out.columns + n)] =
-          static_cast<float>(2 * std::sqrt(power / frames.channels()));
+      for (int c = 0; c < frames.channels(); ++c) power += std::norm(std::complex<double>(frames.at(c, n)[k]));
+      out.values[static_cast<std::size_t>(k * out.columns + n)] = static_cast<float>(
+          std::min<double>(std::numeric_limits<float>::max(), 2 * std::sqrt(power / frames.channels())));
     }
   }
   out.x_step = static_cast<double>(spec.hop_samples) / audio.rate_hz();

@@ -1,14 +1,12 @@
 #include "training/run.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <complex>
 #include <limits>
 #include <optional>
 #include <set>
@@ -19,6 +17,7 @@
 #include "audio/stream.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/folder_lock.h"
 #include "core/json.h"
 #include "core/measure.h"
 #include "core/parallel.h"
@@ -44,11 +43,11 @@ using Clock_ = std::chrono::steady_clock;
 
 constexpr const char* kRecipeFile = "recipe.toml";
 constexpr const char* kRunFile = "run.json";
+constexpr const char* kFormat = "mssbench-training-run 1";  // of run.json
 constexpr const char* kLastFile = "last.safetensors";
 constexpr const char* kBestFile = "best.safetensors";
 constexpr const char* kLogFile = "log.csv";
 constexpr const char* kCurvesFile = "curves.png";
-constexpr const char* kLockFile = ".lock";
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 double seconds_since(Clock_::time_point begin) { return std::chrono::duration<double>(Clock_::now() - begin).count(); }
@@ -167,25 +166,6 @@ std::vector<std::string> stems_of(const Recipe& recipe, const datasets::Dataset&
 
 // ------------------------------------------------------------------------------------------------- the run folder
 
-/// The folder belongs to one process at a time.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) {
-    const fs::path file = folder / kLockFile;
-    descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) throw Error(Code::io, file.string(), "cannot be made");
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
-    ::close(descriptor_);
-    throw Error({Code::config, folder.string(), "another process trains in this folder", "", "", "wait for its end"});
-  }
-  ~FolderLock() { ::close(descriptor_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_ = -1;
-};
-
 /// Values in which a run may be continued otherwise than it was begun: they change no weights.
 bool may_differ(std::string_view key) {
   static const std::set<std::string_view> keys = {"name",
@@ -253,8 +233,9 @@ plots::Image spectrogram(audio::AudioView audio, const std::string& title) {
   for (int k = 0; k < spectrum.bins(); ++k) {
     for (std::int64_t n = 0; n < spectrum.frames(); ++n) {
       double power = 0;
-      for (int c = 0; c < spectrum.channels(); ++c) power += static_cast<double>(std::norm(spectrum.at(c, n)[k]));
-      map.values[static_cast<std::size_t>(k * spectrum.frames() + n)] = static_cast<float>(std::sqrt(power));
+      for (int c = 0; c < spectrum.channels(); ++c) power += std::norm(std::complex<double>(spectrum.at(c, n)[k]));
+      map.values[static_cast<std::size_t>(k * spectrum.frames() + n)] =
+          static_cast<float>(std::min<double>(std::numeric_limits<float>::max(), std::sqrt(power)));
     }
   }
   map.x_step = static_cast<double>(spec.hop_samples) / audio.rate_hz();
@@ -311,13 +292,22 @@ class Run {
     const bool tried = fs::exists(folder / kRunFile, ignored);
     if (!begun && !tried && fs::exists(folder, ignored)) {
       for (const fs::path& path : core::list_directory(folder)) {
-        if (path.filename() == kLockFile) continue;
+        if (path.filename() == core::kFolderLockName) continue;
         throw Error(
             {Code::config, folder.string(), "the folder is not empty", "a new folder", path.filename().string(), ""});
       }
     }
+    if (!begun && tried) {
+      // A benchmark's run folder has a file of that name too.
+      const Value was = core::read_json_file(folder / kRunFile);
+      const Value* format = was.is_object() ? was.find("format") : nullptr;
+      if (format == nullptr || !format->is_string() || format->as_string() != kFormat) {
+        throw Error({Code::config, folder.string(), "the folder holds another kind of run", "a new folder",
+                     std::string(kRunFile) + " of another program or command", ""});
+      }
+    }
     core::make_directories(folder);
-    lock_.emplace(folder);
+    lock_.emplace(folder, "trains in this folder");
     core::remove_dead_temporaries(folder);
     if (!begun) {
       // What a run left that ended before its first checkpoint.
@@ -435,7 +425,7 @@ class Run {
 
   Value description() const {
     Value out = Value::object();
-    out["format"] = "mssbench-training-run 1";
+    out["format"] = kFormat;
     out["program"] = "mssbench " + core::version();
     out["revision"] = core::git_revision();
     out["compiler"] = core::compiler();
@@ -500,13 +490,22 @@ class Run {
     progress_.end();
   }
 
+  /// A count of the checkpoint's state, in its range.
+  std::int64_t counted(const Value& state, const char* key, std::int64_t most) const {
+    const std::string where = (request_.out / kLastFile).string();
+    const std::int64_t value = state.at(key, where).as_integer(where);
+    if (value >= 0 && value <= most) return value;
+    throw Error({Code::checkpoint, where, fmt::format("the state's '{}' is no place in this run", key),
+                 fmt::format("0 to {}", most), std::to_string(value), "the file is damaged or was changed"});
+  }
+
   void restore() {
     const std::string where = (request_.out / kLastFile).string();
     const Value& state = checkpoint_->state;
     learner_->restore(checkpoint_->tensors, state.at("learner", where));
     checkpoint_->tensors.clear();
-    epoch_ = state.at("epoch", where).as_integer();
-    batch_ = state.at("batch", where).as_integer();
+    epoch_ = counted(state, "epoch", std::numeric_limits<std::int64_t>::max() / (2 * batches_per_epoch_));
+    batch_ = counted(state, "batch", batches_per_epoch_);
     schedule_->load(state.at("schedule", where));
     stopping_->load(state.at("stopping", where));
     epoch_loss_ = sum_of(state.at("epoch_loss", where));
@@ -913,7 +912,7 @@ class Run {
   std::vector<std::string> stems_;
   Model model_;
 
-  std::optional<FolderLock> lock_;
+  std::optional<core::FolderLock> lock_;
   std::optional<Checkpoint> checkpoint_;  ///< what a resumed run goes on from
   Value warm_start_, leaks_;
   Value seen_ = Value::array();  ///< tracks that the weights are trained on, as harness/training_data.h reads them

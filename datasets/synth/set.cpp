@@ -11,6 +11,7 @@
 #include "audio/file.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/folder_lock.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/parallel.h"
@@ -285,7 +286,8 @@ class NewFolder {
     fs::remove_all(target_, error);
     if (!error) fs::rename(temporary_, target_, error);
     if (error) {
-      throw Error({Code::io, target_.string(), "cannot put the finished song in place: " + error.message(), "", "", ""});
+      throw Error(
+          {Code::io, target_.string(), "cannot put the finished song in place: " + error.message(), "", "", ""});
     }
     temporary_.clear();
   }
@@ -310,6 +312,10 @@ class SetWriter {
       : options_(options), recipe_(recipe_of(options)), jobs_(jobs_of(options)), results_(jobs_.size()) {}
 
   SetSummary run() {
+    check_folder();
+    core::make_directories(options_.out);
+    const core::FolderLock lock(options_.out, "writes songs into this folder");
+    check_folder();
     prepare();
     const auto count = static_cast<std::int64_t>(jobs_.size());
     core::Progress& progress = options_.progress != nullptr ? *options_.progress : core::null_progress();
@@ -357,12 +363,26 @@ class SetWriter {
     core::write_file_atomic(options_.out / name, core::dump_json(value, 1) + "\n");
   }
 
-  /// Refuses a folder that holds something else, and says at once what this one will hold.
-  void prepare() {
+  fs::path manifest_path() const { return options_.out / "manifest.json"; }
+
+  /// Does the folder hold anything? The lock of a run that was killed does not count.
+  bool holds_files() const {
     std::error_code error;
-    const fs::path manifest_path = options_.out / "manifest.json";
-    if (fs::exists(manifest_path, error)) {
-      const Value old = core::read_json_file(manifest_path);
+    if (!fs::exists(options_.out, error)) return false;
+    if (!fs::is_directory(options_.out, error)) return true;
+    return std::ranges::any_of(core::list_directory(options_.out),
+                               [](const fs::path& path) { return path.filename() != core::kFolderLockName; });
+  }
+
+  /// Refuses a folder that holds something else.
+  void check_folder() const {
+    std::error_code error;
+    if (fs::exists(manifest_path(), error)) {
+      if (!fs::is_regular_file(manifest_path(), error)) {
+        throw Error({Code::config, manifest_path().string(), "not a regular file", "what mssbench synth wrote", "",
+                     "give another folder"});
+      }
+      const Value old = core::read_json_file(manifest_path());
       const Value* recipe = old.find("recipe");
       if (recipe == nullptr || *recipe != recipe_) {
         throw Error(ErrorParts{.code = Code::config,
@@ -372,7 +392,7 @@ class SetWriter {
                                .found = recipe == nullptr ? "no recipe in manifest.json" : core::dump_json(*recipe),
                                .hint = "give another folder, or remove this one"});
       }
-    } else if (fs::exists(options_.out, error) && !fs::is_empty(options_.out, error)) {
+    } else if (holds_files()) {
       throw Error(ErrorParts{.code = Code::config,
                              .where = options_.out.string(),
                              .what = "the folder holds other files",
@@ -380,12 +400,16 @@ class SetWriter {
                              .found = "no manifest.json",
                              .hint = "give another folder"});
     }
-    core::make_directories(options_.out);
+  }
+
+  /// Says at once what the folder will hold.
+  void prepare() {
     for (const char* place : {"train", "test"}) {
       remove_parts(options_.out / place);
       remove_parts(options_.out / "instruments" / place);
     }
-    if (!fs::exists(manifest_path, error)) write_json("manifest.json", manifest(false));
+    std::error_code error;
+    if (!fs::exists(manifest_path(), error)) write_json("manifest.json", manifest(false));
   }
 
   Value manifest(bool complete) const {
@@ -435,6 +459,22 @@ class SetWriter {
         return false;
       }
       if (seed->as_string() != fmt::format("{}", jobs_[i].seed)) return false;
+      // All files of a song, and none elsewhere.
+      const std::string own = jobs_[i].place() + "/" + jobs_[i].name + "/";
+      const auto lists = [&](const std::string& name) { return files->find(name) != nullptr; };
+      bool whole = lists(own + "notes.json") && lists(own + "vocals.json") && lists(own + "song.mid") &&
+                   lists(own + "mixture" + extension());
+      for (const std::string_view stem : kStemNames) whole = whole && lists(own + std::string(stem) + extension());
+      if (options_.instruments) {
+        whole = whole && lists("instruments/" + own + "instruments.json") &&
+                lists("instruments/" + own + "mixture" + extension());
+      }
+      for (const auto& [name, hash] : files->as_object()) {
+        const std::string_view below = std::string_view(name).substr(name.starts_with("instruments/") ? 12 : 0);
+        whole = whole && below.starts_with(own) && below.find('/', own.size()) == std::string_view::npos &&
+                below.size() > own.size() && below.substr(own.size()) != "..";
+      }
+      if (!whole) return false;
       Result result;
       result.files = *files;
       for (const auto& [name, hash] : files->as_object()) {
@@ -445,6 +485,10 @@ class SetWriter {
       }
       result.files[meta_name(jobs_[i])] = core::sha256_file(meta_path);
       result.samples = meta.at("samples").as_integer();
+      const Preset& preset = options_.preset;
+      if (result.samples != std::int64_t{preset.cut_seconds > 0 ? preset.cut_seconds : preset.seconds} * kRateHz) {
+        return false;
+      }
       result.kept = true;
       results_[i] = std::move(result);
       return true;
@@ -585,10 +629,19 @@ std::string set_name_of(const fs::path& root) {
     const Value* recipe = manifest.find("recipe");
     if (recipe == nullptr || recipe->at("generator").as_string() != kGenerator) return {};
     const Value* stems = recipe->find("stems");
+    // The name stands in records and tables as it is: words of the kind that write_set() writes, nothing else.
+    const auto word = [](std::string text) {
+      constexpr std::size_t kLongest = 64;
+      const bool plain = std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+      });
+      if (!plain || text.empty() || text.size() > kLongest) throw Error(Code::format, "manifest.json", "no word");
+      return text;
+    };
     return fmt::format("synthetic-v{}:preset={},seed={},renderer={}{}", recipe->at("version").as_integer(),
-                       recipe->at("preset").as_string(), recipe->at("seed").as_string(),
-                       core::split(recipe->at("renderer").as_string(), ' ').front(),
-                       stems != nullptr ? ",stems=" + stems->as_string() : std::string());
+                       word(recipe->at("preset").as_string()), word(recipe->at("seed").as_string()),
+                       word(core::split(recipe->at("renderer").as_string(), ' ').front()),
+                       stems != nullptr ? ",stems=" + word(stems->as_string()) : std::string());
   } catch (const Error&) {
     return {};  // somebody else's manifest
   }

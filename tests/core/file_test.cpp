@@ -9,8 +9,10 @@
 #include <fstream>
 
 #include "core/error.h"
+#include "core/folder_lock.h"
 #include "core/measure.h"
 #include "tests/support/catch.h"
+#include "tests/support/errors.h"
 #include "tests/support/paths.h"
 
 namespace fs = std::filesystem;
@@ -136,6 +138,27 @@ TEST_CASE("a write that the system cuts short is reported, keeps the old file an
   CHECK(message.find("big: cannot write: File too large") != std::string::npos);
   CHECK(read_text_file(file) == "old");
   CHECK(list_directory(dir.path()).size() == 1);
+}
+
+TEST_CASE("a folder is locked by one holder at a time, and the lock's file goes with it", "[core]") {
+  const mss::tests::TempDir dir;
+  const fs::path file = dir.path() / kFolderLockName;
+  for (int turn = 0; turn < 2; ++turn) {
+    const FolderLock lock(dir.path(), "works here");
+    CHECK(fs::exists(file));
+    mss::tests::check_error(Code::config, {dir.path().c_str(), "another process works here"},
+                            [&] { const FolderLock second(dir.path(), "works here"); });
+    CHECK(fs::exists(file));
+  }
+  CHECK_FALSE(fs::exists(file));
+  // The lock of a process that died is free: its file alone holds nothing.
+  write_file_atomic(file, "");
+  { const FolderLock lock(dir.path(), "works here"); }
+  CHECK_FALSE(fs::exists(file));
+  // Neither a link to another place nor a FIFO.
+  fs::create_symlink(dir / "elsewhere", file);
+  mss::tests::check_error(Code::io, {file.c_str()}, [&] { const FolderLock lock(dir.path(), "works here"); });
+  CHECK_FALSE(fs::exists(dir / "elsewhere"));
 }
 
 TEST_CASE("folders list in byte order", "[core]") {

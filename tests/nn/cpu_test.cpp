@@ -336,6 +336,23 @@ TEST_CASE("tensors are views", "[nn]") {
   CHECK_THROWS_AS(x.reshape(1, 1, 1), Error);
 }
 
+TEST_CASE("a stop request reaches the drawing of large matrices", "[nn]") {
+  core::StopSource source;
+  const core::StopScope scope(source.token());
+  std::vector<float> values(100000);
+  Parameter parameter;
+  parameter.shape = {100, 1000};
+  parameter.init = {Init::Kind::normal, 1.0};
+  draw(1, "w", parameter, values);
+  source.request_stop();
+  try {
+    draw(1, "w", parameter, values);
+    FAIL("drawn to the end");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::cancelled);
+  }
+}
+
 TEST_CASE("the layer set Trace counts multiply-accumulates", "[nn]") {
   Listing listing;
   const Trace::Scope w(listing);

@@ -37,7 +37,8 @@ TEST_CASE("a stop request reaches long transforms and fits", "[robustness]") {
   MSS_REQUIRE_LONG_TESTS();
   const TempDir folder;
   write_audio(folder / "long.wav", tones(0, 2, 44100 * 240));
-  for (const char* spec : {"nmf:fft=65536,hop=1", "nmf", "2dft", "repet-sim", "hpss", "rpca", "classic-4"}) {
+  for (const char* spec :
+       {"nmf:fft=65536,hop=1", "nmf", "2dft", "repet-sim", "hpss", "rpca", "classic-4", "demucs:random=1"}) {
     for (const int signal : {SIGINT, SIGTERM}) {
       CAPTURE(spec, signal);
       const Stopped end = stopped({"separate", "long.wav", "-m", spec, "-o", "out", "-q"}, folder.path(), signal, 2500);

@@ -3,7 +3,9 @@
 #include <map>
 
 #include "audio/file.h"
+#include "audio/stream.h"
 #include "core/file.h"
+#include "core/folder_lock.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/stop.h"
@@ -11,6 +13,8 @@
 #include "datasets/dataset.h"
 #include "datasets/synth/set.h"
 #include "datasets/synth/songs.h"
+#include "harness/builtin_methods.h"
+#include "harness/synth_check.h"
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
 #include "tests/support/paths.h"
@@ -122,6 +126,133 @@ TEST_CASE("a set is a data set with splits, exact sums and a name of its own", "
   CHECK(meta.at("renderer").as_string() == "builtin");
   CHECK(meta.at("files").size() > 10);
   CHECK(meta.at("mix").size() > 15);
+}
+
+TEST_CASE("a song whose own file leaves something out or leads elsewhere is made again", "[synth]") {
+  const auto renderer = make_builtin_renderer();
+  const tests::TempDir dir;
+  SetOptions options = options_for(dir / "set", *renderer);
+  options.preset.train = 1;
+  options.preset.valid = options.preset.test = 0;
+  write_set(options);
+  const auto expected = hashes_in(dir / "set");
+  const fs::path meta_path = (dir / "set") / fs::path(expected.rbegin()->first).parent_path() / "meta.json";
+  const core::Value whole = core::read_json_file(meta_path);
+  core::write_file_atomic(dir / "outside.txt", "x");
+  const std::string name = whole.at("files").as_object().begin()->first;
+  const std::string own = name.substr(0, name.rfind('/') + 1);
+  using Change = void (*)(core::Value&, const std::string&);
+  const Change changes[] = {
+      [](core::Value& meta, const std::string&) { meta["files"] = core::Value::object(); },
+      [](core::Value& meta, const std::string& place) {
+        meta["files"][place + "../../../outside.txt"] = core::sha256_hex("x");
+      },
+      [](core::Value& meta, const std::string&) { meta["files"]["/dev/zero"] = "0"; },
+      [](core::Value& meta, const std::string&) { meta["samples"] = 7; },
+      [](core::Value& meta, const std::string&) { meta["seed"] = 7; },
+      [](core::Value& meta, const std::string&) { meta = core::Value::array(); },
+  };
+  for (const Change change : changes) {
+    core::Value meta = whole;
+    change(meta, own);
+    core::write_file_atomic(meta_path, core::dump_json(meta));
+    CHECK(write_set(options).written == 1);
+    CHECK(hashes_in(dir / "set") == expected);
+  }
+  CHECK(core::read_text_file(dir / "outside.txt") == "x");
+  CHECK(write_set(options).kept == 1);
+}
+
+TEST_CASE("two processes do not write songs into one folder", "[synth]") {
+  const auto renderer = make_builtin_renderer();
+  const tests::TempDir dir;
+  fs::create_directories(dir / "set");
+  {
+    const core::FolderLock lock(dir / "set", "writes songs into this folder");
+    tests::check_error(Code::config, {"another process writes songs into this folder"},
+                       [&] { write_set(options_for(dir / "set", *renderer)); });
+  }
+  SetOptions options = options_for(dir / "set", *renderer);
+  options.preset.train = options.preset.valid = options.preset.test = 0;
+  write_set(options);
+  CHECK_FALSE(fs::exists(dir / "set" / core::kFolderLockName));
+}
+
+TEST_CASE("a manifest names a set only in plain words", "[synth]") {
+  const tests::TempDir dir;
+  const auto named = [&](const std::string& preset, const std::string& renderer) {
+    core::Value manifest = core::Value::object();
+    core::Value& recipe = manifest["recipe"] = core::Value::object();
+    recipe["generator"] = "mssbench synth";
+    recipe["version"] = 2;
+    recipe["preset"] = preset;
+    recipe["seed"] = "1";
+    recipe["renderer"] = renderer;
+    core::write_file_atomic(dir / "manifest.json", core::dump_json(manifest));
+    return set_name_of(dir.path());
+  };
+  CHECK(named("small", "fluidsynth 2.3.1") == "synthetic-v2:preset=small,seed=1,renderer=fluidsynth");
+  for (const char* word : {"", "a b", "x\n", "x,seed=2", "\x1b[31m", "../x", "A"}) {
+    CAPTURE(word);
+    CHECK(named(word, "builtin").empty());
+  }
+  CHECK(named("small", "\tx").empty());
+}
+
+TEST_CASE("what somebody changed in a set is told by synth check, never measured", "[synth]") {
+  const auto renderer = make_builtin_renderer();
+  const tests::TempDir dir;
+  SetOptions options = options_for(dir / "set", *renderer);
+  options.preset.train = 1;
+  options.preset.valid = options.preset.test = 0;
+  write_set(options);
+  harness::SynthCheckOptions check;
+  check.root = dir / "set";
+  check.methods = &harness::builtin_methods();
+  check.mixture = "mixture";
+  check.ideal_ratio_mask = "irm2";
+  check.clustered_nmf = "mixture";
+  const auto refused = [&](std::initializer_list<const char*> words) {
+    tests::check_error(Code::dataset, words, [&] { (void)harness::check_synth(check); });
+  };
+  refused({"no recipe of this program", "tiny"});
+  const fs::path manifest_path = dir / "set" / "manifest.json";
+  core::Value manifest = core::read_json_file(manifest_path);
+  manifest["recipe"]["preset"] = "small";
+  core::write_file_atomic(manifest_path, core::dump_json(manifest));
+  fs::path meta_path;
+  for (const auto& entry : fs::recursive_directory_iterator(dir / "set")) {
+    if (entry.path().filename() == "meta.json") meta_path = entry.path();
+  }
+  const core::Value whole = core::read_json_file(meta_path);
+  const auto changed = [&](const char* key, core::Value value) {
+    core::Value meta = whole;
+    meta[key] = std::move(value);
+    core::write_file_atomic(meta_path, core::dump_json(meta));
+  };
+  changed("seed", "12x");
+  refused({"'seed' is no number", "12x"});
+  changed("seed", "99999999999999999999999");
+  refused({"'seed' is no number"});
+  changed("split", "third");
+  refused({"unknown split", "third"});
+  changed("cut", core::Value::array());
+  refused({"'cut' is no excerpt"});
+  changed("cut", core::Value::Array{-1, 7});
+  refused({"'cut' is no excerpt"});
+  core::write_file_atomic(meta_path, core::dump_json(whole));
+  // Files that are no longer those of a song.
+  const fs::path vocals = meta_path.parent_path() / "vocals.wav", mixture = meta_path.parent_path() / "mixture.wav";
+  const audio::AudioBuffer before = audio::read_file(vocals);
+  fs::rename(vocals, dir / "vocals.wav");
+  refused({"no song of mssbench synth", "drums, bass, other and vocals"});
+  fs::rename(dir / "vocals.wav", vocals);
+  for (const auto& entry : fs::directory_iterator(meta_path.parent_path())) {
+    if (entry.path().extension() != ".wav") continue;
+    const audio::AudioBuffer file = audio::read_file(entry.path());
+    audio::write_file(entry.path(), audio::convert_channels(file, 1), {.format = audio::SampleFormat::pcm16});
+  }
+  refused({"no song of mssbench synth", "1 channels"});
 }
 
 TEST_CASE("a set is not written over another or into other files", "[synth]") {

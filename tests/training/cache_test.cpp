@@ -1,10 +1,12 @@
 #include "training/cache.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <thread>
 
@@ -159,13 +161,29 @@ TEST_CASE("damaged files of the cache are made again", "[training]") {
   }
   const fs::path file = cache_files(scratch / "cache").at(0);
   const std::string whole = core::read_text_file(file);
-  const std::string cases[] = {"",
-                               "MSSCACH1",
-                               whole.substr(0, 100),
-                               whole.substr(0, whole.size() - 1),
-                               "XXXXXXXX" + whole.substr(8),
-                               whole + "x",
-                               whole.substr(0, 8) + std::string(8, '\xff') + whole.substr(16)};
+  // A header of any text in place of the file's own, of the same length, before the same audio.
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string out = whole;
+    const std::size_t at = out.find(from);
+    REQUIRE(at != std::string::npos);
+    std::uint64_t length = 0;
+    std::memcpy(&length, whole.data() + 8, sizeof length);
+    out.replace(at, from.size(), to);
+    length += to.size() - from.size();
+    std::memcpy(out.data() + 8, &length, sizeof length);
+    return out;
+  };
+  const std::string cases[] = {
+      "", "MSSCACH1",
+      // Sizes whose products overflow, or that lead out of the file, and another track's form.
+      with("\"samples\":4000", "\"samples\":4611686018427387905"), with("\"samples\":4000", "\"samples\":3000"),
+      with("\"samples\":4000", "\"samples\":-1"), with("\"channels\":2", "\"channels\":4294967298"),
+      with("\"channels\":2", "\"channels\":1"), with("\"plane_bytes\":8000", "\"plane_bytes\":1152921504606846976"),
+      with("\"plane_bytes\":8000", "\"plane_bytes\":0"), with("\"plane_bytes\":8000", "\"plane_bytes\":8001"),
+      with("\"rate_hz\":8000", "\"rate_hz\":0"), with("\"rate_hz\":8000", "\"rate_hz\":8001"),
+      with("\"type\":\"i16\"", "\"type\":\"f32\""), with("\"type\":\"i16\"", "\"type\":\"i61\""),
+      with("\"drums\"", "\"smurd\""), whole.substr(0, 100), whole.substr(0, whole.size() - 1),
+      "XXXXXXXX" + whole.substr(8), whole + "x", whole.substr(0, 8) + std::string(8, '\xff') + whole.substr(16)};
   for (const std::string& damaged : cases) {
     std::ofstream(file, std::ios::binary | std::ios::trunc) << damaged;
     Cache cache(scratch / "cache", kPlenty);
@@ -175,6 +193,36 @@ TEST_CASE("damaged files of the cache are made again", "[training]") {
     CHECK(x == tests::tagged(0, 3, 0, 17));
     CHECK(cache.use().made == 1);
   }
+}
+
+TEST_CASE("a cache folder that holds other things keeps them, and none of them is waited for", "[training]") {
+  const tests::TempDir scratch;
+  tests::write_tagged_set(scratch / "set", 2, kSamples);
+  const datasets::Dataset set = datasets::open((scratch / "set").string());
+  const fs::path folder = scratch / "cache";
+  core::make_directories(folder);
+  core::write_file_atomic(folder / "interview.audio", std::string(100000, 'x'));
+  core::write_file_atomic(folder / (std::string(63, 'a') + "g.audio"), std::string(100000, 'x'));
+  REQUIRE(::mkfifo((folder / (std::string(64, 'b') + ".audio")).c_str(), 0600) == 0);
+  constexpr std::int64_t kLimit = 70000;  // room for one track
+  std::string key;
+  {
+    Cache cache(folder, kLimit);
+    (void)cache.open(set, set.tracks()[0], native());
+    for (const fs::path& path : cache_files(folder)) {
+      if (fs::is_regular_file(path) && fs::file_size(path) != 100000) key = path.filename().string();
+    }
+    (void)cache.open(set, set.tracks()[1], native());
+    CHECK(cache.use().removed == 1);
+  }
+  CHECK(fs::file_size(folder / "interview.audio") == 100000);
+  CHECK(fs::file_size(folder / (std::string(63, 'a') + "g.audio")) == 100000);
+  CHECK(fs::exists(folder / (std::string(64, 'b') + ".audio")));
+  // In the place of a track's file.
+  REQUIRE(::mkfifo((folder / key).c_str(), 0600) == 0);
+  Cache cache(folder, kPlenty);
+  tests::check_error(Code::io, {key.c_str(), "no file of the training cache"},
+                     [&] { (void)cache.open(set, set.tracks()[0], native()); });
 }
 
 TEST_CASE("the limit removes what was not used for longest, never what is open", "[training]") {

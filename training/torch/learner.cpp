@@ -340,6 +340,13 @@ class TorchLearner final : public Learner {
     });
     steps_ = counters.at("steps", kWhere).as_integer(kWhere);
     average_count_ = counters.at("average_count", kWhere).as_real(kWhere);
+    constexpr std::int64_t kMostSteps = std::int64_t{1} << 52;
+    if (steps_ < 0 || steps_ > kMostSteps || !(average_count_ >= 0 && std::isfinite(average_count_))) {
+      throw Error({Code::checkpoint, kWhere, "the state's counters are out of their range",
+                   "steps from 0 to 2^52, average_count from 0",
+                   std::to_string(steps_) + " and " + std::to_string(average_count_),
+                   "the file is damaged or was changed"});
+    }
     added_ = 0;
     for (const auto& [name, p] : network_->weights().parameters()) p.mutable_grad() = at::Tensor();
   }
