@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <stdexcept>
 
 #include "cli/about.h"
 #include "cli/console.h"
@@ -130,6 +131,9 @@ int run_program(int argc, const char* const* argv) {
     return exit_code(error.code());
   } catch (const std::bad_alloc&) {
     console->error(Error(Code::resource, "", "out of memory"));
+    return kFailed;
+  } catch (const std::length_error&) {
+    console->error(Error(Code::resource, "", "out of memory: something is longer than memory can be"));
     return kFailed;
   } catch (const std::exception& error) {
     console->error(Error({Code::internal, "", error.what(), "", "", "this is a defect of mssbench"}));

@@ -4,6 +4,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -63,21 +64,28 @@ struct Loader::State {
     b.count = std::min(settings.batch, source->length() - b.first);
     b.sources = source->sources();
     b.channels = source->channels();
-    b.samples = source->samples(b.first);
-    for (std::int64_t i = 1; i < b.count; ++i) {
-      if (source->samples(b.first + i) != b.samples) {
-        slot.error = std::make_exception_ptr(
-            Error({Code::invalid_argument, "training batch", "examples of different lengths in one batch",
-                   "batches of one", std::to_string(b.count) + " examples", ""}));
-      }
-    }
+    // Whatever goes wrong here is the reader's error: it must not leave the worker's thread.
     try {
+      b.samples = source->samples(b.first);
+      // Products of a recipe's numbers may overflow; so much memory no machine has.
+      constexpr double kMostFloats = static_cast<double>(std::int64_t{1} << 44);
+      const double floats = static_cast<double>(b.count) * static_cast<double>(b.channels) *
+                            static_cast<double>(b.samples) * static_cast<double>(b.sources + 1);
+      if (!(floats <= kMostFloats)) throw std::bad_alloc();
       const auto mixture = static_cast<std::size_t>(b.count * b.channels * b.samples);
       b.mixture.resize(mixture);
       b.stems.resize(mixture * static_cast<std::size_t>(b.sources));
+      for (std::int64_t i = 1; i < b.count; ++i) {
+        if (source->samples(b.first + i) != b.samples) {
+          throw Error({Code::invalid_argument, "training batch", "examples of different lengths in one batch",
+                       "batches of one", std::to_string(b.count) + " examples", ""});
+        }
+      }
     } catch (const std::bad_alloc&) {
       slot.error = std::make_exception_ptr(Error({Code::resource, "training batch", "out of memory", "", "",
                                                   "lower data.batch, data.queue_batches or data.crop_seconds"}));
+    } catch (...) {
+      slot.error = std::current_exception();
     }
     slot.left = slot.error ? 0 : b.count;
     slot.handed = slot.error ? b.count : 0;

@@ -349,6 +349,7 @@ class Run {
       validation_ = make_validation_source(cut, dataset_, tracks_.validation, cache, loading, progress_);
     }
     check_leaks(cache);
+    check_memory();
     batches_per_epoch_ = Loader::batches_per_epoch(training_->length(), recipe_.data.batch, false);
     if (batches_per_epoch_ < 1) {
       throw Error({Code::config, "data.batch", "an epoch has no whole batch",
@@ -383,6 +384,21 @@ class Run {
     csv_.emplace(request_.out / kLogFile, columns, learner_->steps());
     events_.emplace(request_.out);
     if (!checkpoint_) events_->text("recipe", 0, to_toml(resolved_, false));
+  }
+
+  /// The loader's batches have to fit into memory before the first of them is made: a system that promises more than it
+  /// has would end the run instead of an error.
+  void check_memory() const {
+    const double floats = static_cast<double>(recipe_.data.batch) * static_cast<double>(training_->channels()) *
+                          static_cast<double>(training_->samples(0)) * static_cast<double>(training_->sources() + 1);
+    const double needed = 4 * floats * static_cast<double>(recipe_.data.queue_batches + 1);
+    const auto there = static_cast<double>(core::available_memory_bytes());
+    if (there <= 0 || needed <= there) return;
+    throw Error({Code::resource, "data.batch", "the batches that wait for the network do not fit into memory",
+                 fmt::format("at most {:.1f} GB (what the system has left)", there / 1e9),
+                 fmt::format("{:.1f} GB for {} batches of {} examples of {} samples", needed / 1e9,
+                             recipe_.data.queue_batches + 1, recipe_.data.batch, training_->samples(0)),
+                 "lower data.batch (with optimiser.accumulation), data.queue_batches or data.crop_seconds"});
   }
 
   void check_leaks(Cache& cache) {

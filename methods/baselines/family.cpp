@@ -43,9 +43,12 @@ Value normalise(const Architecture& a, const Value& value, std::string_view wher
     for (const Value& target : targets->as_array()) names.push_back(target.is_string() ? target.as_string() : "");
   }
   const auto twice = [&](const std::string& name) { return name.empty() || std::ranges::count(names, name) != 1; };
-  if (names.empty() || std::ranges::any_of(names, twice)) {
-    refuse(where, "configuration: 'targets'", "names that differ",
-           targets == nullptr ? "nothing" : core::dump_json(*targets));
+  constexpr std::size_t kMostTargets = 64;
+  if (names.empty() || names.size() > kMostTargets || std::ranges::any_of(names, twice)) {
+    refuse(where, "configuration: 'targets'", fmt::format("1 to {} names that differ", kMostTargets),
+           targets == nullptr            ? "nothing"
+           : names.size() > kMostTargets ? fmt::format("{} names", names.size())
+                                         : core::dump_json(*targets));
   }
   for (const auto& [key, expected] : {std::pair{"rate_hz", 44100}, {"channels", 2}}) {
     const Value* found = value.find(key);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <type_traits>
+#include <utility>
 
 #include "core/error.h"
 #include "core/json.h"
@@ -81,18 +83,29 @@ Configuration profile_configuration(std::string_view profile, const std::vector<
   return c;
 }
 
-void check(const Configuration& c) {
-  const auto wants = [&](bool right, std::string_view what, std::string expected, std::string found) {
-    if (!right)
-      refuse("bsrnn configuration", std::string(what), std::move(expected), std::move(found), Code::invalid_argument);
-  };
-  const auto positive = [&](std::string_view name, std::int64_t value, std::int64_t most) {
-    wants(value >= 1 && value <= most, name, fmt::format("1 to {}", most), std::to_string(value));
-  };
+namespace {
+
+void wants(bool right, std::string_view what, std::string expected, std::string found) {
+  if (!right)
+    refuse("bsrnn configuration", std::string(what), std::move(expected), std::move(found), Code::invalid_argument);
+}
+
+void positive(std::string_view name, std::int64_t value, std::int64_t most) {
+  wants(value >= 1 && value <= most, name, fmt::format("1 to {}", most), std::to_string(value));
+}
+
+/// What widths of bands are computed from.
+void check_transform(const Configuration& c) {
   positive("rate_hz", c.rate_hz, 768000);
   positive("fft_size", c.fft_size, 65536);
   wants(c.fft_size % 2 == 0, "fft_size", "an even number", std::to_string(c.fft_size));
   positive("hop_samples", c.hop_samples, c.fft_size);
+}
+
+}  // namespace
+
+void check(const Configuration& c) {
+  check_transform(c);
   positive("features", c.features, 65536);
   positive("pairs", c.pairs, 1024);
   positive("lstm_hidden", c.lstm_hidden, 65536);
@@ -108,6 +121,9 @@ void check(const Configuration& c) {
           "targets", "names that differ", fmt::format("{}", fmt::join(c.targets, ", ")));
   }
   positive("bands", c.bands(), c.bins());
+  // Every band has tensors of its own for each target; what a file may claim is bounded before they are listed.
+  constexpr std::int64_t kMostMasks = 1 << 14;
+  positive("bands times targets", c.bands() * static_cast<std::int64_t>(c.targets.size()), kMostMasks);
   for (const std::int64_t width : c.widths) positive("width of a band", width, c.bins());
   const std::int64_t sum = std::accumulate(c.widths.begin(), c.widths.end(), std::int64_t{0});
   wants(sum == c.bins(), "widths of the bands", fmt::format("{} bins together", c.bins()), std::to_string(sum));
@@ -172,7 +188,12 @@ Configuration configuration_from(const Value& value, std::string_view where) {
       if (const Value* v = value.find(key)) to = v->as_string(key);
     };
     const auto number = [&](const char* key, auto& to) {
-      if (const Value* v = value.find(key)) to = static_cast<std::remove_reference_t<decltype(to)>>(v->as_integer(key));
+      using Number = std::remove_reference_t<decltype(to)>;
+      const Value* v = value.find(key);
+      if (v == nullptr) return;
+      const std::int64_t n = v->as_integer(key);
+      if (!std::in_range<Number>(n)) refuse(where, key, "a smaller number", std::to_string(n), Code::format);
+      to = static_cast<Number>(n);
     };
     const auto flag = [&](const char* key, bool& to) {
       if (const Value* v = value.find(key)) to = v->as_bool(key);
@@ -200,6 +221,7 @@ Configuration configuration_from(const Value& value, std::string_view where) {
     if (const Value* v = value.find("widths")) {
       for (const Value& width : v->as_array("widths")) c.widths.push_back(width.as_integer("widths"));
     } else {
+      check_transform(c);
       c.widths = band_widths(c.scheme, c.rule, c.rate_hz, c.fft_size);
     }
     flag("joint", c.joint);

@@ -40,6 +40,11 @@ Value normalise(const Value& value, std::string_view where) {
   const Value* networks = value.find("networks");
   if (networks == nullptr || !networks->is_object() || networks->size() == 0)
     refuse(where, "configuration: 'networks' is missing", "one network or more", "none");
+  constexpr std::size_t kMostNetworks = 64;
+  if (networks->size() > kMostNetworks) {
+    refuse(where, "configuration: too many networks", fmt::format("at most {}", kMostNetworks),
+           std::to_string(networks->size()));
+  }
   std::vector<Configuration> all;
   for (const auto& [part, network] : networks->as_object()) {
     try {

@@ -151,8 +151,10 @@ Configuration configuration_from_value(const core::Value& value, std::string_vie
   integer("segment_samples", c.segment_samples, 1, std::int64_t{1} << 40);
   seen.insert("targets");
   if (const core::Value* targets = value.find("targets"); targets != nullptr) {
-    if (!targets->is_array() || targets->size() == 0) {
-      refuse(where, "'targets' of the configuration", "a list of names", std::string(targets->type_name()));
+    constexpr std::size_t kMostTargets = 64;
+    if (!targets->is_array() || targets->size() == 0 || targets->size() > kMostTargets) {
+      refuse(where, "'targets' of the configuration", fmt::format("a list of 1 to {} names", kMostTargets),
+             targets->is_array() ? fmt::format("{} entries", targets->size()) : std::string(targets->type_name()));
     }
     c.targets.clear();
     for (const core::Value& target : targets->as_array()) {
@@ -193,6 +195,14 @@ Configuration configuration_from_value(const core::Value& value, std::string_vie
     real("rescale", c.rescale, 0.0, 1000.0);
     if (c.kernel < c.stride)
       refuse(where, "'kernel'", fmt::format("at least the stride, {}", c.stride), fmt::format("{}", c.kernel));
+    // Lengths are multiples of this product (valid_length), and longest_context() looks at all of them.
+    constexpr std::int64_t kLongestPeriod = 1 << 20;
+    std::int64_t period = 1;
+    for (std::int64_t i = 0; i < c.depth && period <= kLongestPeriod; ++i) period *= c.stride;
+    if (period > kLongestPeriod) {
+      refuse(where, "'stride' and 'depth'", fmt::format("stride to the power of depth of at most {}", kLongestPeriod),
+             fmt::format("{} and {}", c.stride, c.depth));
+    }
     if (c.version == 1 && (c.resample || c.normalize)) {
       refuse(where, "options of version 1", "neither resample nor normalize", c.resample ? "resample" : "normalize");
     }
@@ -246,7 +256,7 @@ std::int64_t longest_context(const Configuration& c) noexcept {
   if (c.architecture == Architecture::conv_tasnet) return c.filter_length - 1;
   // What is added repeats with the product of the strides, once the length fills every kernel.
   std::int64_t period = 1;
-  for (std::int64_t i = 0; i < c.depth && period < (1 << 22); ++i) period *= c.stride;
+  for (std::int64_t i = 0; i < c.depth; ++i) period *= c.stride;
   std::int64_t most = 0;
   for (std::int64_t n = 1; n <= 2 * period + c.kernel; ++n) most = std::max(most, valid_length(c, n) - n);
   return most;

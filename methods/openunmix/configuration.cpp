@@ -22,10 +22,14 @@ constexpr std::array<std::string_view, 3> kArchitectures = {"openunmix", "xumx",
   throw Error({Code::checkpoint, std::string(where), std::move(what), std::move(expected), std::move(found), ""});
 }
 
-int positive(const Value& value, std::string_view key, std::string_view where) {
+/// Networks are listed name by name before any of their tensors is read: what a file may claim is bounded.
+constexpr int kMostTargets = 64, kMostLayers = 64, kMostHidden = 1 << 16, kMostSamples = 1 << 24;
+
+int positive(const Value& value, std::string_view key, int most, std::string_view where) {
   const Value* member = value.find(key);
-  if (member == nullptr || !member->is_integer() || member->as_integer() < 1 || member->as_integer() > (1 << 24)) {
-    bad_configuration(where, fmt::format("configuration: '{}' is missing or impossible", key), "an integer from 1",
+  if (member == nullptr || !member->is_integer() || member->as_integer() < 1 || member->as_integer() > most) {
+    bad_configuration(where, fmt::format("configuration: '{}' is missing or impossible", key),
+                      fmt::format("an integer from 1 to {}", most),
                       member == nullptr ? "nothing" : core::dump_json(*member));
   }
   return static_cast<int>(member->as_integer());
@@ -65,14 +69,14 @@ Configuration configuration_from_value(const Value& value, std::string_view wher
                       name == nullptr ? "nothing" : core::dump_json(*name));
   }
   c.architecture = static_cast<Architecture>(known - kArchitectures.begin());
-  c.rate_hz = positive(value, "rate_hz", where);
-  c.fft_size = positive(value, "fft_size", where);
-  c.hop_samples = positive(value, "hop_samples", where);
-  c.channels = positive(value, "channels", where);
-  c.bins = positive(value, "bins", where);
-  c.max_bin = positive(value, "max_bin", where);
-  c.hidden = positive(value, "hidden", where);
-  c.layers = positive(value, "layers", where);
+  c.rate_hz = positive(value, "rate_hz", kMostSamples, where);
+  c.fft_size = positive(value, "fft_size", kMostSamples, where);
+  c.hop_samples = positive(value, "hop_samples", kMostSamples, where);
+  c.channels = positive(value, "channels", 64, where);
+  c.bins = positive(value, "bins", kMostSamples, where);
+  c.max_bin = positive(value, "max_bin", kMostSamples, where);
+  c.hidden = positive(value, "hidden", kMostHidden, where);
+  c.layers = positive(value, "layers", kMostLayers, where);
   const Value* one_way = value.find("unidirectional");
   if (one_way == nullptr || !one_way->is_bool()) {
     bad_configuration(where, "configuration: 'unidirectional' is missing", "true or false",
@@ -80,9 +84,12 @@ Configuration configuration_from_value(const Value& value, std::string_view wher
   }
   c.unidirectional = one_way->as_bool();
   const Value* targets = value.find("targets");
-  if (targets == nullptr || !targets->is_array() || targets->size() == 0) {
-    bad_configuration(where, "configuration: 'targets' is missing", "a list of names",
-                      targets == nullptr ? "nothing" : core::dump_json(*targets));
+  if (targets == nullptr || !targets->is_array() || targets->size() == 0 || targets->size() > kMostTargets) {
+    bad_configuration(where, "configuration: 'targets' is missing or impossible",
+                      fmt::format("a list of 1 to {} names", kMostTargets),
+                      targets == nullptr    ? "nothing"
+                      : targets->is_array() ? fmt::format("{} entries", targets->size())
+                                            : core::dump_json(*targets));
   }
   for (const Value& target : targets->as_array()) {
     if (!target.is_string() || target.as_string().empty() ||

@@ -5,10 +5,13 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "harness/builtin_methods.h"
+#include "methods/network_entry.h"
 #include "methods/networks.h"
 #include "methods/registry.h"
 #include "tests/methods/support.h"
@@ -18,8 +21,8 @@
 namespace mss::methods {
 namespace {
 
-using tests::check_error;
 using ::mss::tests::TempDir;
+using tests::check_error;
 
 /// The smallest file with one named section besides the table of names.
 std::string elf_with_section(const std::string& name, const std::string& content) {
@@ -44,6 +47,21 @@ std::string elf_with_section(const std::string& name, const std::string& content
   return out;
 }
 
+/// The integer number `at` in the order of the document, at any depth.
+core::Value* nth_integer(core::Value& value, int& at) {
+  if (value.is_integer()) return at-- == 0 ? &value : nullptr;
+  if (value.is_array()) {
+    for (core::Value& member : value.as_array()) {
+      if (core::Value* found = nth_integer(member, at)) return found;
+    }
+  } else if (value.is_object()) {
+    for (auto& [key, member] : value.as_object()) {
+      if (core::Value* found = nth_integer(member, at)) return found;
+    }
+  }
+  return nullptr;
+}
+
 NetworkModule inspect(const TempDir& folder, const std::string& bytes) {
   const std::filesystem::path file = folder / "module.so";
   std::ofstream(file, std::ios::binary) << bytes;
@@ -51,6 +69,67 @@ NetworkModule inspect(const TempDir& folder, const std::string& bytes) {
 }
 
 }  // namespace
+
+TEST_CASE("what a file claims of a network is bounded before the network is listed", "[methods]") {
+  const Registry& registry = harness::builtin_methods();
+  REQUIRE(registry.networks().size() >= 7);
+  for (const auto& network : registry.networks()) {
+    const NetworkFamily& family = *network->family;
+    const core::Value plain = configured(*network, "", {"vocals", "drums"}, core::Value::object());
+    // Refused with an error, or still a network that can be listed at once.
+    const auto bounded = [&](const core::Value& configuration, const std::string& what) {
+      CAPTURE(network->name, what);
+      std::size_t entries = 0;
+      try {
+        for (const auto& [part, listing] : family.list(family.normalise(configuration, "hostile.safetensors"))) {
+          entries += listing.entries.size();
+          CHECK(listing.parameters() >= 0);
+        }
+      } catch (const Error& error) {
+        CHECK(error.code() != Code::internal);
+      }
+      CHECK(entries < 3'000'000);
+    };
+    bounded(plain, "plain");
+    // As written, and without the lists that can be computed from other values.
+    core::Value fewer = plain;
+    if (core::Value* networks = fewer.find("networks")) {
+      for (auto& [part, one] : networks->as_object()) one.as_object().erase("widths");
+    }
+    for (const core::Value& start : {plain, fewer}) {
+      for (int at = 0;; ++at) {
+        core::Value changed = start;
+        int left = at;
+        core::Value* place = nth_integer(changed, left);
+        if (place == nullptr) break;
+        for (const std::int64_t value :
+             {std::int64_t{-1}, std::int64_t{0}, std::int64_t{1024}, std::int64_t{1} << 16, std::int64_t{1} << 24,
+              std::int64_t{1} << 32, std::numeric_limits<std::int64_t>::max()}) {
+          *place = value;
+          bounded(changed, core::dump_json(changed));
+        }
+      }
+    }
+    CAPTURE(network->name);
+    core::Value many = plain, twice = plain;
+    if (core::Value* networks = many.find("networks")) {
+      const core::Value one = networks->as_object().begin()->second;
+      for (int i = 0; i < 1000; ++i) {
+        const std::string target = "t" + std::to_string(i);
+        (*networks)[target] = one;
+        (*networks)[target]["targets"] = core::Value::Array{target};
+      }
+      core::Value& targets = *twice.find("networks")->as_object().begin()->second.find("targets");
+      targets.push_back(targets.as_array().front());
+    } else {
+      many["targets"] = core::Value::array();
+      for (int i = 0; i < 100'000; ++i) many["targets"].push_back("t" + std::to_string(i));
+      twice["targets"].push_back(twice["targets"].as_array().front());
+    }
+    CHECK_THROWS_AS(family.normalise(many, "hostile.safetensors"), Error);
+    CHECK_THROWS_AS(family.normalise(twice, "hostile.safetensors"), Error);
+  }
+}
 
 TEST_CASE("a module's stamp is read without loading it", "[methods]") {
   const TempDir folder;

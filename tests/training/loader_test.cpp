@@ -34,6 +34,23 @@ class NumberedSource final : public ExampleSource {
   std::int64_t broken_;
 };
 
+/// Examples that no memory holds, and one whose length cannot be told.
+class HostileSource final : public ExampleSource {
+ public:
+  HostileSource() {
+    stems_ = {"a", "b"};
+    channels_ = 2;
+    rate_hz_ = 100;
+    length_ = 1'000'000'000'000;
+  }
+  std::int64_t samples(std::int64_t index) const override {
+    if (index > 0) throw Error(Code::numeric, "example " + std::to_string(index), "has no length");
+    return 1'000'000'000'000;
+  }
+  void make(std::int64_t, std::int64_t, ExampleSpan, core::Value*) const override { FAIL("made"); }
+  core::Value provenance() const override { return core::Value::object(); }
+};
+
 std::vector<Batch> take(std::int64_t length, LoaderSettings settings, int count, bool recycle) {
   Loader loader(std::make_shared<NumberedSource>(length), settings);
   std::vector<Batch> out;
@@ -106,6 +123,14 @@ TEST_CASE("a broken example, a stop and bad settings are errors, and threads alw
   const auto make = [](LoaderSettings settings) { Loader bad(std::make_shared<NumberedSource>(4), settings); };
   tests::check_error(Code::invalid_argument, {"no whole batch", "5"}, [&] { make({.batch = 5}); });
   tests::check_error(Code::invalid_argument, {"workers"}, [&] { make({.batch = 1, .workers = 0}); });
+}
+
+TEST_CASE("what goes wrong before the first example of a batch is made is the reader's error", "[training]") {
+  Loader endless(std::make_shared<HostileSource>(), {.batch = 1'000'000'000'000, .workers = 2, .queue = 1});
+  tests::check_error(Code::resource, {"out of memory", "data.batch"}, [&] { (void)endless.next(); });
+  Loader large(std::make_shared<HostileSource>(), {.batch = 1, .workers = 2, .queue = 2});
+  tests::check_error(Code::resource, {"out of memory"}, [&] { (void)large.next(); });
+  tests::check_error(Code::numeric, {"example 1", "has no length"}, [&] { (void)large.next(); });
 }
 
 TEST_CASE("waits are measured and used memory comes back", "[training]") {
