@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Peak memory and time of methods on 2 and on 20 minutes of stereo noise at 44.1 kHz.
+# Peak memory and time of methods on 2 and on 20 minutes of stereo noise at 44.1 kHz, or on other lengths.
 #
 #   benchmarks/memory.sh PROGRAM [SPEC…]
+#   LENGTHS_S='60 600' benchmarks/memory.sh PROGRAM bsrnn@small:random=1,hop=3
 #
-# A method whose memory does not depend on the length shows the same figure twice. The peak is the process's resident
-# high-water mark as the program reports it (separate --json). Files: 32 MB and 212 MB in a temporary folder, plus stems.
+# A method whose memory does not depend on the length shows the same figure everywhere. The peak is the process's resident
+# high-water mark as the program reports it (separate --json). Files: 10 MB per minute in a temporary folder, plus stems.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/noise.sh"
 program=$(realpath "${1:?usage: memory.sh PROGRAM [SPEC...]}")
@@ -15,23 +16,25 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
-noise 2.wav 120
-noise 20.wav 1200
+read -ra lengths <<<"${LENGTHS_S:-120 1200}"
+for length in "${lengths[@]}"; do noise "$length.wav" "$length"; done
 number() { sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" | head -n 1; }
-printf '%-20s %14s %14s %10s %10s\n' method '2 min, MB' '20 min, MB' '2 min, s' '20 min, s'
+printf '%-32s' method
+for length in "${lengths[@]}"; do printf ' %14s %14s' "$length s, MB" 'processor, s'; done
+printf '\n'
 for spec in "${specs[@]}"; do
-  row=$(printf '%-20s' "$spec")
-  declare -A peak time
-  for minutes in 2 20; do
-    if answer=$("$program" separate "$minutes.wav" -m "$spec" -o stems --json -q --threads 2 2>error); then
-      peak[$minutes]=$(number peak_rss_bytes <<<"$answer" | awk '{printf "%.0f", $1 / 1e6}')
-      time[$minutes]=$(number wall_s <<<"$answer" | awk '{printf "%.1f", $1}')
+  printf '%-32s' "$spec"
+  for length in "${lengths[@]}"; do
+    if answer=$("$program" separate "$length.wav" -m "$spec" -o stems --json -q --threads 2 2>error); then
+      peak=$(number peak_rss_bytes <<<"$answer" | awk '{printf "%.0f", $1 / 1e6}')
+      time=$(number cpu_s <<<"$answer" | awk '{printf "%.1f", $1}')
     else
-      peak[$minutes]="status $?"
-      time[$minutes]=-
+      peak="status $?"
+      time=-
       head -n 1 error >&2
     fi
     rm -rf stems
+    printf ' %14s %14s' "$peak" "$time"
   done
-  printf '%s %14s %14s %10s %10s\n' "$row" "${peak[2]}" "${peak[20]}" "${time[2]}" "${time[20]}"
+  printf '\n'
 done

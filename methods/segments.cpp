@@ -83,18 +83,20 @@ void separate_in_segments(audio::Source& mixture, StemSink& sink, const SegmentS
     for (int c = 0; c < channels; ++c) std::copy_n(block.channel(c).begin(), have, rows[static_cast<std::size_t>(c)]);
     return have;
   };
+  std::vector<audio::AudioBuffer> done(static_cast<std::size_t>(stems));
   const auto write = [&](std::int64_t begin, const Rows<float>& rows) {
     const auto count = static_cast<std::int64_t>(rows.front().size());
-    std::vector<audio::AudioBuffer> done;
     StemBlock out{.begin = begin, .stems = {}};
-    for (std::int64_t s = 0; s < stems; ++s) {
-      audio::AudioBuffer stem(channels, count, rate_hz);
+    for (std::size_t s = 0; s < done.size(); ++s) {
+      // The last block is as long as a segment, the others as a hop.
+      if (done[s].samples() < count)
+        done[s] = audio::AudioBuffer(channels, std::max(count, spec.segment_samples), rate_hz);
       for (int c = 0; c < channels; ++c) {
-        std::ranges::copy(rows[static_cast<std::size_t>(s * channels + c)], stem.channel(c).begin());
+        std::ranges::copy(rows[s * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c)],
+                          done[s].channel(c).begin());
       }
-      done.push_back(std::move(stem));
+      out.stems.push_back(done[s].view().slice(0, count));
     }
-    for (const audio::AudioBuffer& stem : done) out.stems.push_back(stem);
     sink.write(out);
   };
   run_segments<float>(spec, channels, stems * channels, read, process, write, context.stop);

@@ -8,7 +8,8 @@
 //
 // Segments come in batches of up to `batch`, so that recurrent layers can step through many of them at once; the result
 // does not depend on the batch as far as the method's does not. Stems leave as soon as no later segment can touch them:
-// memory is a batch of segments and one segment of stems, whatever the length of the track. The identity returns the
+// memory is a batch of segments and one segment of stems, whatever the length of the track, and it is the same memory
+// from the first batch to the last, so that the C library's heap gets no holes. The identity returns the
 // track to rounding (T = double: <= -300 dB, float: <= -120 dB) for every segment, hop, weights and batch, since sums
 // are float64 and the weights are divided out.
 //
@@ -62,9 +63,9 @@ struct Segment {
 };
 
 /// What a processor answers with: the stems of segment `index` of its batch, in the batch's order, as rows of
-/// Segment::samples values (stem by stem, channel by channel).
+/// Segment::samples values (stem by stem, channel by channel). The rows stay the processor's, to be used again.
 template <class T>
-using EmitRows = std::function<void(std::int64_t index, Rows<T> rows)>;
+using EmitRows = std::function<void(std::int64_t index, const Rows<T>& rows)>;
 
 /// May take a segment's audio away when it is done with it.
 template <class T>
@@ -84,7 +85,8 @@ using WriteRows = std::function<void(std::int64_t begin, const Rows<T>& rows)>;
 template <class T>
 class SegmentJoiner {
  public:
-  SegmentJoiner(const SegmentSpec& spec, std::int64_t rows) : weights_(spec.weights), sums_(sz(rows)) {}
+  SegmentJoiner(const SegmentSpec& spec, std::int64_t rows)
+      : weights_(spec.weights), sums_(sz(rows)), finished_(sz(rows)) {}
 
   void add(std::int64_t begin, std::int64_t samples, const Rows<T>& rows) {
     if (rows.size() != sums_.size())
@@ -107,11 +109,12 @@ class SegmentJoiner {
     end_ = std::max(end_, begin + samples);
   }
 
-  /// What lies before sample `until`, or before the end of what was added.
-  Rows<T> take(std::int64_t until) {
+  /// What lies before sample `until`, or before the end of what was added; valid until the next call.
+  const Rows<T>& take(std::int64_t until) {
     const std::int64_t count = std::max<std::int64_t>(std::min(until, end_) - taken_, 0);
-    Rows<T> out(sums_.size(), std::vector<T>(sz(count)));
+    Rows<T>& out = finished_;
     for (std::size_t r = 0; r < out.size(); ++r) {
+      out[r].resize(sz(count));
       for (std::size_t i = 0; i < sz(count); ++i) out[r][i] = static_cast<T>(sums_[r][i] / weight_sum_[i]);
       sums_[r].erase(sums_[r].begin(), sums_[r].begin() + std::min<std::int64_t>(count, std::ssize(sums_[r])));
     }
@@ -127,6 +130,7 @@ class SegmentJoiner {
   const std::vector<double>& weights_;
   std::vector<double> weight_sum_;
   std::vector<std::vector<double>> sums_;
+  Rows<T> finished_;
   std::int64_t taken_ = 0, end_ = 0;
 };
 
@@ -163,13 +167,14 @@ std::int64_t run_segments(const SegmentSpec& spec, int channels, std::int64_t ro
   SegmentJoiner<T> joiner(spec, rows);
   const auto pass_on = [&](std::int64_t until) {
     const std::int64_t begin = joiner.taken();
-    const Rows<T> done = joiner.take(until);
+    const Rows<T>& done = joiner.take(until);
     if (!done.empty() && !done.front().empty()) write(begin, done);
   };
   std::int64_t index = 0;
+  std::vector<Segment<T>> segments(sz(spec.batch));
   for (bool more = true; more;) {
-    std::vector<Segment<T>> batch;
-    while (more && static_cast<std::int64_t>(batch.size()) < spec.batch) {
+    std::size_t count = 0;
+    while (more && count < segments.size()) {
       stop.check();
       const std::int64_t begin = index * hop;
       read_until(begin + size + std::max<std::int64_t>(spec.after_samples, 1));
@@ -177,21 +182,21 @@ std::int64_t run_segments(const SegmentSpec& spec, int channels, std::int64_t ro
         more = false;
         break;
       }
-      Segment<T> segment{.index = index,
-                         .begin = begin,
-                         .samples = ended ? std::min(size, held_until - begin) : size,
-                         .before = spec.before_samples,
-                         .after = spec.after_samples,
-                         .audio = {}};
+      Segment<T>& segment = segments[count++];
+      segment.index = index;
+      segment.begin = begin;
+      segment.samples = ended ? std::min(size, held_until - begin) : size;
+      segment.before = spec.before_samples;
+      segment.after = spec.after_samples;
       const std::int64_t first = begin - segment.before, total = segment.before + segment.samples + segment.after;
-      for (const std::vector<T>& row : held) {
-        std::vector<T> x(sz(total), T{0});
+      segment.audio.resize(held.size());
+      for (std::size_t c = 0; c < held.size(); ++c) {
+        std::vector<T>& x = segment.audio[c];
+        x.assign(sz(total), T{0});
         const std::int64_t from = std::max(first, held_from), until = std::min(first + total, held_until);
-        if (until > from) std::copy_n(row.begin() + (from - held_from), until - from, x.begin() + (from - first));
-        segment.audio.push_back(std::move(x));
+        if (until > from) std::copy_n(held[c].begin() + (from - held_from), until - from, x.begin() + (from - first));
       }
       const std::int64_t end = segment.begin + segment.samples;
-      batch.push_back(std::move(segment));
       ++index;
       if (ended && end == held_until && (!spec.every_hop || index * hop >= held_until)) more = false;
       const std::int64_t keep_from =
@@ -199,7 +204,8 @@ std::int64_t run_segments(const SegmentSpec& spec, int channels, std::int64_t ro
       for (std::vector<T>& row : held) row.erase(row.begin(), row.begin() + (keep_from - held_from));
       held_from = keep_from;
     }
-    if (batch.empty()) break;
+    if (count == 0) break;
+    const std::span<Segment<T>> batch(segments.data(), count);
     std::int64_t answered = 0;
     process(batch, [&](std::int64_t i, const Rows<T>& answer) {
       if (i != answered) refuse_segment("segment of the batch", answered, i);

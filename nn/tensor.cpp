@@ -3,8 +3,10 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
@@ -16,21 +18,52 @@
 namespace mss::nn {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kPage = 4096, kHugePage = std::size_t{2} << 20;
+/// Blocks of this size and more are pages of their own, which go back to the system when they are released. From the C
+/// library's heap they would not: it raises the size from which it does so to that of the largest block it has seen (up
+/// to 32 MiB), and blocks of changing sizes between long-lived small ones then leave holes, so that a network's memory
+/// grows with the length of the track. AddressSanitizer watches the heap alone.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kOwnPages = std::numeric_limits<std::size_t>::max();
+#else
+constexpr std::size_t kOwnPages = std::size_t{64} << 10;
+#endif
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
-/// 64-byte aligned; large blocks on huge pages where the system has them.
+/// `bytes` of pages, a multiple of `unit`, that begin at a multiple of `unit`; null where there is no room.
+void* map_pages(std::size_t bytes, std::size_t unit) {
+  // The system aligns to its pages alone: what lies before and behind goes back.
+  const std::size_t spare = unit - kPage;
+  void* found = mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (found == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(found);
+  const std::size_t before =
+      round_up(reinterpret_cast<std::uintptr_t>(begin), unit) - reinterpret_cast<std::uintptr_t>(begin);
+  if (before > 0) munmap(begin, before);
+  if (before < spare) munmap(begin + before + bytes, spare - before);
+  return begin + before;
+}
+
+/// At least 64-byte aligned; large blocks on huge pages where the system has them.
 std::pair<float*, std::size_t> allocate(std::int64_t count) {
   const std::size_t wanted = std::max<std::size_t>(static_cast<std::size_t>(count), 1) * sizeof(float);
-  const bool large = wanted >= kHugePage;
-  const std::size_t bytes = round_up(wanted, large ? kHugePage : 4096);
-  void* memory = std::aligned_alloc(large ? kHugePage : 64, bytes);
+  const std::size_t unit = wanted >= kHugePage ? kHugePage : kPage, bytes = round_up(wanted, unit);
+  void* memory = bytes >= kOwnPages ? map_pages(bytes, unit) : std::aligned_alloc(64, bytes);
   if (memory == nullptr) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-  if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+  if (unit == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
   return {static_cast<float*>(memory), bytes};
+}
+
+/// A block of allocate().
+void release(float* block, std::size_t bytes) noexcept {
+  if (bytes >= kOwnPages) {
+    munmap(block, bytes);
+  } else {
+    std::free(block);
+  }
 }
 
 thread_local const RunScope* current = nullptr;
@@ -41,7 +74,7 @@ thread_local const RunScope* current = nullptr;
 class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
  public:
   ~MemoryPool() {
-    for (const auto& [bytes, block] : free_) std::free(block);
+    for (const auto& [bytes, block] : free_) release(block, bytes);
   }
   std::shared_ptr<float> take(std::int64_t count) {
     const std::size_t wanted = static_cast<std::size_t>(count) * sizeof(float);
@@ -83,7 +116,7 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
       const auto last = std::prev(free_.end());
       gone += last->first;
       held_ -= last->first;
-      std::free(last->second);
+      release(last->second, last->first);
       free_.erase(last);
     }
   }
@@ -127,7 +160,8 @@ Tensor::Tensor(std::int64_t items, std::int64_t frames, std::int64_t channels)
   if (current != nullptr) {
     memory_ = current->pool_->take(elements());
   } else {
-    memory_ = {allocate(elements()).first, [](float* p) { std::free(p); }};
+    const auto [block, bytes] = allocate(elements());
+    memory_ = {block, [bytes](float* p) { release(p, bytes); }};
   }
   data_ = memory_.get();
 }
@@ -205,9 +239,12 @@ std::vector<float> Tensor::values() const {
   return out;
 }
 
-Floats::Floats(std::int64_t count) : data_(allocate(count).first), size_(count) {}
+Floats::Floats(std::int64_t count) : size_(count) {
+  const auto [block, bytes] = allocate(count);
+  data_ = {block, Free{bytes}};
+}
 
-void Floats::Free::operator()(float* p) const noexcept { std::free(p); }
+void Floats::Free::operator()(float* p) const noexcept { release(p, bytes); }
 
 float* Floats::room(std::int64_t count) {
   if (count > size_) *this = Floats(count);

@@ -111,6 +111,9 @@ class Floats {
 
  private:
   struct Free {
+    std::size_t bytes;
+    Free() noexcept : bytes(0) {}
+    explicit Free(std::size_t size) noexcept : bytes(size) {}
     void operator()(float* p) const noexcept;
   };
   std::unique_ptr<float[], Free> data_;

@@ -192,9 +192,10 @@ class BandSplitSeparator final : public Separator {
                      .batch = batch(mixture.channels())};
     if (plan_.window != audio::ChunkWindow::rectangular)
       spec.weights = segment_weights({plan_.chunk_samples, plan_.hop_samples, plan_.window});
+    std::vector<Rows<float>> rows;
     const SegmentProcessor<float> process = [&](std::span<Segment<float>> segments, const EmitRows<float>& emit) {
-      std::vector<Rows<float>> rows = separate_batch(segments, mixture.channels(), context);
-      for (std::size_t i = 0; i < rows.size(); ++i) emit(static_cast<std::int64_t>(i), std::move(rows[i]));
+      separate_batch(segments, mixture.channels(), context, rows);
+      for (std::size_t i = 0; i < segments.size(); ++i) emit(static_cast<std::int64_t>(i), rows[i]);
     };
     if (!plan_.compat) return separate_in_segments(mixture, sink, spec, context, process);
     // chunk - hop before padding was added to both.
@@ -219,11 +220,16 @@ class BandSplitSeparator final : public Separator {
     return std::clamp<std::int64_t>(kBatchBytes / most, 1, 16);
   }
 
-  std::vector<Rows<float>> separate_batch(std::span<Segment<float>> segments, int channels,
-                                          const Context& context) const {
+  /// Into `out`, the rows of each segment, whose memory is used again.
+  void separate_batch(std::span<Segment<float>> segments, int channels, const Context& context,
+                      std::vector<Rows<float>>& out) const {
     const std::int64_t samples = plan_.chunk_samples, count = std::ssize(segments);
     const auto stems = static_cast<std::int64_t>(context.targets.size());
-    std::vector<Rows<float>> out(sz(count), Rows<float>(sz(stems * channels)));
+    out.resize(std::max(out.size(), segments.size()));
+    for (Rows<float>& rows : out) {
+      rows.resize(sz(stems * channels));
+      for (std::vector<float>& row : rows) row.resize(sz(samples));
+    }
     for (Segment<float>& segment : segments) {
       for (std::vector<float>& row : segment.audio) row.resize(sz(samples), 0.0F);
     }
@@ -233,7 +239,9 @@ class BandSplitSeparator final : public Separator {
       const Configuration& c = m.configuration;
       if (!spectra || !spectra->fits(c)) spectra.emplace(segments, channels, samples, c, context.threads);
       const std::vector<nn::Tensor> found = m.network->forward(spectra->x);
+      const nn::RunScope* outer = nn::RunScope::innermost();
       core::parallel_for(std::ssize(m.stems) * count * channels, context.threads, [&](std::int64_t job) {
+        const nn::RunScope mine(outer, 1);
         const auto& [output, stem] = m.stems[sz(job / (count * channels))];
         const std::int64_t segment = job / channels % count, channel = job % channels;
         std::vector<float>& to = out[sz(segment)][stem * sz(channels) + sz(channel)];
@@ -254,7 +262,6 @@ class BandSplitSeparator final : public Separator {
         }
       }
     }
-    return out;
   }
 
   /// Spectra of a batch of chunks, as a network's items.
@@ -270,13 +277,16 @@ class BandSplitSeparator final : public Separator {
           standardised(c.standardise),
           x(std::ssize(segments) * (joint ? 1 : channels), frames, c.spectrum_channels()) {
       const std::int64_t bins = stft.bins();
+      const nn::RunScope* outer = nn::RunScope::innermost();
       core::parallel_for(std::ssize(segments) * channels, threads, [&](std::int64_t job) {
+        const nn::RunScope mine(outer, 1);
         const std::int64_t segment = job / channels, channel = job % channels;
-        std::vector<Complex> spectrum(sz(frames * bins));
-        stft.forward(std::span<const float>(segments[sz(segment)].audio[sz(channel)]), spectrum.data());
+        nn::Tensor memory(1, frames, 2 * bins);
+        auto* const spectrum = reinterpret_cast<Complex*>(memory.data());
+        stft.forward(std::span<const float>(segments[sz(segment)].audio[sz(channel)]), spectrum);
         for (std::int64_t t = 0; t < frames; ++t) {
           float* to = place(x, segment, channel, t);
-          const Complex* from = spectrum.data() + t * bins;
+          const Complex* from = spectrum + t * bins;
           for (std::int64_t f = 0; f < bins; ++f) {
             to[f] = from[f].real();
             to[bins + f] = from[f].imag();
@@ -299,17 +309,18 @@ class BandSplitSeparator final : public Separator {
       const Level level = standardised ? levels[sz(joint ? segment : segment * channels + channel)] : Level{};
       const auto scale = static_cast<float>(level.deviation), re = static_cast<float>(level.re),
                  im = static_cast<float>(level.im);
-      std::vector<Complex> spectrum(sz(frames * bins));
+      nn::Tensor memory(1, frames, 2 * bins);
+      auto* const spectrum = reinterpret_cast<Complex*>(memory.data());
       for (std::int64_t t = 0; t < frames; ++t) {
         const float* from = place(y, segment, channel, t);
         for (std::int64_t f = 0; f < bins; ++f) {
-          Complex& to = spectrum[sz(t * bins + f)];
+          Complex& to = spectrum[t * bins + f];
           to = standardised ? Complex(from[f] * scale + re, from[bins + f] * scale + im)
                             : Complex(from[f], from[bins + f]);
         }
       }
       out.resize(sz(samples));
-      stft.inverse(spectrum.data(), frames, std::span<float>(out));
+      stft.inverse(spectrum, frames, std::span<float>(out));
     }
     audio::StftSpec spec;
     audio::Stft<float> stft;

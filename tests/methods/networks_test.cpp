@@ -14,6 +14,7 @@
 #include "methods/network_entry.h"
 #include "methods/networks.h"
 #include "methods/registry.h"
+#include "nn/tensor.h"
 #include "tests/methods/support.h"
 #include "tests/support/catch.h"
 #include "tests/support/paths.h"
@@ -193,6 +194,40 @@ TEST_CASE("networks of the module equal the native ones, and its errors are caug
   check_error(Code::config, {"weights and random"}, [&] { registry.make("umx:weights=x,random=1,engine=libtorch"); });
   CHECK_THROWS_AS(registry.make("umx:weights=/nowhere/at/all,engine=libtorch"), Error);
   CHECK_THROWS_AS(make_network("nonsense", core::Params(), core::SpecPart()), Error);
+}
+
+TEST_CASE("networks that see segments hold no more tensors after many batches than after two", "[methods]") {
+  class PeakSink final : public StemSink {
+   public:
+    void begin(const StemFormat&) override {}
+    void write(const StemBlock& block) override {
+      peaks.push_back(nn::RunScope::peak_bytes());
+      begins.push_back(block.begin);
+    }
+    std::vector<std::int64_t> peaks, begins;
+  };
+  struct Case {
+    const char* spec;
+    std::int64_t batch_samples;  ///< of the track that one batch takes
+    std::int64_t samples;
+  };
+  // One thread: with more, what they hold at once depends on which of them is ahead.
+  for (const Case& c : {Case{"bsrnn@tiny:random=1,chunk=0.1,hop=0.1", 16 * 4410, 16 * 4410 * 5},
+                        Case{"demucs@light:random=1,segment=0.2,buffer=4", 6 * 8820, 8820 * 40}}) {
+    CAPTURE(c.spec);
+    tests::GeneratedSource source(2, 44100, c.samples, true, [](int channel, std::int64_t t) {
+      return 0.1F * std::sin(static_cast<float>(t % 4410) * 0.01F * static_cast<float>(1 + channel));
+    });
+    PeakSink sink;
+    Options options;
+    options.threads = 1;
+    harness::builtin_methods().make(c.spec)->separate(source, sink, options);
+    REQUIRE(sink.peaks.size() >= 6);
+    const auto settled = std::ranges::lower_bound(sink.begins, 2 * c.batch_samples) - sink.begins.begin();
+    REQUIRE(settled + 1 < std::ssize(sink.peaks));
+    CHECK(sink.peaks[static_cast<std::size_t>(settled)] > 0);
+    CHECK(sink.peaks.back() == sink.peaks[static_cast<std::size_t>(settled)]);
+  }
 }
 
 }  // namespace mss::methods

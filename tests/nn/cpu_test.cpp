@@ -1,4 +1,7 @@
 // The layer set Cpu against its formulas (nn/parameters.h) in plain double loops, without LibTorch; nn/torch/sets_test.cpp holds it against LibTorch where that is built.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -324,6 +327,42 @@ TEST_CASE("a stop ends a recurrence, memory is used again, and scopes nest", "[n
   CHECK(RunScope::threads() == 1);
   CHECK_NOTHROW(lstm(x));
 }
+
+#if !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("large tensors are pages of their own, which the system has back at once", "[nn]") {
+  // In the C library's heap, such blocks between long-lived small ones leave holes that grow with the length of a track.
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto mapped = [&](const float* values) {
+    unsigned char resident = 0;
+    return mincore(reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(values) / page * page), 1, &resident) == 0;
+  };
+  for (const std::int64_t count :
+       {std::int64_t{1} << 14, std::int64_t{100'000}, std::int64_t{600'001}, std::int64_t{9'000'000}}) {
+    const float *alone = nullptr, *pooled = nullptr, *packed = nullptr;
+    {
+      Tensor x(1, 1, count);
+      x.row(0, 0)[0] = x.row(0, 0)[count - 1] = 1.0F;
+      alone = x.data();
+      CHECK(mapped(alone));
+      CHECK(reinterpret_cast<std::uintptr_t>(alone) % page == 0);
+    }
+    CHECK_FALSE(mapped(alone));
+    {
+      const RunScope scope(1);
+      pooled = Tensor(1, 1, count).data();
+      CHECK(mapped(pooled));  // kept for the next tensor
+      CHECK(Tensor(1, 1, count).data() == pooled);
+    }
+    CHECK_FALSE(mapped(pooled));
+    {
+      Floats values(count);
+      packed = values.data();
+      CHECK(mapped(packed));
+    }
+    CHECK_FALSE(mapped(packed));
+  }
+}
+#endif
 
 TEST_CASE("tensors are views", "[nn]") {
   const Tensor x = keyed("x", 2, 5, 6);
