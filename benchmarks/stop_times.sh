@@ -96,7 +96,7 @@ both train nmf -d "$synthetic" --subset test -o dictionary.safetensors
 both train nmf-classifier -d "$synthetic" --subset test -o classifier.safetensors
 both datasets check "$synthetic"
 both synth songs --renderer builtin
-both synth songs --renderer auto
+both synth sampled --renderer auto
 if [[ "synth check set report finished -o page --audio set" =~ $pattern ]]; then
   "$program" synth set --preset mini --renderer builtin -q >/dev/null
   "$program" run -d set -m mixture,irm2 --save-estimates -o finished -q >/dev/null
@@ -106,7 +106,7 @@ both shift song.wav -m umx:random=1
 both demo -o demo
 signal=INT measure 0.3 report finished -o page --audio set
 signal=TERM measure 1 report finished -o page --audio set --audio-seconds 0
-if "$program" --version | grep -q 'LibTorch yes'; then
+if "$program" --version | grep -q 'LibTorch [0-9]'; then
   for recipe in umx-tiny demucs-light-tiny bsrnn-tiny conv1d-tiny dprnn-tiny xumx-tiny; do
     for after in 1 4 10; do
       rm -rf trained

@@ -1,6 +1,6 @@
 // mss_fuzz TARGET [--runs N] [--long-runs N] [--first N] [--seed S] [--most-s SECONDS] [--write FILE] [PATH…]
 //
-// TARGET: safetensors, pytorch, pickle, toml (plans), recipe, events, records, museval, audio (wav, mp4 and playlists).
+// TARGET: safetensors, pytorch, pickle, toml (plans), recipe, events, records, museval, configuration (of networks), audio (wav, mp4 and playlists).
 // Feeds the seeds (files, and those in folders) as they are, then N mutants of them, to a reader. Ends with status 1 at
 // the first defect and says which execution it was; --first N --runs 1 repeats it, --write keeps that input in a file
 // (a file given as PATH with --runs 0 replays it); --long-runs stands before --runs in ./run test --long; an execution that takes longer than --most-s (of the processor) is a defect as well.
@@ -47,6 +47,7 @@ constexpr Target kTargets[] = {{"safetensors", mssbench_fuzz_safetensors, tests:
                                {"events", mssbench_fuzz_events, tests::Grammar::audio},
                                {"records", mssbench_fuzz_records, tests::Grammar::json},
                                {"museval", mssbench_fuzz_museval, tests::Grammar::json},
+                               {"configuration", mssbench_fuzz_configuration, tests::Grammar::json},
                                {"audio", mssbench_fuzz_audio, tests::Grammar::audio}};
 
 // Written before every execution, read when the process dies.
@@ -95,7 +96,8 @@ int execute(const Target& target, const std::string& input, const std::string& w
 
 int usage() {
   fmt::print(stderr,
-             "mss_fuzz safetensors|pytorch|pickle|toml|records|museval|audio [--runs N] [--long-runs N] [--first N] "
+             "mss_fuzz safetensors|pytorch|pickle|toml|recipe|events|records|museval|configuration|audio [--runs N] "
+             "[--long-runs N] [--first N] "
              "[--seed S] "
              "[--most-s SECONDS] [--write FILE] [PATH...]\n");
   return 2;

@@ -28,11 +28,13 @@ extern "C" {
 int mssbench_fuzz_safetensors(const std::uint8_t* data, std::size_t size);
 int mssbench_fuzz_pytorch(const std::uint8_t* data, std::size_t size);
 int mssbench_fuzz_pickle(const std::uint8_t* data, std::size_t size);
-int mssbench_fuzz_toml(const std::uint8_t* data, std::size_t size);     ///< a document, and that as a plan
-int mssbench_fuzz_recipe(const std::uint8_t* data, std::size_t size);   ///< a training recipe, read, written, read again
-int mssbench_fuzz_events(const std::uint8_t* data, std::size_t size);   ///< a TensorBoard event file
+int mssbench_fuzz_toml(const std::uint8_t* data, std::size_t size);    ///< a document, and that as a plan
+int mssbench_fuzz_recipe(const std::uint8_t* data, std::size_t size);  ///< a training recipe, read, written, read again
+int mssbench_fuzz_events(const std::uint8_t* data, std::size_t size);  ///< a TensorBoard event file
 int mssbench_fuzz_records(const std::uint8_t* data, std::size_t size);  ///< a records.jsonl
 int mssbench_fuzz_museval(const std::uint8_t* data, std::size_t size);
+int mssbench_fuzz_configuration(const std::uint8_t* data,
+                                std::size_t size);                    ///< what a weights file says of its network
 int mssbench_fuzz_audio(const std::uint8_t* data, std::size_t size);  ///< wav, mp4, playlists: probed and read
 }
 

@@ -4,7 +4,10 @@
 #include "core/json.h"
 #include "core/toml.h"
 #include "eval/museval_json.h"
+#include "harness/builtin_methods.h"
 #include "harness/plan.h"
+#include "methods/network_entry.h"
+#include "methods/registry.h"
 #include "records/record.h"
 #include "tests/fuzz/targets.h"
 #include "training/event_file.h"
@@ -90,5 +93,33 @@ int mssbench_fuzz_museval(const std::uint8_t* data, std::size_t size) {
     const eval::MusevalTrack track = eval::parse_museval_json(text_of(data, size), "fuzz.json");
     const std::string once = eval::to_museval_json(track);
     promise(eval::to_museval_json(eval::parse_museval_json(once, "again")) == once, "what was written is read again");
+  });
+}
+
+int mssbench_fuzz_configuration(const std::uint8_t* data, std::size_t size) {
+  return read_text([&] {
+    const core::Value configuration = core::parse_json(text_of(data, size), "fuzz.configuration");
+    // Every family is asked: a file says itself which one it is for. It is refused where all of them refuse.
+    bool accepted = false;
+    const methods::NetworkFamily* before = nullptr;
+    for (const auto& network : harness::builtin_methods().networks()) {
+      const methods::NetworkFamily& family = *network->family;
+      if (&family == before) continue;
+      before = &family;
+      try {
+        const core::Value whole = family.normalise(configuration, "fuzz.configuration");
+        promise(family.normalise(whole, "again") == whole, "what is normalised stays as it is");
+        std::size_t entries = 0;
+        for (const auto& [part, listing] : family.list(whole)) {
+          entries += listing.entries.size();
+          promise(listing.parameters() >= 0, "numbers of parameters do not overflow");
+        }
+        promise(entries < 3'000'000, "a network is listed in bounded memory");
+        accepted = true;
+      } catch (const Error& error) {
+        promise(error.code() != Code::internal, "no defect of our own");
+      }
+    }
+    if (!accepted) throw Error(Code::checkpoint, "fuzz.configuration", "no network's");
   });
 }
