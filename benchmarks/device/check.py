@@ -5,6 +5,8 @@
               (float32; bar: 1e-3 relative)
   throughput  ../peers/training/compare.py on the device, float32 and bf16: step time and peak memory beside PyTorch's
   waiting     share of a training run's time that the device waits for examples (bar: 2 %)
+
+On the processor parity compares it with itself: what differs there is not deterministic.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-CASES = ["umx", "demucs-light", "demucs", "bsrnn", "conv1d", "dprnn"]
+CASES = ["umx", "xumx", "demucs-light", "demucs", "conv-tasnet", "bsrnn", "conv1d", "dprnn"]
 
 
 def losses(program, case, device, threads, size, count):

@@ -4,12 +4,14 @@ device, alternating in one run.
 
 usage: compare.py --steps BUILD/benchmarks/peers/training/training_steps [--demucs V2] [CASE…]
 
-  CASE        umx, demucs-light, demucs, bsrnn, conv1d, dprnn (all)
+  CASE        umx, xumx, demucs-light, demucs, conv-tasnet, bsrnn, conv1d, dprnn (all)
   loss        of the first step on both sides (bar: 1e-4 relative), and after all steps
   step        median of the rounds, and the ratio of PyTorch's to ours (bar 0.97)
+  processor   the same of processor time: on a machine that does other work too, --judge processor holds the bar to it
 
-Open-Unmix is the package's, Demucs its authors' (branch v2 of facebookresearch/demucs, --demucs), Band-split RNN that of
-../bsrnn/networks.py, the baselines those of baselines.py. Dropout is off on both sides: the two would draw other numbers.
+Open-Unmix is the package's, Demucs and Conv-TasNet their authors' (branch v2 of facebookresearch/demucs, --demucs), Band-split
+RNN that of ../bsrnn/networks.py, X-UMX and the baselines those of baselines.py. Dropout is off on both sides: the two would
+draw other numbers. Memory is the process's peak (on a GPU the allocator's), of which PyTorch's modules in Python are 0.2 GB.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from shared import prepare, table  # noqa: E402
-CASES = ["umx", "demucs-light", "demucs", "bsrnn", "conv1d", "dprnn"]
+CASES = ["umx", "xumx", "demucs-light", "demucs", "conv-tasnet", "bsrnn", "conv1d", "dprnn"]
 BAR, LOSS_BAR = 0.97, 1e-4
 
 
@@ -60,6 +62,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument("--judge", default="wall", choices=["wall", "processor"], help="the time that must meet the bar")
     parser.add_argument("--json", type=pathlib.Path, help="write the numbers here")
     parser.add_argument("cases", nargs="*", default=CASES)
     options = parser.parse_args()
@@ -74,28 +77,34 @@ def main():
             theirs = Side([python, HERE / "worker.py", case, folder, options.threads, options.device,
                            options.precision, json.dumps(ours.about)], environment)
             first = [side.steps(1)["loss"] for side in (ours, theirs)]
-            times = {0: [], 1: []}
+            times, processor = {0: [], 1: []}, {0: [], 1: []}
             last = {}
             for _ in range(options.rounds):
                 for i, side in enumerate((ours, theirs)):
                     last[i] = side.steps(1)
                     times[i].append(last[i]["seconds"])
+                    processor[i].append(last[i]["cpu_seconds"])
             ours.end()
             theirs.end()
         a, b = statistics.median(times[0]), statistics.median(times[1])
+        ratio, cpu_ratio = b / a, statistics.median(processor[1]) / statistics.median(processor[0])
         difference = abs(first[0] - first[1]) / abs(first[1])
         bar = LOSS_BAR if options.precision == "float32" else 2e-2
         if difference > bar or ours.about["parameters"] != theirs.about["parameters"]:
             failed.append(f"{case}: losses {first} or parameters differ")
-        if b / a < BAR:
-            failed.append(f"{case}: {b / a:.2f} of PyTorch's speed")
+        judged = ratio if options.judge == "wall" else cpu_ratio
+        if judged < BAR:
+            failed.append(f"{case}: {judged:.2f} of PyTorch's speed ({options.judge} time)")
         rows.append((case, f"{ours.about['parameters']}", f"{ours.about['items']}", f"{difference:.0e}",
                      f"{abs(last[0]['loss'] - last[1]['loss']) / abs(last[1]['loss']):.0e}", f"{b * 1000:.0f} ms",
-                     f"{a * 1000:.0f} ms", f"{b / a:.2f}", f"{ours.about['items'] / a:.2f}",
+                     f"{a * 1000:.0f} ms", f"{ratio:.2f}", f"{cpu_ratio:.2f}", f"{ours.about['items'] / a:.2f}",
                      f"{last[1]['peak_mb']:.0f} MB", f"{last[0]['peak_mb']:.0f} MB"))
-        numbers[case] = {"pytorch_s": times[1], "ours_s": times[0], "ratio": b / a, "loss_difference": difference,
+        print(f"{case}: {ratio:.2f}, of processor time {cpu_ratio:.2f}", file=sys.stderr, flush=True)
+        numbers[case] = {"pytorch_s": times[1], "ours_s": times[0], "ratio": ratio,
+                         "pytorch_processor_s": processor[1], "ours_processor_s": processor[0],
+                         "processor_ratio": cpu_ratio, "loss_difference": difference,
                          "pytorch_peak_mb": last[1]["peak_mb"], "ours_peak_mb": last[0]["peak_mb"]}
-    header = ("case", "parameters", "batch", "loss", f"after {options.rounds + 1}", "PyTorch", "ours", "ratio",
+    header = ("case", "parameters", "batch", "loss", f"after {options.rounds + 1}", "PyTorch", "ours", "ratio", "processor",
               "examples/s", "PyTorch memory", "ours")
     print(f"{options.device}, {options.precision}, {options.threads} threads, medians of {options.rounds}, alternating")
     table(header, rows)

@@ -6,9 +6,8 @@
 //
 // writes FOLDER/CASE.safetensors, the first weights in the names of the family's Python package, and FOLDER/CASE.f32, the
 // batch's stems (B, S, C, T) as float32; prints one line of JSON that describes them; then answers lines of standard
-// input: "N" takes N steps and prints {"seconds", "loss", "peak_mb"}, "state" writes the weights again, an empty line
+// input: "N" takes N steps and prints {"seconds", "cpu_seconds", "loss", "peak_mb"}, "state" writes the weights again, an empty line
 // ends.
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -48,18 +47,24 @@ core::Value members(std::initializer_list<std::pair<const char*, core::Value>> l
 
 std::vector<Case> cases(bool large) {
   using training::LossTerm;
-  const std::vector<std::string> four = {"drums", "bass", "other", "vocals"}, one = {"vocals"};
+  const std::vector<std::string> four = {"drums", "bass", "other", "vocals"}, one = {"vocals"},
+                                 crossed = {"bass", "drums", "vocals", "other"};
   // `large`: sizes of the papers, for a GPU. Else what two cores do in seconds.
   return {
-      {"umx", "umx", "umxhq", one, members({}), LossTerm::mse_magnitude, 1e-3, 0, 1e-5, large ? 16 : 4, 264600},
-      {"demucs-light", "demucs", "light", four, members({}), LossTerm::mse_time, 3e-4, 0, 0, large ? 16 : 2, 88532},
+      {"umx", "umx", "umxhq", one, members({}), LossTerm::mse_magnitude, 1e-3, 0, 1e-5, large ? 16 : 2,
+       large ? 264600 : 132300},
+      {"xumx", "xumx", "umxhq", crossed, members({}), LossTerm::xumx, 1e-3, 0, 1e-5, large ? 8 : 1,
+       large ? 264600 : 88200},
+      {"demucs-light", "demucs", "light", four, members({}), LossTerm::mse_time, 3e-4, 0, 0, large ? 16 : 1, 88532},
       {"demucs", "demucs", "v2", four, members({{"width", large ? 64 : 16}}), LossTerm::l1_time, 3e-4, 0, 0,
-       large ? 8 : 2, large ? 446292 : 180052},
+       large ? 8 : 1, large ? 446292 : 180052},
+      {"conv-tasnet", "conv-tasnet", "", four, large ? members({}) : members({{"repeats", 1}}), LossTerm::l1_time,
+       3e-4, 0, 0, large ? 4 : 1, large ? 176400 : 22050},
       {"bsrnn", "bsrnn", "paper", one,
        large ? members({}) : members({{"features", 32}, {"pairs", 4}, {"lstm_hidden", 64}, {"mask_hidden", 128}}),
-       LossTerm::l1_both, 1e-3, 5, 0, large ? 4 : 1, 132300},
-      {"conv1d", "conv1d", "vocals", one, members({}), LossTerm::l1_time, 1e-3, 0, 0, large ? 16 : 4, 132300},
-      {"dprnn", "dprnn", "vocals", one, members({}), LossTerm::mse_magnitude, 1e-3, 5, 0, large ? 16 : 4, 264600}};
+       LossTerm::l1_both, 1e-3, 5, 0, large ? 4 : 1, large ? 132300 : 44100},
+      {"conv1d", "conv1d", "vocals", one, members({}), LossTerm::l1_time, 1e-3, 0, 0, large ? 16 : 1, 132300},
+      {"dprnn", "dprnn", "vocals", one, members({}), LossTerm::mse_magnitude, 1e-3, 5, 0, large ? 16 : 1, large ? 264600 : 132300}};
 }
 
 void serve(const std::vector<std::string>& arguments) {
@@ -145,15 +150,17 @@ void serve(const std::vector<std::string>& arguments) {
       }
       const int count = std::stoi(line);
       double loss = 0;
-      const auto begin = std::chrono::steady_clock::now();
+      const core::Stopwatch watch;
       for (int i = 0; i < count; ++i) {
         loss = learner->add_gradients(batch, 1);
         learner->update(each.rate, false);
       }
+      const core::Cost cost = watch.elapsed();
       core::Value out = core::Value::object();
-      out["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      out["seconds"] = cost.wall_s;
+      out["cpu_seconds"] = cost.cpu_s;
       out["loss"] = loss;
-      out["peak_mb"] = static_cast<double>(core::peak_rss_bytes()) / (1024.0 * 1024.0);
+      out["peak_mb"] = static_cast<double>(cost.peak_rss_bytes) / (1024.0 * 1024.0);
       std::cout << core::dump_json(out) << std::endl;
     }
     return;

@@ -30,10 +30,11 @@ def read_safetensors(path):
     header = json.loads(data[8:8 + size])
     out = {}
     for name, entry in header.items():
-        if name == "__metadata__" or entry["dtype"] != "F32":
+        if name == "__metadata__":
             continue
         begin, end = entry["data_offsets"]
-        values = numpy.frombuffer(data[8 + size + begin:8 + size + end], dtype=numpy.float32)
+        values = numpy.frombuffer(data[8 + size + begin:8 + size + end],
+                                  dtype={"F32": numpy.float32, "I64": numpy.int64}[entry["dtype"]])
         out[name] = torch.from_numpy(values.reshape(entry["shape"]).copy())
     return out
 
@@ -53,6 +54,11 @@ class Spectra:
         return y.reshape(*x.shape[:-2], -1)
 
 
+def load(net, weights):
+    """Every tensor of the network gets its values, and every value is used."""
+    net.load_state_dict(weights, strict=True)
+
+
 def build(case, about, weights, device):
     """The network and its loss of (mixture, targets)."""
     configuration = about["configuration"]
@@ -62,9 +68,35 @@ def build(case, about, weights, device):
         net = model.OpenUnmix(nb_bins=configuration["bins"], nb_channels=2, hidden_size=configuration["hidden"],
                               max_bin=configuration["max_bin"])
         spectra = Spectra(configuration["fft_size"], configuration["hop_samples"], False, device)
-        net.load_state_dict(weights, strict=False)
+        prefix = "target_models.vocals."
+        load(net, {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)})
         net.lstm.dropout = 0.0
         return net, lambda x, y, auto: nn.functional.mse_loss(auto(net, spectra(x).abs()), spectra(y[:, 0]).abs())
+    if case == "xumx":
+        import baselines
+
+        net = baselines.XUmx(configuration["targets"], configuration["bins"], configuration["hidden"],
+                             configuration["max_bin"])
+        load(net, {name: value for name, value in weights.items() if not name.endswith(".window")})
+        fft, hop = configuration["fft_size"], configuration["hop_samples"]
+        spectra = Spectra(fft, hop, True, device)
+
+        def xumx_loss(x, y, auto):
+            mixture = spectra(x)
+            found = auto(net, mixture.abs())
+            length = hop * (mixture.shape[-1] - 1)
+            waves = spectra.inverse(found * (mixture / mixture.abs().clamp(min=1e-30)).unsqueeze(1), length)
+            return baselines.multi_domain_loss(waves, y[..., :length], x[..., :length], found, spectra(y).abs())
+
+        return net, xumx_loss
+    if case == "conv-tasnet":
+        from demucs.tasnet import ConvTasNet
+
+        net = ConvTasNet(configuration["targets"], N=configuration["filters"], L=configuration["filter_length"],
+                         B=configuration["bottleneck"], H=configuration["hidden"], P=configuration["taps"],
+                         X=configuration["blocks"], R=configuration["repeats"])
+        load(net, weights)
+        return net, lambda x, y, auto: nn.functional.l1_loss(auto(net, x), y)
     if case.startswith("demucs"):
         from demucs.model import Demucs
 
@@ -74,7 +106,7 @@ def build(case, about, weights, device):
                      resample=configuration["resample"], rescale=0, normalize=False)
         if light:
             net.lstm = OneWay(configuration["width"] * 4)
-        net.load_state_dict(weights)
+        load(net, weights)
         loss = nn.functional.mse_loss if about["loss"] == "mse_time" else nn.functional.l1_loss
 
         def demucs_loss(x, y, auto):
@@ -89,7 +121,7 @@ def build(case, about, weights, device):
         one = configuration["networks"]["vocals"]
         net = Authors(band_widths("V7", "edge"), mask_layers=1, eps=one["eps"], features=one["features"],
                       pairs=one["pairs"])
-        net.load_state_dict(weights)
+        load(net, weights)
         spectra = Spectra(2048, 512, True, device)
 
         def bsrnn_loss(x, y, auto):
@@ -104,10 +136,10 @@ def build(case, about, weights, device):
 
     if case == "conv1d":
         net = baselines.Conv1d()
-        net.load_state_dict(weights)
+        load(net, weights)
         return net, lambda x, y, auto: nn.functional.l1_loss(auto(net, x), y[:, 0])
     net = baselines.Dprnn()
-    net.load_state_dict(weights)
+    load(net, weights)
     spectra = Spectra(4096, 1024, True, device)
 
     def dprnn_loss(x, y, auto):
@@ -156,7 +188,7 @@ def main():
             break
         if cuda:
             torch.cuda.synchronize()
-        begin = time.perf_counter()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             # As a trainer does: the batch comes from the host.
             loss = loss_of(mixture.to(device), targets.to(device), auto)
@@ -169,7 +201,8 @@ def main():
         if cuda:
             torch.cuda.synchronize()
         peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": time.perf_counter() - begin, "loss": value, "peak_mb": peak}), flush=True)
+        print(json.dumps({"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - begin_cpu,
+                          "loss": value, "peak_mb": peak}), flush=True)
 
 
 main()
