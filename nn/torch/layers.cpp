@@ -7,7 +7,8 @@
 namespace mss::nn {
 namespace {
 
-at::Tensor activated(Activation activation, const at::Tensor& x) {
+/// `axis` is that of the channels, for gated linear units.
+at::Tensor activated(Activation activation, const at::Tensor& x, std::int64_t axis = 2) {
   switch (activation) {
     case Activation::none:
       return x;
@@ -20,9 +21,17 @@ at::Tensor activated(Activation activation, const at::Tensor& x) {
     case Activation::sigmoid:
       return at::sigmoid(x);
     case Activation::glu:
-      return at::glu(x, 2);
+      return at::glu(x, axis);
   }
   return x;
+}
+
+/// Of what a convolution has just made, (B, C, T): on its own layout, because the gradient of a gated linear unit comes
+/// contiguous and the convolution's backward pass would copy a transposed one; without a copy of its own where the gradient
+/// needs the result alone.
+at::Tensor activated_rows(Activation activation, at::Tensor x) {
+  if (activation == Activation::relu) return at::relu_(x).transpose(1, 2);
+  return activated(activation, x, 1).transpose(1, 2);
 }
 
 at::Tensor optional_bias(const Torch::Scope& scope, const std::vector<Parameter>& wanted) {
@@ -124,9 +133,8 @@ Torch::Conv1d::Conv1d(const Scope& scope, const Conv1dOptions& options) : option
 at::Tensor Torch::Conv1d::operator()(const Tensor& x) const {
   const Conv1dOptions& o = options_;
   if (o.frames(x.size(1)) == 0) return at::empty({x.size(0), 0, o.outputs}, x.options());
-  return activated(
-      o.activation,
-      at::conv1d(x.transpose(1, 2), weight_, bias_, o.stride, o.padding, o.dilation, o.groups).transpose(1, 2));
+  return activated_rows(o.activation,
+                        at::conv1d(x.transpose(1, 2), weight_, bias_, o.stride, o.padding, o.dilation, o.groups));
 }
 
 Torch::ConvTranspose1d::ConvTranspose1d(const Scope& scope, const ConvTranspose1dOptions& options) : options_(options) {
@@ -136,8 +144,7 @@ Torch::ConvTranspose1d::ConvTranspose1d(const Scope& scope, const ConvTranspose1
 }
 
 at::Tensor Torch::ConvTranspose1d::operator()(const Tensor& x) const {
-  return activated(options_.activation,
-                   at::conv_transpose1d(x.transpose(1, 2), weight_, bias_, options_.stride).transpose(1, 2));
+  return activated_rows(options_.activation, at::conv_transpose1d(x.transpose(1, 2), weight_, bias_, options_.stride));
 }
 
 Torch::Lstm::Lstm(const Scope& scope, const LstmOptions& options)

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <string>
 
 #include "core/error.h"
@@ -15,12 +16,6 @@ void check_equal_shapes(const char* where, const at::Tensor& a, const at::Tensor
   parts.expected = c10::str(b.sizes());
   parts.found = c10::str(a.sizes());
   throw Error(parts);
-}
-
-at::Tensor subset_sum(const at::Tensor& sources, const std::vector<std::int64_t>& subset) {
-  at::Tensor sum = sources[subset[0]];
-  for (std::size_t i = 1; i < subset.size(); ++i) sum = sum + sources[subset[i]];
-  return sum;
 }
 
 }  // namespace
@@ -65,13 +60,16 @@ std::vector<std::vector<std::int64_t>> source_combinations(std::int64_t sources)
 
 at::Tensor combination_mse(const at::Tensor& estimates, const at::Tensor& targets) {
   check_equal_shapes("combination_mse", estimates, targets);
-  const auto subsets = source_combinations(estimates.size(0));
-  if (subsets.empty()) throw Error(Code::invalid_argument, "combination_mse", "takes at least two sources");
-  at::Tensor sum = torch::zeros({}, estimates.options());
-  for (const auto& subset : subsets) {
-    sum = sum + (subset_sum(estimates, subset) - subset_sum(targets, subset)).square().mean();
-  }
-  return sum / static_cast<double>(subsets.size());
+  const std::int64_t sources = estimates.size(0);
+  if (sources < 2) throw Error(Code::invalid_argument, "combination_mse", "takes at least two sources");
+  // Of the 2^S - 2 sums, 2^(S-1) - 1 have source i in them and 2^(S-2) - 1 have i and j. With the errors d_i, the squares
+  // of all sums are 2^(S-2) sum_i d_i^2 + (2^(S-2) - 1) (sum_i d_i)^2.
+  const double both = std::exp2(static_cast<double>(sources - 2)) - 1;
+  const double subsets = std::exp2(static_cast<double>(sources)) - 2;
+  const at::Tensor errors = estimates - targets;
+  at::Tensor sum = errors.square().mean() * ((both + 1) * static_cast<double>(sources));
+  if (both > 0) sum = sum + errors.sum(0).square().mean() * both;
+  return sum / subsets;
 }
 
 at::Tensor combination_wsdr(const at::Tensor& estimates, const at::Tensor& targets, const at::Tensor& mixture,
@@ -84,21 +82,37 @@ at::Tensor combination_wsdr(const at::Tensor& estimates, const at::Tensor& targe
     throw Error(Code::invalid_argument, "combination_wsdr",
                 c10::str("takes at least two sources and more than ", 2 * trim, " samples"));
   }
-  const auto inner = [&](const at::Tensor& x) { return x.slice(-1, trim, samples - trim); };
-  const auto energy = [](const at::Tensor& x) { return x.square().sum(-1); };
-  const auto cosine = [&](const at::Tensor& a, const at::Tensor& b) {
-    return (a * b).sum(-1) / (at::sqrt(eps + energy(a)) * at::sqrt(eps + energy(b)) + eps);
-  };
-  at::Tensor sum = torch::zeros({}, estimates.options());
-  for (const auto& subset : subsets) {
-    const at::Tensor estimate = inner(subset_sum(estimates, subset));
-    const at::Tensor target = inner(subset_sum(targets, subset));
-    const at::Tensor x = inner(mixture);
-    const at::Tensor rest = x - target;
-    const at::Tensor weight = energy(target) / (energy(target) + energy(rest) + eps);
-    sum = sum - (weight * cosine(estimate, target) + (1 - weight) * cosine(x - estimate, rest)).mean();
+  // Every energy and product of the sums follows from the products of the signals themselves: one pass over the samples in
+  // place of one per combination. In float64, because energies of small rests are differences of large ones.
+  const std::int64_t sources = estimates.size(0), signals = 2 * sources + 1;
+  const at::Tensor lines = at::cat({estimates, targets, mixture.unsqueeze(0)}, 0)
+                               .slice(-1, trim, samples - trim)
+                               .to(at::kDouble)
+                               .movedim(0, -2);                            // (…, 2 S + 1, T)
+  const at::Tensor products = at::matmul(lines, lines.transpose(-2, -1));  // (…, 2 S + 1, 2 S + 1)
+  // Which signals a sum is made of: the estimates', the targets', and what the mixture has beside them.
+  const auto count = static_cast<std::int64_t>(subsets.size());
+  const at::Tensor made = at::zeros({4, count, signals}, at::TensorOptions().dtype(at::kDouble));
+  for (std::int64_t row = 0; row < count; ++row) {
+    for (const std::int64_t source : subsets[static_cast<std::size_t>(row)]) {
+      made[0][row][source] = 1.0;
+      made[1][row][sources + source] = 1.0;
+    }
   }
-  return 1.0 + sum / static_cast<double>(subsets.size());
+  for (std::int64_t kind = 0; kind < 2; ++kind) made[2 + kind] = -made[kind];
+  made.slice(0, 2).select(2, signals - 1).fill_(1.0);
+  const at::Tensor parts = made.to(products.device());
+  const at::Tensor estimate = parts[0], target = parts[1], beside = parts[2], rest = parts[3];  // (14, 2 S + 1)
+  const auto product = [&](const at::Tensor& a, const at::Tensor& b) { return (at::matmul(a, products) * b).sum(-1); };
+  const auto energy = [&](const at::Tensor& a) { return product(a, a).clamp_min(0); };
+  const at::Tensor target_energy = energy(target), rest_energy = energy(rest);
+  const auto cosine = [&](const at::Tensor& a, const at::Tensor& b, const at::Tensor& b_energy) {
+    return product(a, b) / (at::sqrt(eps + energy(a)) * at::sqrt(eps + b_energy) + eps);
+  };
+  const at::Tensor weight = target_energy / (target_energy + rest_energy + eps);
+  const at::Tensor found =
+      weight * cosine(estimate, target, target_energy) + (1 - weight) * cosine(beside, rest, rest_energy);
+  return (1.0 - found.mean()).to(estimates.scalar_type());
 }
 
 }  // namespace mss::nn

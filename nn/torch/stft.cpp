@@ -136,7 +136,11 @@ at::Tensor stft(const at::Tensor& x, const audio::StftSpec& spec) {
     flat =
         spec.framing == audio::Framing::centered_zero ? at::constant_pad_nd(flat, {pad, pad}, 0) : reflect(flat, pad);
   }
-  const at::Tensor rows = cut(flat, frames, spec.fft_size, spec.hop_samples) * ready->window;
+  // Without a gradient to come back the frames are a view, and the product the only copy.
+  const bool tracked = at::GradMode::is_enabled() && flat.requires_grad();
+  const at::Tensor rows =
+      (tracked ? cut(flat, frames, spec.fft_size, spec.hop_samples) : flat.unfold(1, spec.fft_size, spec.hop_samples)) *
+      ready->window;
   at::Tensor spectrum = at::fft_rfft(rows, spec.fft_size, 2);
   if (ready->scale != 1.0) spectrum = spectrum * ready->scale;
   return spectrum.transpose(1, 2).reshape(shape);

@@ -39,11 +39,10 @@ class Signals {
     return spectra_;
   }
 
-  /// The waveforms that the spectra give; of networks on waveforms their own.
-  Pair inverses() {
-    if (given_.waveforms.defined()) return waveforms();
-    const std::int64_t samples = covered();
-    return {waveforms().estimate, nn::istft(target_spectra(), spec_, samples)};
+  /// Estimates less targets as the inverse of their spectra's difference; of networks on waveforms their own.
+  at::Tensor inverse_difference() {
+    if (given_.waveforms.defined()) return waveforms().estimate - waveforms().target;
+    return nn::istft(estimated_spectra() - target_spectra(), spec_, covered());
   }
 
   const Pair& magnitudes() {
@@ -209,7 +208,7 @@ at::Tensor term_of(LossTerm term, const LossRecipe& recipe, Signals& signals, co
     case LossTerm::l1_spectrum:
       return spectral_error(signals.spectra(), reduce);
     case LossTerm::l1_both:
-      return spectral_error(signals.spectra(), reduce) + absolute_error(signals.inverses(), reduce);
+      return spectral_error(signals.spectra(), reduce) + reduce(signals.inverse_difference().abs());
     case LossTerm::log_l2: {
       const Pair& p = signals.waveforms();
       return reduce(10.0 * at::log10(energy(p.estimate - p.target) + kEps));
