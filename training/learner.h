@@ -7,7 +7,8 @@
 //   average/NAME    their exponential moving average, where there is one
 //   moment1/NAME, moment2/NAME    of Adam and AdamW; RMSprop's mean square is moment2, its momentum moment1
 // NAME is "<part>.<name>" by the family's listing (methods/weights.h; part "": "<name>"). Numbers beside it: steps taken
-// (counters()). Everything random in a step is a pure function of (seed, step, batch within the step).
+// (counters()). Everything random in a step is a pure function of (seed, step, batch within the step), masks of input
+// features one of (seed, epoch, index).
 //
 // Determinism. Equal state, batches and rates give equal bits with an equal number of threads on one processor; on a GPU
 // as far as its operators are deterministic: nn/torch/runtime_torch.h asks for those that are.
@@ -41,8 +42,10 @@ struct LearnerSettings {
   std::vector<std::string> frozen;  ///< patterns of NAMEs (* any characters, ? one) that are not trained
   bool recompute = false;           ///< blocks are computed again in the backward pass (less memory)
   bool dropout = true;
+  SpecAugmentRecipe spec_augment{};  ///< of the batches of add_gradients(); Error(config) for networks on waveforms
   bool float64 = false;  ///< weights and arithmetic in double: for tests
   bool deterministic = true;
+  bool trial = false;  ///< for trial_bytes() alone: without the memory of an optimiser and an average
   nn::DeviceChoice device;
   int threads = 1;
   std::uint64_t seed = 0;
@@ -53,6 +56,7 @@ struct BatchView {
   std::int64_t items = 0, stems = 0, channels = 0, samples = 0;
   const float* mixture_values = nullptr;  ///< (B, C, T); null: the sum of the stems
   const float* stem_values = nullptr;     ///< (B, S, C, T)
+  std::int64_t epoch = 0, first = 0;      ///< index of the first example: what its input masks are drawn by
 };
 
 class Learner {
@@ -76,6 +80,10 @@ class Learner {
   virtual void end_epoch() = 0;
   /// In evaluation mode, without gradients; of the average if `average`.
   virtual double loss(const BatchView& batch, bool average) = 0;
+
+  /// The most bytes of tensors on the processor that the gradient of a batch's loss needs at one time, beside the weights
+  /// and their gradients. Running statistics move.
+  virtual std::int64_t trial_bytes(const BatchView& batch) = 0;
 
   /// Does the network standardise its input by statistics of the training set?
   virtual bool has_statistics() const = 0;

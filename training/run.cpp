@@ -129,9 +129,6 @@ checkpoints::LazyTensors first_weights(const Recipe& recipe, const Model& model,
 
 LearnerSettings learner_settings(const TrainingRequest& request, const Recipe& recipe, const Model& model,
                                  const std::vector<std::string>& stems) {
-  if (recipe.augment.spec.probability > 0) {
-    throw Error(Code::unsupported, "augment.spec.probability", "training does not mask input features");
-  }
   LearnerSettings out;
   out.architecture = model.configuration.at("architecture").as_string();
   out.configuration = model.configuration;
@@ -140,6 +137,7 @@ LearnerSettings learner_settings(const TrainingRequest& request, const Recipe& r
   out.optimiser = recipe.optimiser;
   out.frozen = recipe.model.freeze;
   out.recompute = recipe.model.checkpointing;
+  out.spec_augment = recipe.augment.spec;
   out.deterministic = recipe.budget.deterministic;
   out.device = request.device;
   out.threads = core::resolve_threads(request.threads);
@@ -731,7 +729,8 @@ class Run {
   }
 
   static BatchView view_of(const Batch& batch) {
-    return {batch.count, batch.sources, batch.channels, batch.samples, batch.mixture.data(), batch.stems.data()};
+    return {batch.count,          batch.sources,      batch.channels, batch.samples,
+            batch.mixture.data(), batch.stems.data(), batch.epoch,    batch.first};
   }
 
   void close_epoch(TrainingResult& result) {
@@ -960,6 +959,44 @@ class Run {
 
 TrainingResult train(const TrainingRequest& request) { return Run(request)(); }
 
+namespace {
+
+/// What a step keeps: measured on one example of a second, or of the whole length where the network takes no other, and
+/// multiplied.
+std::int64_t step_bytes_of(const TrainingRequest& request, const Recipe& recipe, const Model& model,
+                           const std::vector<std::string>& stems, std::int64_t parameters) {
+  if (16 * parameters > core::available_memory_bytes()) return -1;
+  LearnerSettings settings = learner_settings(request, recipe, model, stems);
+  settings.device = nn::parse_device("cpu");
+  settings.trial = true;
+  settings.initial = names_of(methods::random_weights(*model.method->family, model.configuration, 1).parts);
+  std::unique_ptr<Learner> learner;
+  try {
+    learner = make_learner(settings);
+  } catch (const Error& error) {
+    if (error.code() == Code::unsupported) return -1;
+    throw;
+  }
+  const std::int64_t whole = learner->input_samples(recipe.crop_samples());
+  const auto measured = [&](std::int64_t samples) {
+    BatchView batch{1, std::ssize(stems), recipe.data.channels, samples};
+    std::vector<float> values(static_cast<std::size_t>(batch.stems * batch.channels * samples));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.01F * static_cast<float>(i % 7) - 0.03F;
+    batch.stem_values = values.data();
+    const double items =
+        static_cast<double>(recipe.data.batch) * static_cast<double>(whole) / static_cast<double>(samples);
+    return static_cast<std::int64_t>(static_cast<double>(learner->trial_bytes(batch)) * items);
+  };
+  const std::int64_t piece = std::min(whole, learner->input_samples(recipe.data.rate_hz));
+  try {
+    return measured(piece);
+  } catch (const Error&) {
+    return piece == whole ? -1 : measured(whole);
+  }
+}
+
+}  // namespace
+
 TrainingPreview preview(const TrainingRequest& request) {
   const Recipe& recipe = request.recipe.recipe;
   TrainingPreview out;
@@ -977,6 +1014,7 @@ TrainingPreview preview(const TrainingRequest& request) {
   out.state_bytes = 4 * copies * out.parameters;
   out.batch_bytes = 4 * (recipe.data.queue_batches + 1) * recipe.data.batch * recipe.data.channels *
                     recipe.crop_samples() * (std::ssize(stems) + 1);
+  out.step_bytes = step_bytes_of(request, recipe, model, stems, out.parameters);
   out.crop_seconds = static_cast<double>(recipe.crop_samples()) / static_cast<double>(recipe.data.rate_hz);
   out.training_tracks = std::ssize(tracks.training);
   out.validation_tracks = std::ssize(tracks.validation);

@@ -96,6 +96,9 @@ struct TrainingPreview {
   std::int64_t parameters = 0;
   std::int64_t state_bytes = 0;  ///< weights, gradients, moments, average
   std::int64_t batch_bytes = 0;  ///< batches in memory, those ahead included
+  /// What layers and loss keep of a step, on the processor in float32: an estimate by the step of one short example.
+  /// -1: not tried, because the network's weights alone fill the memory at hand, or there is no LibTorch.
+  std::int64_t step_bytes = -1;
   std::int64_t training_tracks = 0, validation_tracks = 0;
   std::string validation;                 ///< how they were chosen
   std::int64_t examples_per_epoch = -1;   ///< -1: depends on the audio

@@ -107,6 +107,7 @@ int dry_run(Invocation& invocation, const training::TrainingRequest& request) {
     out["parameters"] = found.parameters;
     out["state_bytes"] = found.state_bytes;
     out["batch_bytes"] = found.batch_bytes;
+    out["step_bytes_estimate"] = found.step_bytes < 0 ? Value() : Value(found.step_bytes);
     out["training_tracks"] = found.training_tracks;
     out["validation_tracks"] = found.validation_tracks;
     out["examples_per_epoch"] = found.examples_per_epoch < 0 ? Value() : Value(found.examples_per_epoch);
@@ -119,9 +120,10 @@ int dry_run(Invocation& invocation, const training::TrainingRequest& request) {
   std::string text = training::to_toml(request.recipe) + "\n";
   text += fmt::format("# network             {}\n", found.network);
   text += fmt::format("# parameters          {}\n", found.parameters);
-  text += fmt::format("# memory              {} for weights, gradients and optimiser; {} for batches; what layers keep "
-                      "comes on top\n",
-                      mebibytes(found.state_bytes), mebibytes(found.batch_bytes));
+  text += fmt::format("# memory              {} for weights, gradients and optimiser; {} for batches; {}\n",
+                      mebibytes(found.state_bytes), mebibytes(found.batch_bytes),
+                      found.step_bytes < 0 ? "what layers keep comes on top"
+                                           : "about " + mebibytes(found.step_bytes) + " for what layers keep (estimate)");
   text += fmt::format("# tracks              {} for training, {} for validation ({})\n", found.training_tracks,
                       found.validation_tracks, found.validation);
   text += fmt::format("# examples            {} an epoch, {:.3g} s each\n",

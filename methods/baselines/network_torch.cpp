@@ -105,13 +105,15 @@ class TrainableDprnn final : public TrainableModels<Dprnn<nn::Torch>> {
                            .hop_samples = static_cast<int>(Model::kHop),
                            .framing = audio::Framing::centered_reflect};
   }
+  bool masks_features() const override { return true; }
   nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
     nn::Estimates out;
     out.mixture = nn::stft(mixture, *stft());
     const at::Tensor sizes = out.mixture.abs();
     const std::int64_t items = sizes.size(0), channels = sizes.size(1), bins = sizes.size(2), frames = sizes.size(3);
+    const at::Tensor seen = options.feature_mask ? sizes * options.feature_mask(bins, frames).unsqueeze(1) : sizes;
     std::vector<at::Tensor> estimates;
-    for (const at::Tensor& mask : run(rows(sizes), options)) {
+    for (const at::Tensor& mask : run(rows(seen), options)) {
       estimates.push_back(mask.to(sizes.scalar_type()).reshape({items, frames, bins, channels}).permute({0, 3, 2, 1}) *
                           sizes);
     }

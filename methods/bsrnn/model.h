@@ -249,13 +249,14 @@ class BandSplitRnn {
 
   /// Spectra of all targets.
   Tensors forward(const Tensor& spectrum) const {
-    return forward(spectrum, [](const auto& step, const Tensor& x) { return step(x); });
+    return forward(spectrum, spectrum, [](const auto& step, const Tensor& x) { return step(x); });
   }
-  /// The same with every recurrent step called through `run(step, x)`, which yields step(x): training does so to keep
-  /// less (nn/torch/trainable_torch.h, recomputed()).
+  /// The same with masks that are found from `seen`, and with every recurrent step called through `run(step, x)`, which
+  /// yields step(x): training hides parts of what the network sees, and keeps less (nn/torch/trainable_torch.h,
+  /// feature_mask and recomputed()).
   template <class Run>
-  Tensors forward(const Tensor& spectrum, const Run& run) const {
-    Tensor x = split(spectrum);
+  Tensors forward(const Tensor& seen, const Tensor& spectrum, const Run& run) const {
+    Tensor x = split(seen);
     for (std::int64_t l = 0; l < c_.pairs; ++l) {
       x = run([this, l](const Tensor& y) { return over_time(y, l); }, x);
       x = run([this, l](const Tensor& y) { return over_bands(y, l); }, x);

@@ -70,6 +70,7 @@ class TrainableNetworks final : public nn::Trainable {
   const nn::TorchWeights& weights() const override { return weights_; }
   std::optional<audio::StftSpec> stft() const override { return spec_; }
   bool checkpoints() const override { return true; }
+  bool masks_features() const override { return true; }
 
   nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
     nn::Estimates out;
@@ -108,14 +109,22 @@ class TrainableNetworks final : public nn::Trainable {
       deviation = at::sqrt(at::view_as_real(centred).square().sum(-1).sum(axes, /*keepdim=*/true) / std::max(n - 1, 1.0));
       x = centred / (deviation + 1e-5);
     }
-    x = at::cat({at::real(x), at::imag(x)}, 3);
-    x = c.joint ? x.permute({0, 2, 1, 3}).reshape({items, frames, -1}) : x.reshape({items * channels, frames, 2 * bins});
+    const auto rows = [&](const at::Tensor& spectrum) {
+      const at::Tensor both = at::cat({at::real(spectrum), at::imag(spectrum)}, 3);
+      return c.joint ? both.permute({0, 2, 1, 3}).reshape({items, frames, -1})
+                     : both.reshape({items * channels, frames, 2 * bins});
+    };
+    const at::Tensor spectrum = x;
+    x = rows(spectrum);
+    const at::Tensor seen =
+        options.feature_mask ? rows(spectrum * options.feature_mask(bins, frames).transpose(1, 2).unsqueeze(1)) : x;
     std::vector<at::Tensor> estimates;
     {
       const nn::AutocastScope autocast(options.bf16, x.device());
       estimates = options.checkpoint
-                      ? model.forward(x, [](const auto& step, const at::Tensor& y) { return nn::recomputed(step, y); })
-                      : model.forward(x);
+                      ? model.forward(seen, x,
+                                      [](const auto& step, const at::Tensor& y) { return nn::recomputed(step, y); })
+                      : model.forward(seen, x, [](const auto& step, const at::Tensor& y) { return step(y); });
     }
     for (at::Tensor& y : estimates) {
       y = y.to(at::real(mixture).scalar_type());

@@ -48,6 +48,7 @@ class TrainableModel final : public nn::Trainable {
   nn::TorchWeights& weights() override { return weights_; }
   const nn::TorchWeights& weights() const override { return weights_; }
   std::optional<audio::StftSpec> stft() const override { return spec_; }
+  bool masks_features() const override { return true; }
 
   nn::Estimates forward(const at::Tensor& mixture, const nn::ForwardOptions& options) const override {
     const Configuration& c = model_.configuration();
@@ -58,8 +59,10 @@ class TrainableModel final : public nn::Trainable {
     const std::int64_t items = x.size(0), frames = x.size(3);
     std::vector<at::Tensor> masks;
     {
+      const at::Tensor seen =
+          options.feature_mask ? x * options.feature_mask(x.size(2), frames).unsqueeze(1) : x;
       const nn::AutocastScope autocast(options.bf16, x.device());
-      masks = model_.masks(x.slice(2, 0, c.max_bin).permute({0, 3, 1, 2}).reshape({items, frames, -1}));
+      masks = model_.masks(seen.slice(2, 0, c.max_bin).permute({0, 3, 1, 2}).reshape({items, frames, -1}));
     }
     std::vector<at::Tensor> estimates;
     for (const at::Tensor& mask : masks) {

@@ -36,6 +36,9 @@ struct Estimates {
 struct ForwardOptions {
   bool bf16 = false;        ///< layers compute in bfloat16 (autocast); transforms and what is returned stay as they are
   bool checkpoint = false;  ///< recompute blocks in the backward pass instead of keeping what they computed
+  /// Factors (B, F, N) of the spectra that the network sees as its input, for F bins and N frames; what it multiplies with
+  /// its masks stays whole. Nothing where it is empty. Heeded where Trainable::masks_features() says so.
+  std::function<at::Tensor(std::int64_t bins, std::int64_t frames)> feature_mask{};
 };
 
 class Trainable {
@@ -53,6 +56,8 @@ class Trainable {
   virtual std::int64_t input_samples(std::int64_t samples) const { return samples; }
   /// Does forward() heed ForwardOptions::checkpoint?
   virtual bool checkpoints() const { return false; }
+  /// Does forward() heed ForwardOptions::feature_mask? Networks on spectra do.
+  virtual bool masks_features() const { return false; }
 
   /// Networks that standardise their input by statistics of the training set: rows (R, K) of which every column's mean
   /// and standard deviation count, of mixtures (B, C, T). Undefined: the network has none.

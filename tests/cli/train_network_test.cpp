@@ -216,6 +216,7 @@ TEST_CASE("train: twenty kills over the tiny recipes", "[cli]") {
   check_kills("bsrnn-tiny", 4, 13);
   check_kills("conv1d-tiny", 4, 14);
   check_kills("dprnn-tiny", 4, 15);
+  check_kills("conv-tasnet-tiny", 4, 16);
 }
 
 TEST_CASE("train: killed while a checkpoint is written, the old one is whole", "[cli]") {

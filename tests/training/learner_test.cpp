@@ -25,6 +25,7 @@
 #include "training/torch/losses_torch.h"
 // Last, because LibTorch has a macro CHECK of its own.
 #include "tests/support/catch.h"
+#include "tests/support/errors.h"
 // The goldens' formulas.
 #include "tests/bsrnn/support.h"
 #include "tests/demucs/support.h"
@@ -106,6 +107,16 @@ core::Value small_demucs() {
   return demucs::configuration_value(c);
 }
 
+demucs::Configuration small_tasnet() {
+  demucs::Configuration c = demucs::named_configuration("x10");
+  c.filters = 16;
+  c.bottleneck = 16;
+  c.hidden = 32;
+  c.blocks = 3;
+  c.repeats = 2;
+  return c;
+}
+
 /// Every family, small: name, settings, a batch.
 struct Case {
   std::string name;
@@ -137,6 +148,10 @@ std::vector<Case> cases() {
                  settings_for(methods::baselines::dprnn_family(), methods::baselines::set_value("dprnn", {"vocals"}),
                               LossTerm::mse_magnitude),
                  data(1, 1, 2, 4096)});
+  demucs::Configuration tasnet = small_tasnet();
+  tasnet.targets = {"drums", "bass"};
+  out.push_back({"conv-tasnet", &demucs::family(),
+                 settings_for(demucs::family(), demucs::configuration_value(tasnet), LossTerm::l1_time), data(2, 2, 2, 410)});
   return out;
 }
 
@@ -393,6 +408,45 @@ TEST_CASE("learner: Demucs' training trace in float64, both losses", "[training]
   }
 }
 
+TEST_CASE("learner: Conv-TasNet's training trace in float64", "[training]") {
+  const core::Value g = core::read_json_file(mss::tests::golden("conv-tasnet-training.json"));
+  LearnerSettings settings;
+  settings.architecture = "conv-tasnet";
+  settings.configuration = demucs::family().normalise(demucs::configuration_value(small_tasnet()), "test");
+  DemucsSource source(demucs_golden().at("conv_tasnet_music").at("keys"));
+  const methods::Listings listings = demucs::family().list(settings.configuration);
+  for (const auto& entry : listings.at("").entries) {
+    std::vector<float> values(static_cast<std::size_t>(nn::element_count(entry.parameter.shape)));
+    source.fill(entry.name, entry.parameter, values);
+    settings.initial[entry.name] = LazyTensor::from(std::move(values), entry.parameter.shape);
+  }
+  settings.loss.terms = {LossTerm::l1_time};
+  settings.float64 = true;
+  const std::unique_ptr<Learner> network = learner(settings);
+  const std::int64_t length = g.at("input_length").as_integer();
+  std::vector<float> stems;
+  for (std::uint32_t s = 0; s < 4; ++s) {
+    for (const auto& row : golden_signal(2, length, 3000 + 10 * s)) {
+      for (const float v : row) stems.push_back(v * static_cast<float>(0.2 + 0.1 * s));
+    }
+  }
+  const training::BatchView batch{1, 4, 2, length, nullptr, stems.data()};
+  for (const core::Value& step : g.at("steps").as_array()) {
+    CHECK(network->add_gradients(batch, 1) == Approx(step.at("loss").as_real()).epsilon(1e-9));
+    CHECK(network->update(g.at("rate").as_real(), true) == Approx(step.at("grad_norm").as_real()).epsilon(1e-8));
+  }
+  const auto values = values_of(network->weights(false));
+  REQUIRE(values.size() == g.at("parameter_sums").size());
+  for (const auto& [name, expected] : g.at("parameter_sums").as_object()) {
+    CAPTURE(name);
+    // Gains and offsets of normalisations are weight and bias here.
+    std::string ours = name;
+    if (ours.ends_with(".gamma")) ours = ours.substr(0, ours.size() - 5) + "weight";
+    if (ours.ends_with(".beta")) ours = ours.substr(0, ours.size() - 4) + "bias";
+    CHECK(sum(values.at(ours)) == Approx(expected.as_real()).epsilon(1e-9).margin(1e-9));
+  }
+}
+
 TEST_CASE("learner: ten steps of Band-split RNN with the paper's loss and clipping", "[training]") {
   for (const std::string& profile : kGoldenProfiles) {
     CAPTURE(profile);
@@ -504,6 +558,56 @@ TEST_CASE("learner: optimisers take PyTorch's steps, for every family", "[traini
       }
       CHECK(worst < 1e-8);
     }
+  }
+}
+
+TEST_CASE("learner: masks of input features hide the mixture from the network, not from its estimate", "[training]") {
+  const nn::ThreadScope threads(1);
+  for (Case& one : cases()) {
+    CAPTURE(one.name);
+    const Data& d = one.batch;
+    LearnerSettings s = one.settings;
+    s.dropout = false;
+    s.seed = 5;
+    s.spec_augment.probability = 1;
+    if (one.name == "demucs" || one.name == "conv-tasnet" || one.name == "conv1d") {
+      check_error(Code::config, {"augment.spec.probability", "no spectrum", s.architecture.c_str()}, [&] { (void)learner(s); });
+      continue;
+    }
+    std::vector<nn::StoredArray> stored;
+    for (const auto& [name, array] : s.initial) {
+      stored.push_back({name, array.shape, [array](std::span<float> values) { array.read(values); }});
+    }
+    nn::ArraySource source(std::move(stored));
+    const auto network = families().find(s.architecture)(s.configuration, source, at::TensorOptions().dtype(at::kFloat));
+    {
+      // With everything hidden, what multiplies the mixture is the same for every mixture.
+      const torch::NoGradGuard no_grad;
+      nn::ForwardOptions hidden;
+      hidden.feature_mask = [&](std::int64_t bins, std::int64_t frames) { return at::zeros({d.items, bins, frames}); };
+      const at::Tensor a = at::from_blob(const_cast<float*>(d.values.data()), {d.items, d.channels, d.samples}, at::kFloat);
+      const auto masks = [&](const at::Tensor& mixture) {
+        const nn::Estimates found = network->forward(mixture, hidden);
+        return found.spectra.defined() ? found.spectra / found.mixture.unsqueeze(1)
+                                       : found.magnitudes / found.mixture.abs().unsqueeze(1);
+      };
+      CHECK(at::allclose(masks(a), masks(a.flip(2) * 0.5), 1e-3, 1e-4));
+    }
+    // Drawn by the examples' index; validation sees everything.
+    training::BatchView batch = d.view();
+    const std::unique_ptr<Learner> masked = learner(s);
+    s.spec_augment.probability = 0;
+    const std::unique_ptr<Learner> plain = learner(s);
+    const auto loss = [&](Learner& of, std::int64_t first) {
+      batch.first = first;
+      return of.add_gradients(batch, 1);
+    };
+    CHECK(plain->loss(batch, false) == masked->loss(batch, false));
+    CHECK(loss(*plain, 0) == loss(*plain, 100));
+    const double at_0 = loss(*masked, 0);
+    CHECK(at_0 == loss(*masked, 0));
+    CHECK(at_0 != loss(*masked, 100));
+    CHECK(at_0 != loss(*plain, 0));
   }
 }
 

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "core/text.h"
 #include "nn/scope.h"
 #include "nn/torch/runtime_torch.h"
+#include "training/augment.h"
 #include "training/torch/learner_entry.h"
 #include "training/torch/learner_torch.h"
 #include "training/torch/losses_torch.h"
@@ -160,6 +163,26 @@ struct Statistics {
   }
 };
 
+/// Bytes that tensors take on the processor, while this is what the allocator of the thread reports to.
+class TakenMemory final : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, std::int64_t size, std::size_t, std::size_t, c10::Device device) override {
+    if (!device.is_cpu()) return;
+    const std::lock_guard lock(guard_);
+    now_ += size;
+    most_ = std::max(most_, now_);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  std::int64_t most() const {
+    const std::lock_guard lock(guard_);
+    return most_;
+  }
+
+ private:
+  mutable std::mutex guard_;
+  std::int64_t now_ = 0, most_ = 0;
+};
+
 class TorchLearner final : public Learner {
  public:
   TorchLearner(const nn::TrainableTable& table, const LearnerSettings& settings) : settings_(settings) {
@@ -179,7 +202,13 @@ class TorchLearner final : public Learner {
       network_->weights().dropout(settings_.dropout);
       forward_.bf16 = settings_.optimiser.precision == Precision::bf16;
       forward_.checkpoint = settings_.recompute;
+      if (settings_.spec_augment.probability > 0 && !network_->masks_features()) {
+        throw Error({Code::config, "augment.spec.probability",
+                     "this network has no spectrum as input that could be masked",
+                     "umx, xumx, bsrnn or dprnn; for others 0", settings_.architecture, ""});
+      }
       freeze();
+      if (settings_.trial) return;
       optimiser_.emplace(settings_.optimiser, trained_);
       if (settings_.optimiser.ema_decay > 0) {
         const torch::NoGradGuard no_grad;
@@ -204,7 +233,13 @@ class TorchLearner final : public Learner {
           settings_.seed);
       at::manual_seed((std::uint64_t{draw[0]} << 32) | draw[1]);
       network_->weights().train(true);
-      const at::Tensor loss = loss_tensor(batch);
+      nn::ForwardOptions options = forward_;
+      if (settings_.spec_augment.probability > 0) {
+        options.feature_mask = [&](std::int64_t bins, std::int64_t frames) {
+          return feature_mask(batch, bins, frames);
+        };
+      }
+      const at::Tensor loss = loss_tensor(batch, options);
       (share == 1.0 ? loss : loss * share).backward();
       const torch::NoGradGuard no_grad;
       for (const auto& [buffer, kept] : kept_buffers_) buffer.copy_(kept);
@@ -241,9 +276,24 @@ class TorchLearner final : public Learner {
       const torch::NoGradGuard no_grad;
       network_->weights().train(false);
       const Exchange exchange(*this, averaged);
-      value = loss_tensor(batch).item<double>();
+      value = loss_tensor(batch, forward_).item<double>();
     });
     return value;
+  }
+
+  std::int64_t trial_bytes(const BatchView& batch) override {
+    const auto taken = std::make_shared<TakenMemory>();
+    guarded([&] {
+      network_->weights().train(true);
+      {
+        const c10::DebugInfoGuard reported(c10::DebugInfoKind::PROFILER_STATE, taken);
+        loss_tensor(batch, forward_).backward();
+      }
+      for (const auto& [name, p] : network_->weights().parameters()) p.mutable_grad() = at::Tensor();
+    });
+    const std::int64_t gradients =
+        count(trained_) * static_cast<std::int64_t>(c10::elementSize(options_.dtype().toScalarType()));
+    return std::max<std::int64_t>(0, taken->most() - gradients);
   }
 
   bool has_statistics() const override {
@@ -423,7 +473,19 @@ class TorchLearner final : public Learner {
     if (trained_.empty()) throw Error(Code::config, "model.freeze", "no parameter is left to train");
   }
 
-  at::Tensor loss_tensor(const BatchView& batch) const {
+  /// SpecAugment of every item: ones, and zeros where something is hidden.
+  at::Tensor feature_mask(const BatchView& batch, std::int64_t bins, std::int64_t frames) const {
+    const at::Tensor out = at::ones({batch.items, bins, frames}, at::kFloat);
+    for (std::int64_t b = 0; b < batch.items; ++b) {
+      for (const SpecMask& mask : spec_masks(settings_.spec_augment, static_cast<std::int64_t>(settings_.seed),
+                                             batch.epoch, batch.first + b, frames, bins)) {
+        out.select(0, b).slice(mask.frequency ? 0 : 1, mask.begin, mask.end).zero_();
+      }
+    }
+    return out.to(options_);
+  }
+
+  at::Tensor loss_tensor(const BatchView& batch, const nn::ForwardOptions& options) const {
     const auto tensor = [&](const float* values, std::vector<std::int64_t> shape) {
       return at::from_blob(const_cast<float*>(values), shape, at::kFloat).to(options_);
     };
@@ -432,7 +494,7 @@ class TorchLearner final : public Learner {
                                    ? targets.sum(1)
                                    : tensor(batch.mixture_values, {batch.items, batch.channels, batch.samples});
     if (!settings_.target_stems.empty()) targets = sums(targets);
-    const nn::Estimates estimates = network_->forward(mixture, forward_);
+    const nn::Estimates estimates = network_->forward(mixture, options);
     return loss_of(settings_.loss, estimates, mixture, targets, network_->stft());
   }
 
