@@ -12,8 +12,8 @@
 #include "audio/stft.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "harness/nmf_factors.h"
-#include "methods/nmf/separator.h"
+#include "core/spec.h"
+#include "methods/factor_model.h"
 #include "plots/figure.h"
 #include "records/store.h"
 
@@ -210,24 +210,23 @@ std::vector<double> separators(const Selection& selection, int width) {
 }
 
 /// Templates beside each other, T columns each. Row 0 is bin 0.
-Heatmap template_panel(const NmfFactors& f, const Selection& selection, const Scene& scene) {
-  const methods::nmf::Factors<float>& w = f.factors;
-  const int frames = w.template_frames, count = static_cast<int>(selection.components.size());
+Heatmap template_panel(const methods::FactorModel& f, const Selection& selection, const Scene& scene) {
+  const int frames = f.template_frames, count = static_cast<int>(selection.components.size());
   Heatmap map;
   map.title = count == 1 ? "template W" : "templates W";
-  map.rows = w.bins;
+  map.rows = f.bins;
   map.columns = Index{count} * frames;
   map.values.resize(sz(map.rows * map.columns));
   for (int i = 0; i < count; ++i) {
     const int r = selection.components[sz(i)];
     // Each template on its own scale: a loud one would hide the shapes of the others.
     float peak = 0;
-    for (Index k = 0; k < w.bins; ++k) {
-      for (int t = 0; t < frames; ++t) peak = std::max(peak, w.w_at(k, t, r));
+    for (Index k = 0; k < f.bins; ++k) {
+      for (int t = 0; t < frames; ++t) peak = std::max(peak, f.w_at(k, t, r));
     }
     const float scale = peak > 0 ? 1.0F / peak : 0.0F;
-    for (Index k = 0; k < w.bins; ++k) {
-      for (int t = 0; t < frames; ++t) map.values[sz(k * map.columns + i * frames + t)] = w.w_at(k, t, r) * scale;
+    for (Index k = 0; k < f.bins; ++k) {
+      for (int t = 0; t < frames; ++t) map.values[sz(k * map.columns + i * frames + t)] = f.w_at(k, t, r) * scale;
     }
   }
   map.x_separators = separators(selection, frames);
@@ -245,19 +244,19 @@ Heatmap template_panel(const NmfFactors& f, const Selection& selection, const Sc
 }
 
 /// Mean of the channels' activations of one component, in the STFT's unit.
-std::vector<float> mean_activation(const NmfFactors& f, int r) {
+std::vector<float> mean_activation(const methods::FactorModel& f, int r) {
   std::vector<float> out(sz(f.frames), 0.0F);
   const double scale = 1.0 / (f.scale * std::max(1, f.channels));
   for (int c = 0; c < f.channels; ++c) {
     for (Index n = 0; n < f.frames; ++n)
-      out[sz(n)] += static_cast<float>(scale * static_cast<double>(f.factors.h_at(r, c * f.frames + n)));
+      out[sz(n)] += static_cast<float>(scale * static_cast<double>(f.h_at(r, c * f.frames + n)));
   }
   return out;
 }
 
-double frame_s(const NmfFactors& f) { return static_cast<double>(f.stft.hop_samples) / f.rate_hz; }
+double frame_s(const methods::FactorModel& f) { return static_cast<double>(f.stft.hop_samples) / f.rate_hz; }
 
-Heatmap activation_panel(const NmfFactors& f, const Selection& selection, const Scene& scene) {
+Heatmap activation_panel(const methods::FactorModel& f, const Selection& selection, const Scene& scene) {
   Heatmap map;
   map.title = "activations H";
   map.rows = std::ssize(selection.components);
@@ -278,7 +277,7 @@ Heatmap activation_panel(const NmfFactors& f, const Selection& selection, const 
   return map;
 }
 
-plots::CurvePanel activation_curve(const NmfFactors& f, int r, const Scene& scene) {
+plots::CurvePanel activation_curve(const methods::FactorModel& f, int r, const Scene& scene) {
   plots::CurvePanel panel;
   panel.title = "activation H";
   plots::Curve curve;
@@ -293,15 +292,15 @@ plots::CurvePanel activation_curve(const NmfFactors& f, int r, const Scene& scen
   return panel;
 }
 
-plots::CurvePanel template_curve(const NmfFactors& f, int r, const Scene& scene) {
+plots::CurvePanel template_curve(const methods::FactorModel& f, int r, const Scene& scene) {
   plots::CurvePanel panel;
   panel.title = "template W";
   panel.orientation = plots::Orientation::sideways;
   float peak = 0;
-  for (Index k = 0; k < f.factors.bins; ++k) peak = std::max(peak, f.factors.w_at(k, 0, r));
+  for (Index k = 0; k < f.bins; ++k) peak = std::max(peak, f.w_at(k, 0, r));
   plots::Curve curve;
-  for (Index k = 1; k < f.factors.bins; ++k) {
-    const double w = peak > 0 ? static_cast<double>(f.factors.w_at(k, 0, r) / peak) : 0.0;
+  for (Index k = 1; k < f.bins; ++k) {
+    const double w = peak > 0 ? static_cast<double>(f.w_at(k, 0, r) / peak) : 0.0;
     curve.positions.push_back(static_cast<double>(k) * f.rate_hz / f.stft.fft_size);
     curve.values.push_back(w > 0 ? std::max(kTemplateFloorDb, 20 * std::log10(w)) : kTemplateFloorDb);
   }
@@ -317,20 +316,19 @@ plots::CurvePanel template_curve(const NmfFactors& f, int r, const Scene& scene)
 }
 
 /// W_r * H_r in the STFT's unit, root mean square over the channels.
-Spectrogram model_spectrogram(const NmfFactors& f, int r) {
-  const methods::nmf::Factors<float>& w = f.factors;
-  Pooler pooler(w.bins);
-  std::vector<float> magnitude(sz(w.bins)), power(sz(w.bins));
+Spectrogram model_spectrogram(const methods::FactorModel& f, int r) {
+  Pooler pooler(f.bins);
+  std::vector<float> magnitude(sz(f.bins)), power(sz(f.bins));
   for (Index n = 0; n < f.frames; ++n) {
     std::fill(power.begin(), power.end(), 0.0F);
     for (int c = 0; c < f.channels; ++c) {
       std::fill(magnitude.begin(), magnitude.end(), 0.0F);
-      for (int t = 0; t < w.template_frames && t <= n; ++t) {
-        const auto h = static_cast<float>(static_cast<double>(w.h_at(r, c * f.frames + n - t)) / f.scale);
+      for (int t = 0; t < f.template_frames && t <= n; ++t) {
+        const auto h = static_cast<float>(static_cast<double>(f.h_at(r, c * f.frames + n - t)) / f.scale);
         if (h == 0.0F) continue;
-        for (Index k = 0; k < w.bins; ++k) magnitude[sz(k)] += h * w.w_at(k, t, r);
+        for (Index k = 0; k < f.bins; ++k) magnitude[sz(k)] += h * f.w_at(k, t, r);
       }
-      for (Index k = 0; k < w.bins; ++k)
+      for (Index k = 0; k < f.bins; ++k)
         power[sz(k)] += magnitude[sz(k)] * magnitude[sz(k)] / static_cast<float>(f.channels);
     }
     pooler.add([&](Index k) { return power[sz(k)]; });
@@ -342,8 +340,10 @@ Spectrogram model_spectrogram(const NmfFactors& f, int r) {
 
 class Album {
  public:
-  Album(const methods::Separator& separator, const PictureRequest& request, fs::path folder)
+  Album(const methods::Separator& separator, const methods::Registry& registry, const PictureRequest& request,
+        fs::path folder)
       : info_(separator.info()),
+        registry_(registry),
         request_(request),
         folder_(std::move(folder)),
         progress_(request.progress != nullptr ? *request.progress : core::null_progress()) {}
@@ -367,7 +367,7 @@ class Album {
     core::ProgressTask task(progress_, "pictures", picture_count(components));
     const std::string heard = "spectrogram of the mixture";
     if (factors_) {
-      save("overview.png", factor_figure("NMF of the mixture", all_components(), heard, mixture));
+      save("overview.png", factor_figure(factors_->kind + " of the mixture", all_components(), heard, mixture));
       save("stems.png", grid_figure(mixture, stems));
     } else {
       save("overview.png", grid_figure(mixture, stems));
@@ -417,7 +417,7 @@ class Album {
   std::vector<int> pictured_components() const {
     std::vector<int> out;
     if (!factors_) return out;
-    const methods::nmf::Factors<float>& f = factors_->factors;
+    const methods::FactorModel& f = *factors_;
     const int count = f.components, most = std::max(0, request_.components);
     std::vector<double> loudness(sz(count), 0.0);
     for (int r = 0; r < count; ++r) {
@@ -426,7 +426,7 @@ class Album {
       for (Index k = 0; k < f.bins; ++k) {
         for (int t = 0; t < f.template_frames; ++t) w += static_cast<double>(f.w_at(k, t, r));
       }
-      for (Index n = 0; n < factors_->frames * factors_->channels; ++n) h += static_cast<double>(f.h_at(r, n));
+      for (Index n = 0; n < f.frames * f.channels; ++n) h += static_cast<double>(f.h_at(r, n));
       loudness[sz(r)] = w * h;
     }
     if (count <= most) return out;
@@ -451,14 +451,11 @@ class Album {
   }
 
   void factorise() {
-    FactorsRequest wanted;
-    wanted.spec = request_.spec;
-    wanted.seed = request_.seed;
-    wanted.threads = request_.threads;
-    wanted.stop = request_.stop;
-    if (info_.method != "nmf" && info_.method != "nmfd" && info_.method != "nmfd-toolbox") return;
+    const methods::MethodEntry* entry = registry_.method(info_.method);
+    if (entry == nullptr || !entry->factor_model) return;
     const auto source = request_.mixture();
     const audio::AudioBuffer mixture = audio::read_all(*source);
+    std::vector<std::string> names;
     std::vector<audio::AudioBuffer> references;
     for (const NamedSource& reference : request_.references) {  // empty where the method needs none
       const auto stem = reference.open();
@@ -466,12 +463,19 @@ class Album {
       if (!audio::same_shape(references.back(), mixture)) {
         throw Error({Code::invalid_argument, reference.name, "another shape than the mixture", {}, {}, {}});
       }
-      wanted.reference_names.push_back(reference.name);
+      names.push_back(reference.name);
     }
-    for (const auto& reference : references) wanted.references.push_back(reference.view());
-    wanted.mixture = mixture.view();
-    factors_ = nmf_factors(info_, wanted);
-    if (factors_) names_ = methods::nmf::component_names(factors_->factors.components);
+    const std::vector<audio::AudioView> views(references.begin(), references.end());
+    // The method alone, without post-filters, and from the text that was given: what the separator says names a dictionary
+    // by label and hash, not where it is.
+    core::Spec spec = core::parse_spec(request_.spec);
+    spec.filters.clear();
+    methods::Options options;
+    options.seed = request_.seed;
+    options.threads = request_.threads;
+    options.stop = request_.stop;
+    factors_ = entry->factor_model(*registry_.make(spec), mixture.view(), names, views, options);
+    names_ = factors_->names;
   }
 
   bool is_component(const std::string& stem) const { return std::ranges::find(names_, stem) != names_.end(); }
@@ -479,14 +483,14 @@ class Album {
   /// All components; where targets have several, sorted by target.
   Selection all_components() const {
     Selection out;
-    const int count = factors_->factors.components;
+    const int count = factors_->components;
     if (factors_->targets == names_) {
       for (int r = 0; r < count; ++r) out.components.push_back(r);
       return out;
     }
     for (int t = -1; t < static_cast<int>(factors_->targets.size()); ++t) {
       for (int r = 0; r < count; ++r) {
-        if (factors_->target_of(r) != t) continue;
+        if (factors_->target[sz(r)] != t) continue;
         out.components.push_back(r);
         out.group.push_back(t < 0 ? "unused" : factors_->targets[sz(t)]);
       }
@@ -495,7 +499,7 @@ class Album {
   }
 
   std::string component_heading(int r) const {
-    const int t = factors_->target_of(r);
+    const int t = factors_->target[sz(r)];
     return fmt::format("component {} ({})", r + 1, t < 0 ? "unused" : factors_->targets[sz(t)]);
   }
 
@@ -518,7 +522,7 @@ class Album {
     } else {
       figure.cells.push_back({0, 1, activation_panel(*factors_, selection, scene_)});
     }
-    if (single && factors_->factors.template_frames == 1) {
+    if (single && factors_->template_frames == 1) {
       figure.cells.push_back({1, 0, template_curve(*factors_, selection.components[0], scene_)});
     } else {
       figure.cells.push_back({1, 0, template_panel(*factors_, selection, scene_)});
@@ -532,8 +536,8 @@ class Album {
   plots::Figure target_figure(const std::string& name, const Spectrogram& spectrogram) const {
     if (factors_) {
       Selection own;
-      for (int r = 0; r < factors_->factors.components; ++r) {
-        const int t = factors_->target_of(r);
+      for (int r = 0; r < factors_->components; ++r) {
+        const int t = factors_->target[sz(r)];
         if (t >= 0 && factors_->targets[sz(t)] == name) own.components.push_back(r);
       }
       if (!own.components.empty()) return factor_figure(name, own, "spectrogram of the stem", spectrogram);
@@ -635,9 +639,10 @@ class Album {
   }
 
   const methods::SeparatorInfo& info_;
+  const methods::Registry& registry_;
   const PictureRequest& request_;
   fs::path folder_;
-  std::optional<NmfFactors> factors_;
+  std::optional<methods::FactorModel> factors_;
   std::vector<std::string> names_;
   Scene scene_;
   std::map<std::string, Spectrogram> true_stems_;
@@ -647,9 +652,9 @@ class Album {
 
 }  // namespace
 
-std::vector<fs::path> write_pictures(const methods::Separator& separator, const PictureRequest& request,
-                                     const fs::path& folder) {
-  return Album(separator, request, folder).draw();
+std::vector<fs::path> write_pictures(const methods::Separator& separator, const methods::Registry& registry,
+                                     const PictureRequest& request, const fs::path& folder) {
+  return Album(separator, registry, request, folder).draw();
 }
 
 }  // namespace mss::harness

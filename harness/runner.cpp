@@ -29,7 +29,6 @@
 #include "harness/scoring.h"
 #include "harness/training_data.h"
 #include "methods/networks.h"
-#include "methods/nmf/register.h"
 #include "records/store.h"
 
 namespace mss::harness {
@@ -135,19 +134,10 @@ void tell_refused(const std::vector<RefusedMethod>& refused, std::size_t first, 
 /// or the data lack is left out.
 bool is_slip(Code code) { return code == Code::config || code == Code::invalid_argument || code == Code::cancelled; }
 
-/// A blind method's components have no names; people are told that the true stems give them some.
-void tell_protocol(const std::string& given, const std::string& made, const core::LogFn& log) {
-  const core::Spec before = core::parse_spec(given), after = core::parse_spec(made);
-  const auto protocol = [](const core::Spec& spec) {
-    for (const auto& [key, value] : spec.method.arguments) {
-      if (key == "protocol") return value;
-    }
-    return std::string();
-  };
-  if (protocol(before) == protocol(after)) return;
-  core::log(log, core::LogLevel::info,
-            given + " is run as " + made + ", an oracle: its components have no names, and protocol " +
-                protocol(after) + " names them by the true stems; nmf@cc0 knows nothing of them");
+/// What a run makes of the method that `spec` names, where that is something else.
+std::optional<methods::RunPart> run_part(const core::Spec& spec, const methods::Registry& registry) {
+  const methods::MethodEntry* entry = registry.method(spec.method.name);
+  return entry != nullptr && entry->run_part ? entry->run_part(spec.method) : std::nullopt;
 }
 
 std::vector<Method> make_methods(const Plan& plan, const methods::Registry& registry, const core::LogFn& log,
@@ -170,7 +160,8 @@ std::vector<Method> make_methods(const Plan& plan, const methods::Registry& regi
         core::log(log, core::LogLevel::warning, "method '" + text + "' stands twice in the plan as " + method.spec);
         continue;
       }
-      tell_protocol(found, method.made, log);
+      if (const auto part = run_part(core::parse_spec(found), registry))
+        core::log(log, core::LogLevel::info, found + " is run as " + method.made + ", " + part->why);
       out.push_back(std::move(method));
     } catch (const Error& error) {
       if (is_slip(error.code())) throw;
@@ -390,6 +381,7 @@ class Runner {
  public:
   Runner(const Plan& plan, const methods::Registry& registry, const RunOptions& options)
       : plan_(plan),
+        registry_(registry),
         options_(options),
         progress_(options.progress != nullptr ? *options.progress : core::null_progress()),
         methods_(make_methods(plan, registry, options.log, result_.refused)),
@@ -900,7 +892,7 @@ class Runner {
     request.seed = item.key.seed;
     request.threads = threads_each_;
     request.stop = options_.stop;
-    write_pictures(*method.separator, request, picture_folder(item));
+    write_pictures(*method.separator, registry_, request, picture_folder(item));
   }
 
   void save(const methods::StemSet& stems, const Item& item) const {
@@ -915,6 +907,7 @@ class Runner {
   }
 
   const Plan& plan_;
+  const methods::Registry& registry_;
   const RunOptions& options_;
   core::Progress& progress_;
   RunResult result_;  ///< guarded by mutex_ while workers run
@@ -1015,7 +1008,9 @@ std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vecto
 }
 
 std::string run_spec(std::string_view spec, const methods::Registry& registry) {
-  return registry.canonical(core::to_string(methods::nmf::run_spec(core::parse_spec(spec))));
+  core::Spec parsed = core::parse_spec(spec);
+  if (auto part = run_part(parsed, registry)) parsed.method = std::move(part->part);
+  return registry.canonical(core::to_string(parsed));
 }
 
 std::string recorded_spec(const methods::SeparatorInfo& info, const methods::Registry& registry) {

@@ -99,8 +99,8 @@ Preview preview(const Plan& plan, const methods::Registry& registry, const RunOp
 std::int64_t estimate_track_bytes(const datasets::Track& track, const std::vector<methods::SeparatorInfo>& methods,
                                   const Plan& plan);
 
-/// The spec under which a run makes `spec`: canonical, and with the protocol named where it is what tells rows apart (a
-/// blind nmf gets protocol=P4, a blind nmfd P3: methods/nmf/register.h). Throws Error(config | unsupported).
+/// The spec under which a run makes `spec`: canonical, and with more than was given where the method wants a row to
+/// say it (MethodEntry::run_part). Throws Error(config | unsupported).
 std::string run_spec(std::string_view spec, const methods::Registry& registry);
 
 /// The spec under which results are recorded: `info.spec` with every file named by label and content hash instead of

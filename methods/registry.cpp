@@ -66,7 +66,7 @@ Resolved resolve_method(const MethodEntry& entry, const core::SpecPart& part) {
 }
 
 const MethodEntry& find_method(const Registry& registry, const core::SpecPart& part) {
-  if (const MethodEntry* entry = find(registry.methods(), part.name)) {
+  if (const MethodEntry* entry = registry.method(part.name)) {
     if (entry->unavailable.empty()) return *entry;
     throw Error({.code = Code::unsupported,
                  .where = entry->name,
@@ -91,7 +91,7 @@ const MethodEntry& find_method(const Registry& registry, const core::SpecPart& p
 /// Writes out a preset that stands for a chain: its values become arguments where none is given, its filters come
 /// first.
 core::Spec expand_preset(const Registry& registry, core::Spec spec) {
-  const MethodEntry* entry = find(registry.methods(), spec.method.name);
+  const MethodEntry* entry = registry.method(spec.method.name);
   if (entry == nullptr || spec.method.preset.empty()) return spec;
   const auto named = [&spec](const auto& pair) { return pair.first == spec.method.preset; };
   const auto chain = std::ranges::find_if(entry->preset_filters, named);
@@ -111,7 +111,7 @@ const FilterEntry& find_filter(const Registry& registry, const core::SpecPart& p
   const FilterEntry* entry = find(registry.filters(), part.name);
   if (entry == nullptr) {
     std::string hint = core::did_you_mean(part.name, names_of(registry.filters()));
-    if (find(registry.methods(), part.name) != nullptr) {
+    if (registry.method(part.name) != nullptr) {
       hint = fmt::format("'{}' is a method: it stands first, before any '|'", part.name);
     }
     if (hint.empty()) hint = "`mssbench methods` lists them";
@@ -172,10 +172,12 @@ void Registry::add(const NetworkFamily& family) {
       throw Error(Code::internal, family.name, "a second family of networks of this name was registered");
     }
   }
-  MSS_ASSERT(family.normalise && family.list && family.sizes && family.timing && family.macs_per_second && family.recognises && family.import &&
-             family.state_dict);
+  MSS_ASSERT(family.normalise && family.list && family.sizes && family.timing && family.macs_per_second &&
+             family.recognises && family.import && family.state_dict);
   families_.push_back(&family);
 }
+
+const MethodEntry* Registry::method(std::string_view name) const noexcept { return find(methods_, name); }
 
 core::Spec Registry::expanded(const core::Spec& spec) const { return expand_preset(*this, spec); }
 

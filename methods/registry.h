@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,14 @@
 #include "methods/separator.h"
 
 namespace mss::methods {
+
+struct FactorModel;  // methods/factor_model.h
+
+/// What a run makes of the words that name a method.
+struct RunPart {
+  core::SpecPart part;
+  std::string why;  ///< ends the sentence "X is run as Y, …"
+};
 
 struct MethodEntry {
   std::string name;
@@ -32,6 +41,15 @@ struct MethodEntry {
   std::string unavailable;  ///< reason; empty = available
   /// `params` are resolved, `spec` is the canonical part. Null for unavailable methods.
   std::function<std::unique_ptr<Separator>(const core::Params& params, const core::SpecPart& spec)> make;
+  /// Where a row of a run must say more than the words that people give (components without names that a protocol
+  /// names): the part under which runs list it. No value, or a null function: as it stands.
+  std::function<std::optional<RunPart>(const core::SpecPart& given)> run_part = {};
+  /// For pictures: the factors of method.separate(mixture, names, references, options), computed by the code that
+  /// separates, of an object that `make` made. `names` and `references` as there; throws what the separation throws. Null:
+  /// a method without such a model.
+  std::function<FactorModel(const Separator& method, audio::AudioView mixture, const std::vector<std::string>& names,
+                            const std::vector<audio::AudioView>& references, const Options& options)>
+      factor_model = {};
 };
 
 struct FilterEntry {
@@ -55,6 +73,8 @@ class Registry {
   void add(std::shared_ptr<const NetworkMethod> network) { networks_.push_back(std::move(network)); }
   const std::vector<MethodEntry>& methods() const noexcept { return methods_; }
   const std::vector<FilterEntry>& filters() const noexcept { return filters_; }
+  /// Null where there is none of this name.
+  const MethodEntry* method(std::string_view name) const noexcept;
   const std::vector<const NetworkFamily*>& families() const noexcept { return families_; }
   const std::vector<std::shared_ptr<const NetworkMethod>>& networks() const noexcept { return networks_; }
 

@@ -219,8 +219,10 @@ std::vector<fs::path> draw_pictures(const Invocation& invocation, const Request&
   FileProgress progress(invocation.console->progress(), song.file.filename().string() + ": pictures");
   wanted.progress = &progress;
   wanted.log = invocation.console->log();
-  return writing(
-      [&] { return harness::write_pictures(*request.separator, wanted, request.pictures / safe_name(song.name)); });
+  return writing([&] {
+    return harness::write_pictures(*request.separator, harness::builtin_methods(), wanted,
+                                   request.pictures / safe_name(song.name));
+  });
 }
 
 Outcome separate_file(const Invocation& invocation, const Request& request, const Song& song) {

@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
 #include "core/json.h"
+#include "methods/factor_model.h"
+#include "methods/nmf/factorisation.h"
 #include "methods/nmf/separator.h"
 
 namespace mss::methods::nmf {
@@ -399,6 +402,46 @@ std::unique_ptr<Separator> make(const core::Params& params, const core::SpecPart
   return make_separator(std::move(o), std::move(info));
 }
 
+std::optional<RunPart> run_part(const core::SpecPart& given) {
+  if (!given.preset.empty()) return std::nullopt;  // presets bring a dictionary
+  for (const auto& [key, value] : given.arguments) {
+    if (key == "dict" || key == "start" || key == "classifier" || (key == "protocol" && value != "none"))
+      return std::nullopt;
+  }
+  RunPart out{.part = given, .why = {}};
+  const char* protocol = given.name == "nmf" ? "P4" : "P3";
+  std::erase_if(out.part.arguments, [](const auto& argument) { return argument.first == "protocol"; });
+  out.part.arguments.emplace_back("protocol", protocol);
+  out.why = fmt::format(
+      "an oracle: its components have no names, and protocol {} names them by the true stems; nmf@cc0 knows nothing of "
+      "them",
+      protocol);
+  return out;
+}
+
+FactorModel factor_model(const Separator& method, audio::AudioView mixture, const std::vector<std::string>& names,
+                         const std::vector<audio::AudioView>& references, const Options& options) {
+  const auto* factoriser = dynamic_cast<const Factoriser*>(&method);
+  MSS_ASSERT(factoriser != nullptr);
+  Factorisation found = factoriser->factorise(mixture, names, references, options);
+  FactorModel out;
+  out.kind = "NMF";
+  out.stft = found.stft;
+  out.rate_hz = found.rate_hz;
+  out.channels = found.channels;
+  out.frames = found.frames;
+  out.bins = found.factors.bins;
+  out.components = found.factors.components;
+  out.template_frames = found.factors.template_frames;
+  out.scale = found.scale;
+  out.names = component_names(out.components);
+  for (int r = 0; r < out.components; ++r) out.target.push_back(found.target_of(r));
+  out.targets = found.targets.empty() ? method.info().targets : std::move(found.targets);
+  out.templates = std::move(found.factors.w);
+  out.activations = std::move(found.factors.h);
+  return out;
+}
+
 void add(Registry& registry, const char* name, const char* summary, const Defaults& defaults) {
   MethodEntry entry;
   entry.name = name;
@@ -408,6 +451,8 @@ void add(Registry& registry, const char* name, const char* summary, const Defaul
   if (entry.name == "nmf") entry.presets = {{"cc0", {{"dict", "cc0"}}}, {"cc0-p2", {{"classifier", "cc0-p2"}}}};
   if (entry.name == "nmfd") entry.presets = {{"cc0-p2", {{"classifier", "cc0-nmfd-p2"}}}};
   entry.make = make;
+  entry.run_part = run_part;
+  entry.factor_model = factor_model;
   registry.add(std::move(entry));
 }
 
@@ -423,18 +468,6 @@ void add_methods(Registry& registry) {
   add(registry, "nmfd-toolbox",
       "The NMF toolbox's NMFD as the students ran it: mono, 4 components, 8 frames, 30 iterations, alpha 1.",
       {"4", "30", "8", "1", "toolbox", "ones", "toolbox", "true"});
-}
-
-core::Spec run_spec(core::Spec spec) {
-  const std::string& name = spec.method.name;
-  if (name != "nmf" && name != "nmfd" && name != "nmfd-toolbox") return spec;
-  if (!spec.method.preset.empty()) return spec;  // presets bring a dictionary
-  for (const auto& [key, value] : spec.method.arguments) {
-    if (key == "dict" || key == "start" || key == "classifier" || (key == "protocol" && value != "none")) return spec;
-  }
-  std::erase_if(spec.method.arguments, [](const auto& argument) { return argument.first == "protocol"; });
-  spec.method.arguments.emplace_back("protocol", name == "nmf" ? "P4" : "P3");
-  return spec;
 }
 
 }  // namespace mss::methods::nmf

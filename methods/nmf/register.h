@@ -20,8 +20,8 @@
 // Under P3 to P5 the targets are those that Options::references name, and info().needs_references and is_oracle are
 // true.
 //
-// In a run a blind method must say its protocol, because the row's name carries it: pass every method spec through
-// run_spec() first.
+// In a run a blind method must say its protocol, because the row's name carries it (MethodEntry::run_part): nmf without
+// dict and protocol gets protocol=P4, nmfd and nmfd-toolbox protocol=P3.
 //
 // Stereo. The channels' magnitude spectrograms stand beside each other along time: templates are shared, activations
 // and masks are per channel; convolutions do not cross from one channel into the next. mono=true
@@ -30,15 +30,10 @@
 // start values are drawn from Context::seed; the supervised methods start from ones and need none.
 #pragma once
 
-#include "core/spec.h"
 #include "methods/registry.h"
 
 namespace mss::methods::nmf {
 
 void add_methods(methods::Registry& registry);
-
-/// The spec under which a run lists `spec`: nmf without dict and protocol gets protocol=P4, nmfd and nmfd-toolbox
-/// protocol=P3; any other spec is returned as it is.
-core::Spec run_spec(core::Spec spec);
 
 }  // namespace mss::methods::nmf

@@ -8,9 +8,10 @@
 
 #include "audio/stft.h"
 #include "core/file.h"
-#include "harness/nmf_factors.h"
+#include "methods/factor_model.h"
 #include "methods/floors/floors.h"
 #include "methods/nmf/dictionary.h"
+#include "methods/nmf/factorisation.h"
 #include "methods/nmf/register.h"
 #include "tests/harness/support.h"
 
@@ -91,36 +92,51 @@ Separation separate(const std::string& spec, const std::vector<audio::AudioBuffe
   return out;
 }
 
+/// What pictures are drawn of.
+methods::FactorModel model_of(const std::string& spec, const audio::AudioBuffer& mixture,
+                              const std::vector<std::string>& names, const std::vector<audio::AudioView>& references,
+                              const methods::Options& options) {
+  const auto method = registry().make(spec);
+  return registry().method(method->info().method)->factor_model(*method, mixture.view(), names, references, options);
+}
+
 /// Largest difference between the stems and the mixture masked with the factors, over the mixture's largest sample.
 double mask_error(const std::string& spec, int channels) {
   INFO(spec);
   const auto truth = stems_of(channels);
   const audio::AudioBuffer mixture = sum_of(truth);
   const Separation done = separate(spec, truth, 4);
-  FactorsRequest request;
-  request.spec = spec;
-  request.mixture = mixture.view();
-  request.reference_names = kNames;
-  for (const auto& stem : truth) request.references.push_back(stem.view());
-  request.seed = 4;
-  const auto factors = nmf_factors(done.separator->info(), request);
-  REQUIRE(factors.has_value());
-  CHECK(factors->targets == done.stems.names);
-  CHECK(factors->channels == (factors->toolbox ? 1 : channels));
+  methods::Options options;
+  options.seed = 4;
+  std::vector<audio::AudioView> views;
+  for (const auto& stem : truth) views.push_back(stem.view());
+  const auto* factoriser = dynamic_cast<const methods::nmf::Factoriser*>(done.separator.get());
+  REQUIRE(factoriser != nullptr);
+  const methods::nmf::Factorisation factors = factoriser->factorise(mixture.view(), kNames, views, options);
+  CHECK(factors.targets == done.stems.names);
+  CHECK(factors.channels == (factors.toolbox ? 1 : channels));
+  const methods::FactorModel drawn = model_of(spec, mixture, kNames, views, options);
+  CHECK(drawn.templates == factors.factors.w);
+  CHECK(drawn.activations == factors.factors.h);
+  CHECK(drawn.targets == done.stems.names);
+  CHECK(std::ssize(drawn.activations) == drawn.components * drawn.channels * drawn.frames);
+  CHECK(std::ssize(drawn.templates) == drawn.components * drawn.template_frames * drawn.bins);
+  REQUIRE(std::ssize(drawn.target) == drawn.components);
+  for (int r = 0; r < drawn.components; ++r) CHECK(drawn.target[static_cast<std::size_t>(r)] == factors.target_of(r));
 
-  const audio::AudioBuffer input = audio::convert_channels(mixture.view(), factors->channels);
-  const audio::Stft<float> stft(factors->stft);
+  const audio::AudioBuffer input = audio::convert_channels(mixture.view(), factors.channels);
+  const audio::Stft<float> stft(factors.stft);
   const auto x = stft.forward(input.view());
-  REQUIRE(x.frames() == factors->frames);
+  REQUIRE(x.frames() == factors.frames);
   std::vector<float> mask;
   double error = 0, peak = 0;
   for (std::size_t s = 0; s < done.stems.names.size(); ++s) {
     audio::Spectrogram<float> y(x.channels(), x.frames(), x.bins());
     for (int c = 0; c < x.channels(); ++c) {
       for (std::int64_t n = 0; n < x.frames(); ++n) {
-        part_masks(*factors, c, n, mask);
-        for (int p = 0; p < factors->parts(); ++p) {
-          if (factors->target[static_cast<std::size_t>(p)] != static_cast<int>(s)) continue;
+        methods::nmf::part_masks(factors, c, n, mask);
+        for (int p = 0; p < factors.parts(); ++p) {
+          if (factors.target[static_cast<std::size_t>(p)] != static_cast<int>(s)) continue;
           for (int k = 0; k < x.bins(); ++k)
             y.at(c, n)[k] += x.at(c, n)[k] * mask[static_cast<std::size_t>(p * x.bins() + k)];
         }
@@ -191,25 +207,19 @@ TEST_CASE("the factors that are drawn are those of the separation", "[harness]")
   // The comparison can tell another seed's factors.
   const auto truth = stems_of(1);
   const audio::AudioBuffer mixture = sum_of(truth);
-  const auto separator = registry().make("nmf:components=4," + small);
-  FactorsRequest request;
-  request.spec = "nmf:components=4," + small;
-  request.mixture = mixture.view();
-  const auto one = nmf_factors(separator->info(), request);
-  request.threads = 3;
-  CHECK(nmf_factors(separator->info(), request)->factors.w == one->factors.w);
-  request.seed = 1;
-  CHECK(nmf_factors(separator->info(), request)->factors.w != one->factors.w);
+  methods::Options options;
+  const auto templates = [&] { return model_of("nmf:components=4," + small, mixture, {}, {}, options).templates; };
+  const std::vector<float> one = templates();
+  options.threads = 3;
+  CHECK(templates() == one);
+  options.seed = 1;
+  CHECK(templates() != one);
 }
 
 TEST_CASE("methods without templates have no factors, oracles need their references", "[harness]") {
   const audio::AudioBuffer mixture = sum_of(stems_of(1));
-  FactorsRequest request;
-  request.spec = "mixture";
-  request.mixture = mixture.view();
-  CHECK_FALSE(nmf_factors(registry().make("mixture")->info(), request).has_value());
-  request.spec = "nmf:protocol=P4";
-  CHECK_THROWS_AS(nmf_factors(registry().make("nmf:protocol=P4")->info(), request), Error);
+  CHECK_FALSE(registry().method("mixture")->factor_model);
+  CHECK_THROWS_AS(model_of("nmf:protocol=P4", mixture, {}, {}, {}), Error);
 }
 
 TEST_CASE("pictures: one per component and target, and an overview", "[harness]") {
@@ -218,7 +228,7 @@ TEST_CASE("pictures: one per component and target, and an overview", "[harness]"
   const audio::AudioBuffer mixture = sum_of(truth);
   const auto draw = [&](const std::string& spec, const std::string& name) {
     const Separation done = separate(spec, truth, 4);
-    return write_pictures(*done.separator, request_of(spec, mixture, done.stems, truth), folder / name);
+    return write_pictures(*done.separator, registry(), request_of(spec, mixture, done.stems, truth), folder / name);
   };
   CHECK(names_of(draw("nmf:components=2,fft=256,hop=64,iterations=3", "blind")) ==
         Names{"overview.png", "stems.png", "component-01.png", "component-02.png"});
@@ -251,7 +261,7 @@ TEST_CASE("pictures of silence, of one sample and of odd names", "[harness]") {
       methods::Options options;
       options.targets = {"a/b", "c"};
       const methods::StemSet stems = separator->separate(silent.view(), options);
-      const auto paths = write_pictures(*separator, request_of(spec, silent, stems, {}),
+      const auto paths = write_pictures(*separator, registry(), request_of(spec, silent, stems, {}),
                                         folder / (std::to_string(samples) + spec.substr(0, 3)));
       CHECK(paths.size() == (spec == "mixture" ? 3U : 4U));
       for (const fs::path& path : paths) CHECK(fs::is_regular_file(path));
@@ -267,18 +277,18 @@ TEST_CASE("pictures refuse stems that do not belong to the mixture and stop on r
   const methods::StemSet good = separator->separate(mixture.view());
   methods::StemSet bad = good;
   bad.audio[1].resize(100);
-  CHECK_THROWS_WITH(write_pictures(*separator, request_of("mixture", mixture, bad, {}), folder.path()),
+  CHECK_THROWS_WITH(write_pictures(*separator, registry(), request_of("mixture", mixture, bad, {}), folder.path()),
                     Catch::Contains("drums") && Catch::Contains("length"));
   bad = good;
   bad.audio[2].channel(0)[7] = std::nanf("");
-  CHECK_THROWS_WITH(write_pictures(*separator, request_of("mixture", mixture, bad, {}), folder.path()),
+  CHECK_THROWS_WITH(write_pictures(*separator, registry(), request_of("mixture", mixture, bad, {}), folder.path()),
                     Catch::Contains("bass") && Catch::Contains("sample 7"));
   core::StopSource stop;
   stop.request_stop();
   PictureRequest request = request_of("mixture", mixture, good, {});
   request.stop = stop.token();
   try {
-    write_pictures(*separator, request, folder.path());
+    write_pictures(*separator, registry(), request, folder.path());
     FAIL("went on");
   } catch (const Error& error) {
     CHECK(error.code() == Code::cancelled);
