@@ -602,6 +602,8 @@ std::string_view note_name(NoteKind kind) noexcept {
       return "mixed";
     case NoteKind::training:
       return "training-data";
+    case NoteKind::untrained:
+      return "untrained";
     case NoteKind::ill_conditioned:
       return "ill-conditioned";
   }
@@ -609,7 +611,22 @@ std::string_view note_name(NoteKind kind) noexcept {
 }
 
 std::string_view note_mark(NoteKind kind) noexcept {
-  return kind == NoteKind::mixed ? "!" : kind == NoteKind::training ? "T" : "~";
+  switch (kind) {
+    case NoteKind::mixed:
+      return "!";
+    case NoteKind::training:
+      return "T";
+    case NoteKind::untrained:
+      return "R";
+    case NoteKind::ill_conditioned:
+      return "~";
+  }
+  return "!";
+}
+
+bool is_untrained(const Record& record) {
+  const core::Value* weights = record.body.find("weights");
+  return weights != nullptr && weights->is_object() && text_of(*weights, "label").starts_with("random-");
 }
 
 namespace {
@@ -725,6 +742,11 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
       const std::string text = known == "name" ? "trained on tracks of these names and lengths" : "trained on";
       notes[at][key.spec][{NoteKind::training, text}].insert(track_of(key));
     }
+    if (is_untrained(*record)) {
+      notes[at][key.spec]
+           [{NoteKind::untrained,
+             "its weights were drawn at random: it separates nothing and stands here for tests and timings"}];
+    }
     if (record->flag("ill_conditioned")) {
       double& worst = ill_conditioned[at][track_of(key)];
       worst = std::max(worst, record->number("condition"));
@@ -785,8 +807,13 @@ Report build_report(const std::vector<Record>& all, const ReportOptions& options
     for (Row& row : section.rows) {
       if (const auto found = notes[key].find(row.spec); found != notes[key].end()) {
         for (const auto& [what, tracks] : found->second) {
-          row.notes.push_back({what.first, what.second + ": " + listed(tracks), {tracks.begin(), tracks.end()}});
-          if (what.first == NoteKind::training && !options.allow_training_tracks) row.ranked = false;
+          row.notes.push_back({what.first,
+                               tracks.empty() ? what.second : what.second + ": " + listed(tracks),
+                               {tracks.begin(), tracks.end()}});
+          if (what.first == NoteKind::untrained ||
+              (what.first == NoteKind::training && !options.allow_training_tracks)) {
+            row.ranked = false;
+          }
         }
       }
       if (!options.against.empty() && (row.spec == options.against || row.name == options.against)) {

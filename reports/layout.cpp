@@ -348,7 +348,7 @@ std::string note_marks(const Row& row) {
 
 std::vector<std::string> note_lines(const Section& section) {
   std::vector<std::string> out;
-  for (const NoteKind kind : {NoteKind::mixed, NoteKind::training, NoteKind::ill_conditioned}) {
+  for (const NoteKind kind : {NoteKind::mixed, NoteKind::training, NoteKind::untrained, NoteKind::ill_conditioned}) {
     for (const Row& row : section.rows) {
       for (const Note& note : row.notes) {
         if (note.kind != kind) continue;

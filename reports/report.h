@@ -17,7 +17,7 @@
 //
 // Notes. What a reader must know of a row beside its numbers stands in Row::notes: records that are not of one origin
 // (records/mixed.h; they are an error unless allowed), and tracks that the row's weights were trained on (such a row
-// has no rank and is not the best of anything, unless allowed). Tracks whose references are ill-conditioned, so that
+// has no rank and is not the best of anything, unless allowed), and weights that were drawn at random (no rank either). Tracks whose references are ill-conditioned, so that
 // SIR, SAR and ISR hang on the last bits (docs/metrics.md), are a note of the section.
 //
 // Infinite values count as what they are (the median sorts them, the mean becomes infinite; there is no interval).
@@ -64,10 +64,13 @@ std::string_view kind_name(RowKind kind) noexcept;
 enum class NoteKind {
   mixed,           ///< records of other audio, weights, options or scoring than the rest under the same names
   training,        ///< the row's weights were trained on tracks of the test
+  untrained,       ///< the row's weights were drawn at random: it separates nothing
   ill_conditioned  ///< SIR, SAR and ISR hang on the last bits of the references
 };
-std::string_view note_name(NoteKind kind) noexcept;  ///< "mixed", "training-data", "ill-conditioned"
-std::string_view note_mark(NoteKind kind) noexcept;  ///< one character behind a row's name: "!", "T", "~"
+std::string_view note_name(NoteKind kind) noexcept;  ///< "mixed", "training-data", "untrained", "ill-conditioned"
+std::string_view note_mark(NoteKind kind) noexcept;  ///< one character behind a row's name: "!", "T", "R", "~"
+/// Scores of a network whose weights were drawn at random (its weights' label says so).
+bool is_untrained(const records::Record& record);
 
 struct Note {
   NoteKind kind = NoteKind::mixed;
@@ -87,10 +90,11 @@ struct Row {
   RowKind kind = RowKind::method;
   std::string protocol;
   std::vector<std::uint64_t> seeds;
-  int tracks = 0;              ///< tracks with any record that is no error
-  int failed_tracks = 0;       ///< tracks with an error in any seed
-  bool below_floor = false;    ///< by the section's first metric
-  bool ranked = true;          ///< false: stands behind the others of its group and is best in nothing (training data)
+  int tracks = 0;            ///< tracks with any record that is no error
+  int failed_tracks = 0;     ///< tracks with an error in any seed
+  bool below_floor = false;  ///< by the section's first metric
+  bool ranked =
+      true;  ///< false: stands behind the others of its group and is best in nothing (training data, random weights)
   std::vector<Note> notes;     ///< by kind
   double realtime_factor = 0;  ///< median over tracks of separation time / duration; NaN = not recorded
   /// [metric][target], in the section's order; after the targets one more, the average over Section::averaged.
@@ -112,9 +116,9 @@ struct Section {
   std::vector<Row> rows;                 ///< methods, floors, oracles by protocol; each from the best average down
   /// [metric][target]: row of the best method where it is proven better than the second best, else -1.
   std::vector<std::vector<int>> best;
-  std::vector<std::string> errors;  ///< "track | spec | seed: message", sorted
-  std::vector<Note> notes;          ///< of tracks, whatever the row
-  std::vector<std::string> remarks; ///< what every form of the report says beside these numbers (dataset_note)
+  std::vector<std::string> errors;   ///< "track | spec | seed: message", sorted
+  std::vector<Note> notes;           ///< of tracks, whatever the row
+  std::vector<std::string> remarks;  ///< what every form of the report says beside these numbers (dataset_note)
 };
 
 /// What must be said beside any number over this data set: that scores on composed songs ("synthetic…") never compare

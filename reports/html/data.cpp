@@ -68,7 +68,7 @@ Training training_of(const Row& row, const Record* record) {
     return {"none", "nothing is trained"};
   }
   const std::string label = core::split(text_of(weights, "label"), '#').front();
-  if (label.starts_with("random-")) return {"none", "random weights"};
+  if (is_untrained(*record)) return {"none", "nothing: random weights"};
   if (label == "cc0" || label.starts_with("cc0-")) return {"extra", "the CC0 songs of the built-in dictionaries"};
   static const std::map<std::string, Training> known = {
       {"umx", {"benchmark", "MUSDB18, training set"}},

@@ -375,6 +375,36 @@ TEST_CASE("rows on tracks that they were trained on are flagged and have no rank
         std::string::npos);
 }
 
+TEST_CASE("rows of random weights are flagged and have no rank", "[reports]") {
+  std::vector<Record> records;
+  for (const char* spec : {"untrained", "plain"}) {
+    for (int track = 0; track < 6; ++track) {
+      Example e;
+      e.track = std::to_string(track);
+      e.spec = spec;
+      e.target = "vocals";
+      const bool untrained = spec == std::string_view("untrained");
+      e.sdr = {(untrained ? 9.0 : 3.0) + 0.1 * track};
+      Record record = make(e);
+      core::Value weights = core::Value::object();
+      weights["label"] = untrained ? "random-1#12345678" : "umxhq#12345678";
+      record.body["weights"] = weights;
+      CHECK(is_untrained(record) == untrained);
+      records.push_back(record);
+    }
+  }
+  const Report report = build_report(records);
+  const Section& section = report.sections.at(0);
+  CHECK(section.rows[0].spec == "plain");
+  CHECK(section.rows[0].notes.empty());
+  CHECK_FALSE(section.rows[1].ranked);
+  REQUIRE(section.rows[1].notes.size() == 1);
+  CHECK(section.rows[1].notes[0].kind == NoteKind::untrained);
+  CHECK(section.rows[1].notes[0].tracks.empty());
+  CHECK(section.best[0][0] == -1);
+  CHECK(to_text(report).find("R untrained: its weights were drawn at random") != std::string::npos);
+}
+
 TEST_CASE("ill-conditioned tracks are a note of the section", "[reports]") {
   std::vector<Record> records;
   for (const char* track : {"x", "y"}) {
