@@ -643,10 +643,9 @@ Cpu::Vector::Vector(const Scope& scope, const std::string& name, const VectorOpt
 
 namespace {
 
-/// y[t, c] = f(x[t, c], row(t)[c]).
+/// y[t, c] = f(x[t, c], row(t)[c]); y may be x.
 template <class Row, class F>
-Tensor combine(const Tensor& x, const Row& row, const F& f) {
-  Tensor y(x.items(), x.frames(), x.channels());
+void combine_into(const Tensor& x, Tensor& y, const Row& row, const F& f) {
   for_row_blocks(x, [&](std::int64_t b, std::int64_t first, std::int64_t count) {
     for (std::int64_t t = first; t < first + count; ++t) {
       const float *from = x.row(b, t), *other = row(b, t);
@@ -654,6 +653,12 @@ Tensor combine(const Tensor& x, const Row& row, const F& f) {
       for (std::int64_t c = 0; c < x.channels(); ++c) to[c] = f(from[c], other[c]);
     }
   });
+}
+
+template <class Row, class F>
+Tensor combine(const Tensor& x, const Row& row, const F& f) {
+  Tensor y(x.items(), x.frames(), x.channels());
+  combine_into(x, y, row, f);
   return y;
 }
 
@@ -672,6 +677,14 @@ Tensor Cpu::Vector::add(const Tensor& x) const {
   expect_channels(x, static_cast<std::int64_t>(values_.size()));
   return combine(
       x, [&](std::int64_t, std::int64_t) { return values_.data(); }, [](float a, float b) { return a + b; });
+}
+
+Tensor Cpu::Vector::multiply(Tensor&& x) const {
+  if (!x.is_alone()) return multiply(x);
+  expect_channels(x, static_cast<std::int64_t>(values_.size()));
+  combine_into(
+      x, x, [&](std::int64_t, std::int64_t) { return values_.data(); }, [](float a, float b) { return a * b; });
+  return std::move(x);
 }
 
 Tensor Cpu::Vector::multiply(const Tensor& x) const {

@@ -188,6 +188,8 @@ struct Cpu {
     Vector(const Scope& scope, const std::string& name, const VectorOptions& options);
     Tensor add(const Tensor& x) const;
     Tensor multiply(const Tensor& x) const;
+    /// Within x's own memory where nobody else sees it.
+    Tensor multiply(Tensor&& x) const;
 
    private:
     friend class Cpu::LinearBatchNorm;

@@ -80,6 +80,8 @@ class Tensor {
   const float* data() const noexcept { return data_; }
   float* data() noexcept { return data_; }
 
+  /// Nobody else sees the values, and they are no borrowed ones.
+  bool is_alone() const noexcept { return memory_.use_count() == 1; }
   /// All values adjacent, in order.
   bool contiguous() const noexcept { return row_stride_ == channels_ && item_stride_ == frames_ * channels_; }
   /// All rows at one distance, so that items and frames can be counted as one.

@@ -1,8 +1,8 @@
 // engine=libtorch: the same model and the same passes on LibTorch's layers; and what training sees of the model.
 #include "methods/openunmix/entries.h"
 #include "methods/openunmix/passes.h"
-#include "nn/torch/runtime_torch.h"
 #include "nn/torch/layers_torch.h"
+#include "nn/torch/runtime_torch.h"
 #include "nn/torch/stft_torch.h"
 #include "nn/torch/trainable_torch.h"
 
@@ -21,13 +21,16 @@ struct TorchEngine {
     return at::from_blob(const_cast<float*>(rows), {1, frames, channels}, at::TensorOptions().dtype(at::kFloat))
         .to(device);
   }
-  at::Tensor empty(std::int64_t frames, std::int64_t channels) const {
+  at::Tensor room(float*, std::int64_t frames, std::int64_t channels, std::int64_t) const {
     return at::empty({1, frames, channels}, at::TensorOptions().dtype(at::kFloat).device(device));
   }
-  void output(const at::Tensor& x, float* to) const {
-    const at::Tensor flat = x.to(at::kCPU).contiguous();
-    std::copy_n(flat.const_data_ptr<float>(), flat.numel(), to);
+  void output(const at::Tensor& x, float* to, std::int64_t stride) const {
+    const at::Tensor flat = held(x);
+    const std::int64_t channels = flat.size(2);
+    for (std::int64_t t = 0; t < flat.size(1); ++t) std::copy_n(values(flat) + t * channels, channels, to + t * stride);
   }
+  static at::Tensor held(const at::Tensor& x) { return x.to(at::kCPU).contiguous(); }
+  static const float* values(const at::Tensor& x) { return x.const_data_ptr<float>(); }
   void parallel(std::int64_t count, int threads, const std::function<void(std::int64_t, int)>& body) const {
     for (std::int64_t i = 0; i < count; ++i) body(i, threads);
   }

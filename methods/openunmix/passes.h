@@ -4,8 +4,11 @@
 //   using L;                                                        the layer set
 //   static constexpr std::int64_t kChunk                            frames that one call of a layer gets at most
 //   L::Tensor input(const float*, frames, channels) const           (1, frames, channels); the memory outlives it
-//   L::Tensor empty(frames, channels) const                         to be written
-//   void output(const L::Tensor& x, float* to) const                (1, frames, channels) as rows
+//   L::Tensor room(float* to, frames, channels, stride) const       to be written; on the CPU the rows at `to` themselves,
+//                                                                   `stride` floats apart
+//   void output(const L::Tensor& x, float* to, stride) const        (1, frames, channels) as such rows, if they are not there
+//   L::Tensor held(L::Tensor x) const                               x where values() can read it
+//   const float* values(const L::Tensor& x) const                   of what held() gave: its rows, adjacent
 //   struct Scope { Scope(int threads, const core::StopToken&); };   held for a whole track
 //   void parallel(count, threads, body) const                       body(i, threads that it may use) for all i
 #pragma once
@@ -72,6 +75,54 @@ class Blocks {
  private:
   core::Spill& spill_;
   std::int64_t floats_;
+  std::vector<std::int64_t> ids_;
+};
+
+/// The outputs of an LSTM layer's directions, in blocks of rows. In memory a row has all directions beside each other, as
+/// the next layer reads them, and each direction writes its part of it; in the file the directions follow each other.
+class LayerBlocks {
+ public:
+  using Floats = std::vector<float>;
+  LayerBlocks(core::Spill& spill, std::int64_t rows, std::int64_t each, int directions)
+      : spill_(spill), rows_(rows), each_(each), directions_(directions) {}
+  void grow(std::int64_t count) {
+    while (static_cast<std::int64_t>(ids_.size()) < count) ids_.push_back(spill_.add(rows_ * width()));
+  }
+  void release() {
+    for (const std::int64_t id : ids_) spill_.release(id);
+    ids_.clear();
+  }
+  std::int64_t width() const { return each_ * directions_; }
+  /// Rows of `width()` values, the first `rows` of block i; `held` is used if it lies in the file.
+  const float* read(std::int64_t i, std::int64_t rows, Floats& held) const {
+    if (const float* there = spill_.memory(ids_[sz(i)])) return there;
+    held.resize(sz(rows * width()));
+    Floats part(sz(rows * each_));
+    for (int d = 0; d < directions_; ++d) {
+      spill_.read(ids_[sz(i)], d * rows_ * each_, rows * each_, part.data());
+      for (std::int64_t n = 0; n < rows; ++n)
+        std::copy_n(part.data() + n * each_, each_, held.data() + n * width() + d * each_);
+    }
+    return held.data();
+  }
+  /// Where direction d of block i can be written, rows `stride` floats apart; done() puts it into place.
+  float* open(std::int64_t i, int d, Floats& held, std::int64_t& stride) {
+    if (float* there = spill_.memory(ids_[sz(i)])) {
+      stride = width();
+      return there + d * each_;
+    }
+    stride = each_;
+    held.resize(sz(rows_ * each_));
+    return held.data();
+  }
+  void done(std::int64_t i, int d, std::int64_t rows, const float* values) {
+    if (spill_.memory(ids_[sz(i)]) == nullptr) spill_.write(ids_[sz(i)], d * rows_ * each_, rows * each_, values);
+  }
+
+ private:
+  core::Spill& spill_;
+  std::int64_t rows_, each_;
+  int directions_;
   std::vector<std::int64_t> ids_;
 };
 
@@ -191,7 +242,7 @@ class PassesSeparator<Engine>::Run {
     }
     for (std::int64_t t = 0; t < (bridged() ? 1 : targets); ++t) kept_.emplace_back(spill_, block_ * hidden_);
     for (auto& layer : outputs_) {
-      for (std::int64_t i = 0; i < targets * config_.directions(); ++i) layer.emplace_back(spill_, block_ * each_);
+      for (std::int64_t t = 0; t < targets; ++t) layer.emplace_back(spill_, block_, each_, config_.directions());
     }
   }
 
@@ -203,7 +254,7 @@ class PassesSeparator<Engine>::Run {
     read_and_encode();
     for (int layer = 0; layer < config_.layers; ++layer) recur(layer);
     // The masks need the last layer's outputs only.
-    for (Blocks& gone : outputs_[config_.layers % 2]) gone.release();
+    for (LayerBlocks& gone : outputs_[config_.layers % 2]) gone.release();
     decode();
   }
 
@@ -215,9 +266,7 @@ class PassesSeparator<Engine>::Run {
   static std::int64_t chunk_rows(std::int64_t rows, std::int64_t chunk) {
     return std::min(Engine::kChunk, rows - chunk * Engine::kChunk);
   }
-  Blocks& output(int layer, std::int64_t target, int direction) {
-    return outputs_[layer % 2][sz(target * config_.directions() + direction)];
-  }
+  LayerBlocks& output(int layer, std::int64_t target) { return outputs_[layer % 2][sz(target)]; }
 
   /// Reports this share of the work; the rest is known from what is written.
   void progress(double share) {
@@ -301,7 +350,8 @@ class PassesSeparator<Engine>::Run {
       for (const std::int64_t t : encoding_) {
         if (bridged() || t == encoding_[sz(job)]) e.push_back(networks_[sz(t)]->encode(x));
       }
-      engine_.output(kept<L>(config_, std::move(e))[0], to[bridged() ? 0 : sz(encoding_[sz(job)])] + first * hidden_);
+      engine_.output(kept<L>(config_, std::move(e))[0], to[bridged() ? 0 : sz(encoding_[sz(job)])] + first * hidden_,
+                     hidden_);
     });
     for (std::size_t i = 0; i < kept_.size(); ++i) {
       if (to[i] != nullptr) kept_[i].done(block, to[i]);
@@ -312,10 +362,8 @@ class PassesSeparator<Engine>::Run {
   void recur(int layer) {
     std::vector<std::pair<std::int64_t, int>> items;
     for (const std::int64_t t : recurring_) {
-      for (int d = 0; d < config_.directions(); ++d) {
-        items.emplace_back(t, d);
-        output(layer, t, d).grow(blocks());
-      }
+      output(layer, t).grow(blocks());
+      for (int d = 0; d < config_.directions(); ++d) items.emplace_back(t, d);
     }
     const auto count = std::ssize(items);
     std::mutex guard;
@@ -323,7 +371,7 @@ class PassesSeparator<Engine>::Run {
     engine_.parallel(count, context_.threads, [&](std::int64_t item, int) {
       const auto [t, d] = items[sz(item)];
       typename L::Lstm::State state = networks_[sz(t)]->recurrent().start(1);
-      std::vector<Floats> held(3);
+      std::vector<Floats> held(2);
       for (std::int64_t i = 0; i < blocks(); ++i) {
         context_.stop.check();
         recur_block(layer, t, d, d == 0 ? i : blocks() - 1 - i, state, held);
@@ -339,23 +387,15 @@ class PassesSeparator<Engine>::Run {
                    std::vector<Floats>& held) {
     const std::int64_t rows = rows_of(block);
     const typename L::Lstm& lstm = networks_[sz(t)]->recurrent();
-    const Tensor x = layer == 0 ? engine_.input(kept_[bridged() ? 0 : sz(t)].read(block, held[0]), rows, hidden_)
-                                : both_directions(layer - 1, t, block, held);
-    Tensor y = engine_.empty(rows, each_);
-    lstm.recur(layer, d, lstm.project(layer, d, x), state, y);
-    Blocks& to = output(layer, t, d);
-    float* out = to.open(block, held[2]);
-    engine_.output(y, out);
-    to.done(block, out);
-  }
-
-  /// o of one layer: the directions beside each other.
-  Tensor both_directions(int layer, std::int64_t t, std::int64_t block, std::vector<Floats>& held) {
-    std::vector<Tensor> parts;
-    for (int d = 0; d < config_.directions(); ++d) {
-      parts.push_back(engine_.input(output(layer, t, d).read(block, held[sz(d)]), rows_of(block), each_));
-    }
-    return L::concat(parts, 2);
+    const float* from = layer == 0 ? kept_[bridged() ? 0 : sz(t)].read(block, held[0])
+                                   : output(layer - 1, t).read(block, rows, held[0]);
+    LayerBlocks& to = output(layer, t);
+    std::int64_t stride = 0;
+    float* out = to.open(block, d, held[1], stride);
+    Tensor y = engine_.room(out, rows, each_, stride);
+    lstm.recur(layer, d, lstm.project(layer, d, engine_.input(from, rows, hidden_)), state, y);
+    engine_.output(y, out, stride);
+    to.done(block, d, rows, out);
   }
 
   // ---- front to back: masks ---------------------------------------------------------------------------------------
@@ -404,25 +444,26 @@ class PassesSeparator<Engine>::Run {
     write(parts);
   }
 
-  /// Rows of [channel][bin] for every stem wanted.
-  std::vector<Floats> masks_of(std::int64_t block) {
-    const std::int64_t rows = rows_of(block), outputs = config_.channels * bins_;
-    const auto directions = static_cast<std::size_t>(config_.directions());
+  /// One stem's masks of a block as the network gives them: chunks of rows of [channel][bin].
+  struct Masks {
+    std::vector<Tensor> chunks;
+    std::vector<const float*> values;
+  };
+
+  std::vector<Masks> masks_of(std::int64_t block) {
+    const std::int64_t rows = rows_of(block);
     // Where the block's e and o lie, by target.
-    std::vector<Floats> held((directions + 1) * networks_.size());
-    std::vector<const float*> e(kept_.size(), nullptr), o(directions * networks_.size(), nullptr);
+    std::vector<Floats> held(2 * networks_.size());
+    std::vector<const float*> e(kept_.size(), nullptr), o(networks_.size(), nullptr);
     for (std::size_t i = 0; i < kept_.size(); ++i) {
       if (bridged() || networks_[i] != nullptr) e[i] = kept_[i].read(block, held[i]);
     }
     for (const std::int64_t t : recurring_) {
-      for (std::size_t d = 0; d < directions; ++d) {
-        const std::size_t i = sz(t) * directions + d;
-        o[i] = output(config_.layers - 1, t, static_cast<int>(d)).read(block, held[networks_.size() + i]);
-      }
+      o[sz(t)] = output(config_.layers - 1, t).read(block, rows, held[networks_.size() + sz(t)]);
     }
-    std::vector<Floats> masks(wanted_.size());
-    for (Floats& mask : masks) mask.resize(sz(rows * outputs));
     const std::int64_t parts = chunks(rows);
+    std::vector<Masks> masks(wanted_.size(),
+                             Masks{std::vector<Tensor>(sz(parts)), std::vector<const float*>(sz(parts))});
     engine_.parallel(std::ssize(wanted_) * parts, context_.threads, [&](std::int64_t item, int) {
       const std::int64_t stem = item / parts, first = item % parts * Engine::kChunk;
       const std::int64_t count = chunk_rows(rows, item % parts);
@@ -433,22 +474,19 @@ class PassesSeparator<Engine>::Run {
         if (used) encoded[i] = engine_.input(e[i] + first * hidden_, count, hidden_);
       }
       for (std::size_t t = 0; t < networks_.size(); ++t) {
-        if (!bridged() && t != own) continue;
-        std::vector<Tensor> both;
-        for (std::size_t d = 0; d < directions; ++d) {
-          both.push_back(engine_.input(o[t * directions + d] + first * each_, count, each_));
-        }
-        recurrent[t] = L::concat(both, 2);
+        if (bridged() || t == own) recurrent[t] = engine_.input(o[t] + first * hidden_, count, hidden_);
       }
       if (bridged()) recurrent = kept<L>(config_, std::move(recurrent));
-      engine_.output(networks_[own]->decode(seen<L>(config_, encoded, recurrent, own)),
-                     masks[sz(stem)].data() + first * outputs);
+      Masks& to = masks[sz(stem)];
+      const std::size_t chunk = sz(item % parts);
+      to.chunks[chunk] = engine_.held(networks_[own]->decode(seen<L>(config_, encoded, recurrent, own)));
+      to.values[chunk] = engine_.values(to.chunks[chunk]);
     });
     return masks;
   }
 
   void decode_block(std::int64_t block, const audio::Spectrogram<float>& x, bool magnitudes_wanted) {
-    const std::vector<Floats> masks = masks_of(block);
+    const std::vector<Masks> masks = masks_of(block);
     const std::int64_t rows = x.frames();
     if (magnitudes_wanted) {
       MagnitudeBlock out{.first_frame = block * block_, .mixture = &x, .magnitudes = {}};
@@ -471,7 +509,7 @@ class PassesSeparator<Engine>::Run {
     std::vector<audio::AudioBuffer> done(inverse_.size());
     core::parallel_for(std::ssize(done), context_.threads, [&](std::int64_t i) {
       const auto c = static_cast<int>(i % channels_);
-      const Floats& stem = masks[sz(i / channels_)];
+      const Masks& stem = masks[sz(i / channels_)];
       audio::Spectrogram<float> y(1, rows, static_cast<int>(bins_));
       Floats gain(sz(bins_)), sizes(config_.channels == 1 ? sz(channels_ * bins_) : 0);
       for (std::int64_t n = 0; n < rows; ++n) {
@@ -490,8 +528,9 @@ class PassesSeparator<Engine>::Run {
   }
 
   /// Of audio channel c; networks of one channel have the same for all.
-  const float* mask_row(const Floats& masks, std::int64_t row, int c) const {
-    return masks.data() + (row * config_.channels + (config_.channels == 1 ? 0 : c)) * bins_;
+  const float* mask_row(const Masks& masks, std::int64_t row, int c) const {
+    return masks.values[sz(row / Engine::kChunk)] +
+           (row % Engine::kChunk * config_.channels + (config_.channels == 1 ? 0 : c)) * bins_;
   }
 
   /// Every channel's row becomes the mean of all.
@@ -557,7 +596,7 @@ class PassesSeparator<Engine>::Run {
   core::Spill spill_;
   Blocks audio_;                                    ///< [channel][block_ hops]
   std::vector<Blocks> kept_;                        ///< e per target, or their mean
-  std::vector<Blocks> outputs_[2];                  ///< o per target and direction, of even and odd layers
+  std::vector<LayerBlocks> outputs_[2];             ///< o per target, of even and odd layers
   std::vector<std::int64_t> encoding_, recurring_;  ///< targets whose first layers, whose LSTMs run
   std::vector<audio::StreamingIstft> inverse_;      ///< [stem][channel]
   std::int64_t samples_ = 0, frames_ = 0, written_ = 0;

@@ -15,10 +15,15 @@ struct CpuEngine {
   static nn::Tensor input(const float* rows, std::int64_t frames, std::int64_t channels) {
     return nn::Tensor::borrow(rows, 1, frames, channels);
   }
-  static nn::Tensor empty(std::int64_t frames, std::int64_t channels) { return {1, frames, channels}; }
-  static void output(const nn::Tensor& x, float* to) {
-    for (std::int64_t t = 0; t < x.frames(); ++t) std::copy_n(x.row(0, t), x.channels(), to + t * x.channels());
+  static nn::Tensor room(float* to, std::int64_t frames, std::int64_t channels, std::int64_t stride) {
+    return nn::Tensor::borrow(to, 1, frames, stride).narrow(2, 0, channels);
   }
+  static void output(const nn::Tensor& x, float* to, std::int64_t stride) {
+    if (x.data() == to) return;
+    for (std::int64_t t = 0; t < x.frames(); ++t) std::copy_n(x.row(0, t), x.channels(), to + t * stride);
+  }
+  static nn::Tensor held(nn::Tensor x) { return x.packed(); }
+  static const float* values(const nn::Tensor& x) { return x.data(); }
   static void parallel(std::int64_t count, int threads, const std::function<void(std::int64_t, int)>& body) {
     const nn::RunScope* outer = nn::RunScope::innermost();
     const int inner = std::max(1, threads / static_cast<int>(std::max<std::int64_t>(count, 1)));
