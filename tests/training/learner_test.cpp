@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "audio/file.h"
 #include "core/error.h"
 #include "methods/baselines/family.h"
 #include "methods/bsrnn/family.h"
@@ -26,6 +27,7 @@
 // Last, because LibTorch has a macro CHECK of its own.
 #include "tests/support/catch.h"
 #include "tests/support/errors.h"
+#include "tests/support/paths.h"
 // The goldens' formulas.
 #include "tests/bsrnn/support.h"
 #include "tests/demucs/support.h"
@@ -370,6 +372,37 @@ TEST_CASE("learner: Open-Unmix's input statistics", "[training]") {
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(-mean[i] == Approx(g.at("mean_first4").as_array()[i].as_real()).epsilon(1e-10));
     CHECK(1 / scale[i] == Approx(g.at("std_first4").as_array()[i].as_real()).epsilon(1e-10));
+  }
+}
+
+TEST_CASE("learner: Open-Unmix's input statistics of real songs are the Python package's", "[training]") {
+  MSS_REQUIRE_TEST_DATA(audio_folder);
+  const core::Value g = core::read_json_file(mss::tests::golden("openunmix-scaler.json"));
+  umx::Configuration c;
+  c.max_bin = c.bins;
+  c.hidden = 16;
+  c.targets = {"vocals"};
+  const std::unique_ptr<Learner> network =
+      learner(settings_for(umx::family(), umx::configuration_value(c), LossTerm::mse_magnitude));
+  for (const core::Value& track : g.at("tracks").as_array()) {
+    const audio::AudioBuffer mixture =
+        audio::read_file(audio_folder / "evr_cc0" / "test" / track.as_string() / "mixture.flac");
+    network->add_statistics(mixture.view());
+  }
+  network->set_statistics();
+  const auto values = values_of(network->weights(false));
+  const std::vector<double>& mean = values.at("vocals.input_mean");
+  const std::vector<double>& scale = values.at("vocals.input_scale");
+  double deviations = 0;
+  for (const double s : scale) deviations += 1 / s;
+  CHECK(-sum(mean) == Approx(g.at("mean_sum").as_real()).epsilon(1e-5));
+  CHECK(deviations == Approx(g.at("std_sum").as_real()).epsilon(1e-5));
+  const auto every = static_cast<std::size_t>(g.at("every").as_integer());
+  for (std::size_t i = 0; i < g.at("mean").size(); ++i) {
+    CAPTURE(i);
+    CHECK(-mean[i * every] == Approx(g.at("mean").as_array()[i].as_real()).epsilon(1e-5).margin(1e-5));
+    CHECK(1 / scale[i * every] == Approx(g.at("std").as_array()[i].as_real()).epsilon(1e-5).margin(1e-5));
+    // The margin is for bins above 16 kHz, where these songs hold less than the rounding of float32 transforms.
   }
 }
 
