@@ -154,8 +154,14 @@ NetworkRequest resolve_network(const NetworkMethod& method, const core::Params& 
   std::vector<std::string> targets = names_of(params.text("targets"), part);
   Weights weights = weights_of(method, params, part);
   core::SpecPart spec = part;
-  for (auto& [key, value] : spec.arguments) {
-    if (key == "weights") value = weights.name();
+  if (params.is_set("weights")) {
+    const auto given =
+        std::ranges::find_if(spec.arguments, [](const auto& argument) { return argument.first == "weights"; });
+    if (given == spec.arguments.end()) {
+      spec.arguments.emplace_back("weights", weights.name());  // a preset's
+    } else {
+      given->second = weights.name();
+    }
   }
   SeparatorInfo info;
   info.spec = core::to_string(spec);
@@ -233,20 +239,22 @@ void add_network(Registry& registry, const NetworkMethod& method) {
   entry.family = "network";
   entry.summary = method.summary;
   entry.params = table_of(method);
-  for (const auto& [model, configuration] : method.models) entry.presets.push_back({model, {{"model", model}}});
+  // Weights that the program carries go before a configuration of the same name.
+  for (const std::string& label : shipped_labels(method))
+    entry.presets.push_back({label.substr(method.name.size() + 1), {{"weights", label}}});
+  const auto preset_of = [&](const std::string& name) {
+    return std::ranges::find_if(entry.presets, [&](const auto& preset) { return preset.first == name; });
+  };
+  for (const auto& [model, configuration] : method.models) {
+    if (preset_of(model) == entry.presets.end()) entry.presets.push_back({model, {{"model", model}}});
+  }
   for (const auto& [name, values] : method.presets) {
-    const auto of_model = std::ranges::find_if(entry.presets, [&](const auto& preset) { return preset.first == name; });
-    if (of_model == entry.presets.end()) {
+    const auto known = preset_of(name);
+    if (known == entry.presets.end()) {
       entry.presets.emplace_back(name, values);
     } else {
-      of_model->second.insert(of_model->second.end(), values.begin(), values.end());
+      known->second.insert(known->second.end(), values.begin(), values.end());
     }
-  }
-  // Weights that the program carries go before a configuration of the same name.
-  for (const std::string& label : shipped_labels(method)) {
-    const std::string name = label.substr(method.name.size() + 1);
-    std::erase_if(entry.presets, [&](const auto& preset) { return preset.first == name; });
-    entry.presets.push_back({name, {{"weights", label}}});
   }
   entry.preset_filters = method.preset_filters;
   entry.flags.push_back({.param = {.name = "targets", .help = "The stems to compute."},

@@ -435,12 +435,20 @@ Weights make_weights(const NetworkFamily& family, const Value& configuration, Pa
 }
 
 Weights in_half(const Weights& weights) {
+  constexpr std::int64_t kLongVector = 1024;
+  constexpr float kLargestHalf = 65504.0F, kSmallestHalf = 6.103515625e-05F;  // the smallest with all its digits
   Parts parts = weights.parts;
   for (auto& [part, arrays] : parts) {
     for (auto& [name, array] : arrays) {
-      if (array.shape.size() < 2) continue;
+      const bool vector = array.shape.size() < 2;
+      if (vector && array.elements() < kLongVector) continue;
       const std::vector<float> values = array.values();
-      if (std::ranges::any_of(values, [](float v) { return std::fabs(v) > 65504.0F; })) continue;
+      // Statistics of rare bins may lie where halves have few digits; a matrix' values are sums' terms, and may.
+      const auto unfit = [&](float v) {
+        const float size = std::fabs(v);
+        return size > kLargestHalf || (vector && size > 0 && size < kSmallestHalf);
+      };
+      if (std::ranges::any_of(values, unfit)) continue;
       array = LazyTensor::half(values, array.shape);
     }
   }

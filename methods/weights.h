@@ -168,8 +168,9 @@ Weights random_weights(const NetworkFamily& family, const core::Value& configura
 Weights make_weights(const NetworkFamily& family, const core::Value& configuration, Parts parts, std::string label,
                      int threads = 0);
 
-/// The same with its matrices and kernels in float16, for half the size; vectors (biases, statistics) and arrays with a
-/// value beyond 65504 stay as they are. Another content hash, unless all values were halves.
+/// The same with its matrices and kernels in float16, for half the size, and vectors of 1024 values and more whose
+/// values all have 11 digits there; short vectors (biases, statistics) and arrays with a value beyond 65504 stay as they
+/// are. Another content hash, unless all values were halves.
 Weights in_half(const Weights& weights);
 
 /// Our own file: safetensors with keys "<part>/<name>" (part "": "<name>"), float16 and bfloat16 as they came, all

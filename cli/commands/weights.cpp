@@ -343,7 +343,7 @@ Command import_command() {
            {.param = {.name = "float16",
                       .type = ParamType::boolean,
                       .default_value = "false",
-                      .help = "Matrices and kernels as float16, for half the size."}}},
+                      .help = "Matrices, kernels and long vectors as float16, for half the size."}}},
           reading_options()),
       .examples = examples,
       .run = run_import};

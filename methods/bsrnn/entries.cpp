@@ -177,7 +177,7 @@ NetworkMethod make_method() {
   m.params = params();
   m.file_params = {"target"};
   m.read_options = read_options;
-  m.presets = {{"fast", {{"hop", "1.5"}}}, {"score", {{"hop", "0.5"}}}};
+  m.presets = {{"fast", {{"hop", "1.5"}}}, {"score", {{"hop", "0.5"}}}, {"tiny", {{"hop", "0.5"}}}};
   m.example = {{"model", "tiny"}, {"random", "1"}};
   m.configure = configure;
   m.make = [](NetworkRequest request) { return make_separator(std::move(request), make_native_network); };

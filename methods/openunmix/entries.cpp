@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/text.h"
+#include "methods/shipped.h"
 
 namespace mss::methods::openunmix {
 namespace {
@@ -171,7 +172,8 @@ core::Value configure(const core::Value& model, const std::vector<std::string>& 
   const std::int64_t bins = out.at("fft_size").as_integer("model.configuration.fft_size") / 2 + 1;
   if (values.find("bins") == nullptr) out["bins"] = bins;
   if (values.find("max_bin") == nullptr) {
-    const double step = out.at("rate_hz").as_real("model.configuration.rate_hz") / (2.0 * static_cast<double>(bins - 1));
+    const double step =
+        out.at("rate_hz").as_real("model.configuration.rate_hz") / (2.0 * static_cast<double>(bins - 1));
     std::int64_t seen = 0;
     while (seen < bins && static_cast<double>(seen) * step <= bandwidth_hz) ++seen;
     out["max_bin"] = seen;
@@ -196,6 +198,9 @@ NetworkMethod method(const char* name, Architecture architecture, const char* su
   out.read_options = read_options;
   out.presets = {{"official", {}}};
   out.preset_filters = {{"official", "wiener:iters=1,mode=openunmix"}};
+  // The weights that the program carries separate as the package does.
+  if (!shipped_weights_bytes(out.name + "-tiny").empty())
+    out.preset_filters.emplace_back("tiny", "wiener:iters=1,mode=openunmix");
   out.flags = flags();
   out.configure = configure;
   out.make = [](NetworkRequest request) {

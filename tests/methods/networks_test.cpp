@@ -212,7 +212,7 @@ TEST_CASE("networks that see segments hold no more tensors after many batches th
     std::int64_t samples;
   };
   // One thread: with more, what they hold at once depends on which of them is ahead.
-  for (const Case& c : {Case{"bsrnn@tiny:random=1,chunk=0.1,hop=0.1", 16 * 4410, 16 * 4410 * 5},
+  for (const Case& c : {Case{"bsrnn:model=tiny,random=1,chunk=0.1,hop=0.1", 16 * 4410, 16 * 4410 * 5},
                         Case{"demucs@light:random=1,segment=0.2,buffer=4", 6 * 8820, 8820 * 40}}) {
     CAPTURE(c.spec);
     tests::GeneratedSource source(2, 44100, c.samples, true, [](int channel, std::int64_t t) {
