@@ -46,8 +46,9 @@ std::unique_ptr<synth::Renderer> renderer_of(const std::string& name, const Invo
   }
   if (lacks.empty()) return synth::make_fluid_renderer(kAllSplits, folders, log);
   core::log(log, core::LogLevel::warning,
-            lacks + "; the built-in synthesiser plays the songs, which makes another, poorer set "
-                    "(--renderer fluidsynth insists)");
+            lacks +
+                "; the built-in synthesiser plays the songs, which makes another, poorer set "
+                "(--renderer fluidsynth insists)");
   return synth::make_builtin_renderer();
 }
 
@@ -130,7 +131,8 @@ int check_songs(Invocation& invocation, const fs::path& out) {
     entry["found"] = finding.found;
     entry["wanted"] = finding.wanted;
     entry["prototype"] = finding.prototype;
-    entry["verdict"] = finding.verdict == harness::Verdict::none ? Value() : Value(finding.verdict == harness::Verdict::pass);
+    entry["verdict"] =
+        finding.verdict == harness::Verdict::none ? Value() : Value(finding.verdict == harness::Verdict::pass);
     list.push_back(std::move(entry));
   }
   if (invocation.json()) {
@@ -141,8 +143,8 @@ int check_songs(Invocation& invocation, const fs::path& out) {
     value["findings"] = std::move(list);
     invocation.console->result(core::dump_json(value, 2) + "\n");
   } else {
-    invocation.console->result(table.text(Console::columns()) +
-                               fmt::format("{}: {} numbers, {} out of tolerance\n", out.string(), findings.size(), failed));
+    invocation.console->result(table.text(Console::columns()) + fmt::format("{}: {} numbers, {} out of tolerance\n",
+                                                                            out.string(), findings.size(), failed));
   }
   return failed > 0 ? kBadInput : kOk;
 }
@@ -151,8 +153,8 @@ int run_synth(Invocation& invocation) {
   const std::vector<std::string>& arguments = invocation.arguments;
   if (arguments.size() == 1) return write_songs(invocation, arguments.front());
   if (arguments.front() != "check") {
-    throw Error({Code::config, "mssbench synth", "one folder at a time", "OUT, or check OUT", "'" + arguments.front() + "'",
-                 ""});
+    throw Error({Code::config, "mssbench synth", "one folder at a time", "OUT, or check OUT",
+                 "'" + arguments.front() + "'", ""});
   }
   return check_songs(invocation, arguments[1]);
 }
@@ -165,7 +167,8 @@ Command synth_command() {
       .summary = "compose songs with true stems, as a folder like MUSDB18-HQ",
       .description =
           "Composes songs from seeds, plays and sings them, mixes and masters them, and writes mixture, drums, bass, "
-          "other and vocals of each, with its score (song.mid, notes.json), its syllables (vocals.json) and all choices "
+          "other and vocals of each, with its score (song.mid, notes.json), its syllables (vocals.json) and all "
+          "choices "
           "(meta.json). Training, validation and test songs differ in keys, singers, programs and, with FluidSynth, in "
           "soundfonts. A run that was stopped goes on where it was; the files have the same bytes for any number of "
           "jobs.\n\n"
@@ -173,10 +176,13 @@ Command synth_command() {
           "separability, the singer's pitch) against its tolerances; exit status 3 when a number is out of its "
           "tolerance.\n\n"
           "Scores on synthetic songs rank methods and catch regressions; they are never comparable with MUSDB18's.",
-      .arguments = {{.name = "check", .help = "Check a folder instead of writing it.", .least = 0, .most = 1,
-                     .complete = Complete::nothing},
-                    {.name = "OUT", .help = "Folder of the songs.", .least = 1, .most = 1,
-                     .complete = Complete::directory}},
+      .arguments =
+          {{.name = "check",
+            .help = "Check a folder instead of writing it.",
+            .least = 0,
+            .most = 1,
+            .complete = Complete::nothing},
+           {.name = "OUT", .help = "Folder of the songs.", .least = 1, .most = 1, .complete = Complete::directory}},
       .options = {{.param = {.name = "size",
                              .type = ParamType::choice,
                              .default_value = "small",
@@ -233,7 +239,8 @@ Command synth_command() {
       .examples = {{"mssbench synth songs", "34 songs of 20 s into songs/, for course work"},
                    {"mssbench synth songs-mini --preset mini --renderer builtin", "five short songs, nothing needed"},
                    {"mssbench synth check songs", "are the songs what they should be?"},
-                   {"mssbench run -d songs --subset test -m mixture -m irm2 -o runs/songs", "methods on the test songs"}},
+                   {"mssbench run -d songs --subset test -m mixture -m irm2 -o runs/songs",
+                    "methods on the test songs"}},
       .run = run_synth};
 }
 

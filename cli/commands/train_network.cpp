@@ -120,10 +120,11 @@ int dry_run(Invocation& invocation, const training::TrainingRequest& request) {
   std::string text = training::to_toml(request.recipe) + "\n";
   text += fmt::format("# network             {}\n", found.network);
   text += fmt::format("# parameters          {}\n", found.parameters);
-  text += fmt::format("# memory              {} for weights, gradients and optimiser; {} for batches; {}\n",
-                      mebibytes(found.state_bytes), mebibytes(found.batch_bytes),
-                      found.step_bytes < 0 ? "what layers keep comes on top"
-                                           : "about " + mebibytes(found.step_bytes) + " for what layers keep (estimate)");
+  text +=
+      fmt::format("# memory              {} for weights, gradients and optimiser; {} for batches; {}\n",
+                  mebibytes(found.state_bytes), mebibytes(found.batch_bytes),
+                  found.step_bytes < 0 ? "what layers keep comes on top"
+                                       : "about " + mebibytes(found.step_bytes) + " for what layers keep (estimate)");
   text += fmt::format("# tracks              {} for training, {} for validation ({})\n", found.training_tracks,
                       found.validation_tracks, found.validation);
   text += fmt::format("# examples            {} an epoch, {:.3g} s each\n",
@@ -160,8 +161,8 @@ Value to_value(const training::TrainingResult& result) {
 }
 
 std::string summary(const training::TrainingResult& r, const std::string& method) {
-  std::string out = fmt::format("{}: {} ({} epochs, {:.1f} s, {:.3g} examples/s)\n", r.folder.string(), r.ended, r.epochs,
-                                r.seconds, r.examples_per_s);
+  std::string out = fmt::format("{}: {} ({} epochs, {:.1f} s, {:.3g} examples/s)\n", r.folder.string(), r.ended,
+                                r.epochs, r.seconds, r.examples_per_s);
   if (!std::isnan(r.best)) out += fmt::format("best {} {:.6g} in epoch {}\n", r.monitor, r.best, r.best_epoch);
   for (const auto& [target, score] : r.scores) {
     out += fmt::format("{}: uSDR {:.2f} dB, cSDR {:.2f} dB on the validation tracks\n", target, score.usdr, score.csdr);

@@ -174,7 +174,8 @@ TEST_CASE("demo ends in a table and the path of the report", "[cli]") {
   const Result result = call({.arguments = {"demo"}, .folder = folder.path()});
   INFO(result.err);
   REQUIRE(result.status == 0);
-  for (const char* method : {"silence", "mixture", "mixture-over-j", "nmf\\S*", "irm2"}) {
+  for (const char* method : {"silence", "mixture", "mixture-over-j", "nmf\\S*", "nmfd\\S*", "umx\\S*", "xumx\\S*",
+                             "demucs\\S*", "bsrnn\\S*", "irm2"}) {
     CHECK(has_line(result.out, std::string(" +") + method + " .*-?\\d+\\.\\d\\d.*"));
   }
   CHECK(lines(result.out).back() == "report: mssbench-demo/report/index.html");
