@@ -44,6 +44,14 @@ SetOptions options_for(const fs::path& out, const Renderer& renderer, int jobs =
   return options;
 }
 
+/// One training song.
+SetOptions options_for_one(const fs::path& out, const Renderer& renderer) {
+  SetOptions options = options_for(out, renderer);
+  options.preset.train = 1;
+  options.preset.valid = options.preset.test = 0;
+  return options;
+}
+
 }  // namespace
 
 TEST_CASE("a set has the same bytes for any number of jobs and after a stop", "[synth]") {
@@ -131,9 +139,7 @@ TEST_CASE("a set is a data set with splits, exact sums and a name of its own", "
 TEST_CASE("a song whose own file leaves something out or leads elsewhere is made again", "[synth]") {
   const auto renderer = make_builtin_renderer();
   const tests::TempDir dir;
-  SetOptions options = options_for(dir / "set", *renderer);
-  options.preset.train = 1;
-  options.preset.valid = options.preset.test = 0;
+  const SetOptions options = options_for_one(dir / "set", *renderer);
   write_set(options);
   const auto expected = hashes_in(dir / "set");
   const fs::path meta_path = (dir / "set") / fs::path(expected.rbegin()->first).parent_path() / "meta.json";
@@ -202,9 +208,7 @@ TEST_CASE("a manifest names a set only in plain words", "[synth]") {
 TEST_CASE("what somebody changed in a set is told by synth check, never measured", "[synth]") {
   const auto renderer = make_builtin_renderer();
   const tests::TempDir dir;
-  SetOptions options = options_for(dir / "set", *renderer);
-  options.preset.train = 1;
-  options.preset.valid = options.preset.test = 0;
+  const SetOptions options = options_for_one(dir / "set", *renderer);
   write_set(options);
   harness::SynthCheckOptions check;
   check.root = dir / "set";

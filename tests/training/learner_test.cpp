@@ -132,16 +132,18 @@ std::vector<Case> cases() {
                  settings_for(umx::family(), small_umx(umx::Architecture::openunmix, {"vocals", "drums"}),
                               LossTerm::mse_magnitude),
                  data(2, 2, 2, 2048)});
-  out.push_back({"xumx", &umx::family(),
-                 settings_for(umx::family(), small_umx(umx::Architecture::xumx, {"bass", "drums", "vocals"}),
-                              LossTerm::xumx),
-                 data(2, 3, 2, 2048)});
+  out.push_back(
+      {"xumx", &umx::family(),
+       settings_for(umx::family(), small_umx(umx::Architecture::xumx, {"bass", "drums", "vocals"}), LossTerm::xumx),
+       data(2, 3, 2, 2048)});
   out.push_back({"crossskip", &umx::family(),
                  settings_for(umx::family(), small_umx(umx::Architecture::crossskip, {"bass", "vocals"}),
                               LossTerm::mse_magnitude),
                  data(2, 2, 2, 2048)});
-  out.push_back({"demucs", &demucs::family(), settings_for(demucs::family(), small_demucs(), LossTerm::l1_time), data(2, 2, 2, 468)});
-  out.push_back({"bsrnn", &methods::bsrnn::family(), settings_for(methods::bsrnn::family(), small_bsrnn(), LossTerm::l1_both), data(2, 1, 2, 512)});
+  out.push_back({"demucs", &demucs::family(), settings_for(demucs::family(), small_demucs(), LossTerm::l1_time),
+                 data(2, 2, 2, 468)});
+  out.push_back({"bsrnn", &methods::bsrnn::family(),
+                 settings_for(methods::bsrnn::family(), small_bsrnn(), LossTerm::l1_both), data(2, 1, 2, 512)});
   out.push_back({"conv1d", &methods::baselines::conv1d_family(),
                  settings_for(methods::baselines::conv1d_family(), methods::baselines::set_value("conv1d", {"vocals"}),
                               LossTerm::mse_time),
@@ -153,7 +155,8 @@ std::vector<Case> cases() {
   demucs::Configuration tasnet = small_tasnet();
   tasnet.targets = {"drums", "bass"};
   out.push_back({"conv-tasnet", &demucs::family(),
-                 settings_for(demucs::family(), demucs::configuration_value(tasnet), LossTerm::l1_time), data(2, 2, 2, 410)});
+                 settings_for(demucs::family(), demucs::configuration_value(tasnet), LossTerm::l1_time),
+                 data(2, 2, 2, 410)});
   return out;
 }
 
@@ -406,32 +409,48 @@ TEST_CASE("learner: Open-Unmix's input statistics of real songs are the Python p
   }
 }
 
+namespace {
+
+/// A learner in float64 whose weights are the golden ones of `source`.
+std::unique_ptr<Learner> golden_learner(const demucs::Configuration& configuration, DemucsSource& source,
+                                        LossTerm term) {
+  LearnerSettings settings;
+  settings.configuration = demucs::family().normalise(demucs::configuration_value(configuration), "test");
+  settings.architecture = settings.configuration.at("architecture").as_string();
+  const methods::Listings listings = demucs::family().list(settings.configuration);
+  for (const auto& entry : listings.at("").entries) {
+    std::vector<float> values(static_cast<std::size_t>(nn::element_count(entry.parameter.shape)));
+    source.fill(entry.name, entry.parameter, values);
+    settings.initial[entry.name] = LazyTensor::from(std::move(values), entry.parameter.shape);
+  }
+  settings.loss.terms = {term};
+  settings.float64 = true;
+  return learner(settings);
+}
+
+/// The four stems, two channels each, of the golden traces.
+std::vector<float> golden_stems(std::int64_t length) {
+  std::vector<float> stems;
+  for (std::uint32_t s = 0; s < 4; ++s) {
+    for (const auto& row : golden_signal(2, length, 3000 + 10 * s)) {
+      for (const float v : row) stems.push_back(v * static_cast<float>(0.2 + 0.1 * s));
+    }
+  }
+  return stems;
+}
+
+}  // namespace
+
 TEST_CASE("learner: Demucs' training trace in float64, both losses", "[training]") {
   const core::Value& keys = demucs_golden().at("demucs_v2").at("resample_off").at("keys");
   const demucs::Configuration c = tiny(false);
   for (const auto& [name, term] : {std::pair{"l1", LossTerm::l1_time}, {"mse", LossTerm::mse_time}}) {
     CAPTURE(name);
     const core::Value& g = demucs_golden().at("training").at(name);
-    LearnerSettings settings;
-    settings.architecture = "demucs";
-    settings.configuration = demucs::family().normalise(demucs::configuration_value(c), "test");
     DemucsSource source(keys);
-    const methods::Listings listings = demucs::family().list(settings.configuration);
-    for (const auto& entry : listings.at("").entries) {
-      std::vector<float> values(static_cast<std::size_t>(nn::element_count(entry.parameter.shape)));
-      source.fill(entry.name, entry.parameter, values);
-      settings.initial[entry.name] = LazyTensor::from(std::move(values), entry.parameter.shape);
-    }
-    settings.loss.terms = {term};
-    settings.float64 = true;
-    const std::unique_ptr<Learner> network = learner(settings);
+    const std::unique_ptr<Learner> network = golden_learner(c, source, term);
     const std::int64_t length = g.at("input_length").as_integer();
-    std::vector<float> stems;
-    for (std::uint32_t s = 0; s < 4; ++s) {
-      for (const auto& row : golden_signal(2, length, 3000 + 10 * s)) {
-        for (const float v : row) stems.push_back(v * static_cast<float>(0.2 + 0.1 * s));
-      }
-    }
+    const std::vector<float> stems = golden_stems(length);
     const training::BatchView batch{1, 4, 2, length, nullptr, stems.data()};
     for (const core::Value& step : g.at("steps").as_array()) {
       if (step.find("loss") == nullptr) break;  // the last entry is what the steps led to
@@ -443,26 +462,10 @@ TEST_CASE("learner: Demucs' training trace in float64, both losses", "[training]
 
 TEST_CASE("learner: Conv-TasNet's training trace in float64", "[training]") {
   const core::Value g = core::read_json_file(mss::tests::golden("conv-tasnet-training.json"));
-  LearnerSettings settings;
-  settings.architecture = "conv-tasnet";
-  settings.configuration = demucs::family().normalise(demucs::configuration_value(small_tasnet()), "test");
   DemucsSource source(demucs_golden().at("conv_tasnet_music").at("keys"));
-  const methods::Listings listings = demucs::family().list(settings.configuration);
-  for (const auto& entry : listings.at("").entries) {
-    std::vector<float> values(static_cast<std::size_t>(nn::element_count(entry.parameter.shape)));
-    source.fill(entry.name, entry.parameter, values);
-    settings.initial[entry.name] = LazyTensor::from(std::move(values), entry.parameter.shape);
-  }
-  settings.loss.terms = {LossTerm::l1_time};
-  settings.float64 = true;
-  const std::unique_ptr<Learner> network = learner(settings);
+  const std::unique_ptr<Learner> network = golden_learner(small_tasnet(), source, LossTerm::l1_time);
   const std::int64_t length = g.at("input_length").as_integer();
-  std::vector<float> stems;
-  for (std::uint32_t s = 0; s < 4; ++s) {
-    for (const auto& row : golden_signal(2, length, 3000 + 10 * s)) {
-      for (const float v : row) stems.push_back(v * static_cast<float>(0.2 + 0.1 * s));
-    }
-  }
+  const std::vector<float> stems = golden_stems(length);
   const training::BatchView batch{1, 4, 2, length, nullptr, stems.data()};
   for (const core::Value& step : g.at("steps").as_array()) {
     CHECK(network->add_gradients(batch, 1) == Approx(step.at("loss").as_real()).epsilon(1e-9));
@@ -486,8 +489,8 @@ TEST_CASE("learner: ten steps of Band-split RNN with the paper's loss and clippi
     const core::Value& g = golden_bsrnn().at(profile);
     methods::bsrnn::Configuration c = golden_configuration(profile);
     c.targets = {"vocals"};
-    LearnerSettings settings = settings_for(methods::bsrnn::family(), methods::bsrnn::set_value({c}, "test"),
-                                            LossTerm::l1_both);
+    LearnerSettings settings =
+        settings_for(methods::bsrnn::family(), methods::bsrnn::set_value({c}, "test"), LossTerm::l1_both);
     settings.optimiser.clip_norm = 5;
     settings.float64 = true;
     for (const bool recompute : {false, true}) {
@@ -522,10 +525,10 @@ TEST_CASE("learner: optimisers take PyTorch's steps, for every family", "[traini
     training::OptimiserKind kind;
     double decay, momentum, clip;
   };
-  for (const Kind& kind : {Kind{training::OptimiserKind::adam, 0, 0, 0}, Kind{training::OptimiserKind::adam, 0.01, 0, 0.02},
-                           Kind{training::OptimiserKind::adamw, 0.05, 0, 0},
-                           Kind{training::OptimiserKind::rmsprop, 0.01, 0, 0},
-                           Kind{training::OptimiserKind::rmsprop, 0, 0.9, 0}}) {
+  for (const Kind& kind :
+       {Kind{training::OptimiserKind::adam, 0, 0, 0}, Kind{training::OptimiserKind::adam, 0.01, 0, 0.02},
+        Kind{training::OptimiserKind::adamw, 0.05, 0, 0}, Kind{training::OptimiserKind::rmsprop, 0.01, 0, 0},
+        Kind{training::OptimiserKind::rmsprop, 0, 0.9, 0}}) {
     for (Case& one : cases()) {
       // One step of it takes as long as all others together.
       if (one.name == "dprnn" && kind.decay > 0) continue;
@@ -545,15 +548,16 @@ TEST_CASE("learner: optimisers take PyTorch's steps, for every family", "[traini
         stored.push_back({name, array.shape, [array](std::span<float> values) { array.read(values); }});
       }
       nn::ArraySource source(std::move(stored));
-      const auto network = families().find(s.architecture)(s.configuration, source, at::TensorOptions().dtype(at::kDouble));
+      const auto network =
+          families().find(s.architecture)(s.configuration, source, at::TensorOptions().dtype(at::kDouble));
       network->weights().train(true);
       network->weights().dropout(false);
       std::vector<at::Tensor> parameters;
       for (const auto& [name, p] : network->weights().parameters()) parameters.push_back(p);
       std::unique_ptr<torch::optim::Optimizer> theirs;
       if (kind.kind == training::OptimiserKind::adam) {
-        theirs = std::make_unique<torch::optim::Adam>(parameters,
-                                                      torch::optim::AdamOptions(1e-3).weight_decay(kind.decay));
+        theirs =
+            std::make_unique<torch::optim::Adam>(parameters, torch::optim::AdamOptions(1e-3).weight_decay(kind.decay));
       } else if (kind.kind == training::OptimiserKind::adamw) {
         theirs = std::make_unique<torch::optim::AdamW>(parameters,
                                                        torch::optim::AdamWOptions(1e-3).weight_decay(kind.decay));
@@ -604,7 +608,8 @@ TEST_CASE("learner: masks of input features hide the mixture from the network, n
     s.seed = 5;
     s.spec_augment.probability = 1;
     if (one.name == "demucs" || one.name == "conv-tasnet" || one.name == "conv1d") {
-      check_error(Code::config, {"augment.spec.probability", "no spectrum", s.architecture.c_str()}, [&] { (void)learner(s); });
+      check_error(Code::config, {"augment.spec.probability", "no spectrum", s.architecture.c_str()},
+                  [&] { (void)learner(s); });
       continue;
     }
     std::vector<nn::StoredArray> stored;
@@ -612,13 +617,15 @@ TEST_CASE("learner: masks of input features hide the mixture from the network, n
       stored.push_back({name, array.shape, [array](std::span<float> values) { array.read(values); }});
     }
     nn::ArraySource source(std::move(stored));
-    const auto network = families().find(s.architecture)(s.configuration, source, at::TensorOptions().dtype(at::kFloat));
+    const auto network =
+        families().find(s.architecture)(s.configuration, source, at::TensorOptions().dtype(at::kFloat));
     {
       // With everything hidden, what multiplies the mixture is the same for every mixture.
       const torch::NoGradGuard no_grad;
       nn::ForwardOptions hidden;
       hidden.feature_mask = [&](std::int64_t bins, std::int64_t frames) { return at::zeros({d.items, bins, frames}); };
-      const at::Tensor a = at::from_blob(const_cast<float*>(d.values.data()), {d.items, d.channels, d.samples}, at::kFloat);
+      const at::Tensor a =
+          at::from_blob(const_cast<float*>(d.values.data()), {d.items, d.channels, d.samples}, at::kFloat);
       const auto masks = [&](const at::Tensor& mixture) {
         const nn::Estimates found = network->forward(mixture, hidden);
         return found.spectra.defined() ? found.spectra / found.mixture.unsqueeze(1)
@@ -714,30 +721,29 @@ TEST_CASE("learner: gradients of every loss are those of finite differences", "[
     Make make;
     bool transformed;
   };
-  const std::vector<Form> forms = {
-      {"waveforms", tensor({items, targets, channels, samples}, 7),
-       [](const at::Tensor& x) {
-         nn::Estimates out;
-         out.waveforms = x;
-         return out;
-       },
-       false},
-      {"spectra", tensor({items, targets, channels, bins, frames, 2}, 8),
-       [&](const at::Tensor& x) {
-         nn::Estimates out;
-         out.spectra = at::view_as_complex(x);
-         out.mixture = spectrum;
-         return out;
-       },
-       true},
-      {"magnitudes", tensor({items, targets, channels, bins, frames}, 9).abs() + 0.1,
-       [&](const at::Tensor& x) {
-         nn::Estimates out;
-         out.magnitudes = x;
-         out.mixture = spectrum;
-         return out;
-       },
-       true}};
+  const std::vector<Form> forms = {{"waveforms", tensor({items, targets, channels, samples}, 7),
+                                    [](const at::Tensor& x) {
+                                      nn::Estimates out;
+                                      out.waveforms = x;
+                                      return out;
+                                    },
+                                    false},
+                                   {"spectra", tensor({items, targets, channels, bins, frames, 2}, 8),
+                                    [&](const at::Tensor& x) {
+                                      nn::Estimates out;
+                                      out.spectra = at::view_as_complex(x);
+                                      out.mixture = spectrum;
+                                      return out;
+                                    },
+                                    true},
+                                   {"magnitudes", tensor({items, targets, channels, bins, frames}, 9).abs() + 0.1,
+                                    [&](const at::Tensor& x) {
+                                      nn::Estimates out;
+                                      out.magnitudes = x;
+                                      out.mixture = spectrum;
+                                      return out;
+                                    },
+                                    true}};
   for (const LossTerm term :
        {LossTerm::mse_time, LossTerm::mse_magnitude, LossTerm::l1_time, LossTerm::l1_spectrum, LossTerm::l1_both,
         LossTerm::log_l2, LossTerm::psm, LossTerm::complex_mse, LossTerm::xumx, LossTerm::usdr, LossTerm::si_sdr}) {
@@ -776,7 +782,8 @@ TEST_CASE("learner: gradients of every loss are those of finite differences", "[
 
 TEST_CASE("learner: perfect estimates cost nothing", "[training]") {
   training::LossRecipe recipe;
-  const at::Tensor targets = at::from_blob(const_cast<float*>(data(2, 2, 2, 2048).values.data()), {2, 2, 2, 2048}).clone();
+  const at::Tensor targets =
+      at::from_blob(const_cast<float*>(data(2, 2, 2, 2048).values.data()), {2, 2, 2, 2048}).clone();
   const at::Tensor mixture = targets.sum(1);
   nn::Estimates perfect;
   perfect.waveforms = targets;
