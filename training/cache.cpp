@@ -43,6 +43,12 @@ constexpr std::string_view kEnding = ".audio";
 
 std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
+/// Is this a SHA-256 as core/hash.h writes it?
+constexpr std::size_t kDigestDigits = 64;
+bool is_digest(std::string_view text) {
+  return text.size() == kDigestDigits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 [[noreturn]] void fail_io(const fs::path& path, const std::string& what) {
   throw Error(Code::io, path.string(), what + ": " + std::strerror(errno));
 }
@@ -370,10 +376,9 @@ struct Cache::State {
     }
     const fs::path remembered = folder / "fingerprints" / core::sha256_hex(stamp);
     std::error_code error;
-    constexpr std::uintmax_t kDigits = 64;
-    if (fs::is_regular_file(remembered, error) && fs::file_size(remembered, error) == kDigits) {
+    if (fs::is_regular_file(remembered, error) && fs::file_size(remembered, error) == kDigestDigits) {
       const std::string text = core::read_text_file(remembered);
-      if (text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos) return text;
+      if (is_digest(text)) return text;
     }
     const std::string value = compute();
     core::write_file_atomic(remembered, value);
@@ -383,10 +388,7 @@ struct Cache::State {
   /// Is this a name that path_of() gives? A recipe may name any folder as its cache: files of other people in it are
   /// neither counted nor removed.
   static bool is_cache_name(const fs::path& path) {
-    constexpr std::size_t kDigits = 64;
-    const std::string stem = path.stem().string();
-    return path.extension() == kEnding && stem.size() == kDigits &&
-           stem.find_first_not_of("0123456789abcdef") == std::string::npos;
+    return path.extension() == kEnding && is_digest(path.stem().string());
   }
 
   /// Makes room for `bytes` more.

@@ -4,6 +4,9 @@
 // parses markup.
 "use strict";
 
+/// Kinds of notes (reports/report.h) as flags say them.
+const note_names = { mixed: "not of one origin", "training-data": "trained on these tracks", untrained: "untrained", "ill-conditioned": "ill-conditioned" };
+
 const mssbench = {
   values: new Map(),   // name -> value
   waiting: new Map(),  // name -> [resolve]

@@ -14,8 +14,7 @@ const used_costs = () => cost_columns.filter((column) => section().rows.some((ro
 /// Flags of a row: what a reader should know before he believes its numbers.
 function row_flags(row) {
   const out = [], all = section().tracks.length;
-  const names = { mixed: "not of one origin", "training-data": "trained on these tracks", untrained: "untrained", "ill-conditioned": "ill-conditioned" };
-  for (const note of row.notes) out.push([names[note.kind] || note.kind, note.text]);
+  for (const note of row.notes) out.push([note_names[note.kind] || note.kind, note.text]);
   if (row.failed) out.push(["failed", "failed on " + plural(row.failed, "track")]);
   if (row.tracks < all) out.push(["incomplete", "has scores for " + row.tracks + " of " + plural(all, "track") + ": does not compare with complete rows"]);
   if (is_below_floor(row)) out.push(["below floor", "its average is worse than that of " + section().floor]);

@@ -280,9 +280,8 @@ function render_defects(place) {
       add("not scored", row.name, plural(s.tracks.length - row.tracks - row.failed, "track") + " without scores: " + missing.slice(0, 5).join(", ") + (missing.length > 5 ? " …" : ""));
     }
   }
-  const kinds = { mixed: "not of one origin", "training-data": "trained on these tracks", untrained: "untrained", "ill-conditioned": "ill-conditioned" };
   for (const [where, notes] of [["all rows", s.notes], ...s.rows.map((row) => [row.name, row.notes])]) {
-    for (const note of notes) add(kinds[note.kind] || note.kind, where + (note.tracks.length ? ": " + note.tracks.slice(0, 5).join(", ") + (note.tracks.length > 5 ? ` … (${note.tracks.length})` : "") : ""), note.text);
+    for (const note of notes) add(note_names[note.kind] || note.kind, where + (note.tracks.length ? ": " + note.tracks.slice(0, 5).join(", ") + (note.tracks.length > 5 ? ` … (${note.tracks.length})` : "") : ""), note.text);
   }
   const silent = new Map();
   for (const row of s.rows) {
