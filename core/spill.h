@@ -1,8 +1,8 @@
 // Blocks of floats that need not fit into memory: the first ones live there, the rest in one temporary file without a
 // name, in the system's folder for such files (TMPDIR), which the system removes with the process.
 //
-// Thread-safety: read() and write() of different blocks, or of different parts of one, may run concurrently; add() and release() may not run beside
-// anything else.
+// Thread-safety: read() and write() of different blocks, or of different parts of one, may run concurrently; add() and
+// release() may not run beside anything else.
 #pragma once
 
 #include <cstdint>

@@ -16,9 +16,10 @@
 // is marked only where the interval of its paired difference to the second best excludes 0.
 //
 // Notes. What a reader must know of a row beside its numbers stands in Row::notes: records that are not of one origin
-// (records/mixed.h; they are an error unless allowed), and tracks that the row's weights were trained on (such a row
-// has no rank and is not the best of anything, unless allowed), and weights that were drawn at random (no rank either). Tracks whose references are ill-conditioned, so that
-// SIR, SAR and ISR hang on the last bits (docs/metrics.md), are a note of the section.
+// (records/mixed.h; they are an error unless allowed), tracks that the row's weights were trained on (such a row has no
+// rank and is not the best of anything, unless allowed), and weights that were drawn at random (no rank either). Tracks
+// whose references are ill-conditioned, so that SIR, SAR and ISR hang on the last bits (docs/metrics.md), are a note of
+// the section.
 //
 // Infinite values count as what they are (the median sorts them, the mean becomes infinite; there is no interval).
 // Undefined ones are left out and show in the number of tracks.
@@ -93,8 +94,8 @@ struct Row {
   int tracks = 0;            ///< tracks with any record that is no error
   int failed_tracks = 0;     ///< tracks with an error in any seed
   bool below_floor = false;  ///< by the section's first metric
-  bool ranked =
-      true;  ///< false: stands behind the others of its group and is best in nothing (training data, random weights)
+  /// False: stands behind the others of its group and is best in nothing (training data, random weights).
+  bool ranked = true;
   std::vector<Note> notes;     ///< by kind
   double realtime_factor = 0;  ///< median over tracks of separation time / duration; NaN = not recorded
   /// [metric][target], in the section's order; after the targets one more, the average over Section::averaged.

@@ -353,7 +353,7 @@ class TorchLearner final : public Learner {
 
   LazyTensors weights(bool averaged) const override {
     LazyTensors out;
-    for (const auto& [name, tensor] : averaged&& has_average() ? average_ : all()) out[name] = lazy(tensor);
+    for (const auto& [name, tensor] : (averaged && has_average()) ? average_ : all()) out[name] = lazy(tensor);
     return out;
   }
 
