@@ -64,6 +64,32 @@ std::vector<int> argsort(std::span<const double> uniforms) {
   return order;
 }
 
+float largest(const float* x, std::int64_t count) noexcept {
+  // Eight at a time, so that the comparisons do not wait for each other.
+  constexpr std::int64_t kLanes = 8;
+  float most[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::int64_t j = 0; j < kLanes; ++j) most[j] = std::abs(x[i + j]) > most[j] ? std::abs(x[i + j]) : most[j];
+  }
+  for (; i < count; ++i) most[0] = std::max(most[0], std::abs(x[i]));
+  return *std::max_element(most, most + kLanes);
+}
+
+void mix(const float* stems, std::int64_t sources, std::int64_t size, float* mixture) noexcept {
+  std::copy(stems, stems + size, mixture);
+  for (std::int64_t s = 1; s < sources; ++s) {
+    const float* stem = stems + s * size;
+    for (std::int64_t i = 0; i < size; ++i) mixture[i] += stem[i];
+  }
+}
+
+float example_peak(const float* stems, std::int64_t sources, std::int64_t size, const float* mixture) noexcept {
+  constexpr float kSilent = 1e-6F;
+  const float peak = std::max(largest(mixture, size), largest(stems, size * sources));
+  return peak < kSilent ? 1.0F : peak;
+}
+
 double amplitude(double db) noexcept { return std::pow(10.0, db / 20); }
 
 SpeechMix speech_mix(std::span<const float> speech, std::span<const float> accompaniment, int channels, double snr_db,

@@ -29,7 +29,9 @@ enum class Choice : std::uint32_t {
   stretch = 11,
   spec = 12,
   external = 13,
-  order = 14
+  order = 14,
+  unlabelled = 15,
+  pool = 16
 };
 /// Draws of one choice for one example; `source` keeps the sources' draws apart.
 core::Rng draws(std::int64_t seed, std::int64_t epoch, std::int64_t index, Choice choice, int source = 0) noexcept;
@@ -43,6 +45,13 @@ std::vector<int> argsort(std::span<const double> uniforms);
 
 /// 10^(db / 20).
 double amplitude(double db) noexcept;
+
+/// The largest absolute value.
+float largest(const float* x, std::int64_t count) noexcept;
+/// mixture = ((stem_0 + stem_1) + stem_2) + …; `size` samples each, the stems behind each other.
+void mix(const float* stems, std::int64_t sources, std::int64_t size, float* mixture) noexcept;
+/// What Band-split RNN divides an example by: max(max|mixture|, max|stem|), or 1 where that is less than 1e-6 (silence).
+float example_peak(const float* stems, std::int64_t sources, std::int64_t size, const float* mixture) noexcept;
 
 /// Speech remix (the thesis on remixing, algorithm 1): SNR_now from energies + 1e-6 over all samples,
 ///   scale = 10^((SNR_now - snr_db) / 20), mix = (speech + scale * accompaniment) / peak.

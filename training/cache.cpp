@@ -487,7 +487,9 @@ CacheUse Cache::use() const {
 }
 
 CachedTrack Cache::open(const datasets::Dataset& dataset, const datasets::Track& track, const CacheFormat& format) {
-  if (format.stems.empty()) throw Error(Code::invalid_argument, "training cache", "no stems are asked for");
+  if (format.stems.empty() && !format.mixture) {
+    throw Error(Code::invalid_argument, "training cache", "neither stems nor the mixture are asked for");
+  }
   if (track.defect) throw Error(*track.defect);
   const std::string fingerprint = state_->fingerprint(track.files, [&] { return dataset.sha256(track); });
   std::string what = "mssbench training cache 1\n" + fingerprint + "\n" + std::to_string(format.rate_hz) + "\n" +
@@ -502,7 +504,12 @@ CachedTrack Cache::open(const datasets::Dataset& dataset, const datasets::Track&
       static_cast<std::int64_t>(static_cast<double>(track.samples) * ratio) * planes * format.channels * 2;
   const std::string name = format.copy.empty() ? track.name : track.name + " [" + format.copy + "]";
   return state_->get(key, name, format, expected, [&](const fs::path& path) {
-    const datasets::TrackAudio audio = dataset.load(track);
+    datasets::TrackAudio audio;
+    if (format.stems.empty()) {
+      audio.mixture = dataset.load_mixture(track);  // which may be all that is right about the track
+    } else {
+      audio = dataset.load(track);
+    }
     Content content;
     content.levels_db = datasets::levels_db(audio.mixture);
     audio::AudioBuffer mixture = brought_to(audio.mixture, format.rate_hz, format.channels);
@@ -530,8 +537,10 @@ CachedTrack Cache::open_file(const fs::path& file, const std::string& stem, int 
   const audio::FileInfo info = audio::probe(file);
   const double ratio = info.rate_hz > 0 ? static_cast<double>(rate_hz) / info.rate_hz : 1.0;
   const auto expected = static_cast<std::int64_t>(static_cast<double>(info.samples.value_or(0)) * ratio) * channels * 2;
+  // Songs that lie in a folder each are called by their folders.
+  const std::string name = (file.stem() == "mixture" ? file.parent_path() : file).filename().string();
   const CacheFormat format{.rate_hz = rate_hz, .channels = channels, .stems = {stem}};
-  return state_->get(key, file.filename().string(), format, expected, [&](const fs::path& path) {
+  return state_->get(key, name, format, expected, [&](const fs::path& path) {
     const audio::AudioBuffer audio = audio::read_file(file);
     if (audio.samples() == 0) throw Error({Code::format, file.string(), "no samples", "audio", "0 samples", ""});
     if (const audio::SamplePosition bad = audio::find_non_finite(audio); bad.channel >= 0) {

@@ -36,7 +36,8 @@ namespace mss::training {
 struct CacheFormat {
   int rate_hz = 44100;
   int channels = 2;                  ///< 1: mean of the channels; 2 from mono: doubled; other counts must match
-  std::vector<std::string> stems{};  ///< in order; a stem that the track lacks is Error(dataset)
+  std::vector<std::string>
+      stems{};  ///< in order; a stem that the track lacks is Error(dataset); none: the mixture alone
   bool mixture = false;              ///< keep the track's own mixture as well (validation)
   std::string copy{};                ///< a static copy instead of the track itself: "pitch+2" (stretch.h)
   std::string copy_speech_stem{};    ///< stem that gets the stretcher's speech setting
@@ -91,7 +92,8 @@ class Cache {
   /// The track in this format: mapped, decoded first where it is not there yet. Throws what Dataset::load throws,
   /// Error(resource) for a full limit, Error(io) for a full disk (nothing is left behind), Error(cancelled).
   CachedTrack open(const datasets::Dataset& dataset, const datasets::Track& track, const CacheFormat& format);
-  /// Audio of one file as a track of one stem (external stems, speech corpora).
+  /// Audio of one file as a track of one stem (external stems, speech corpora, unlabelled music), called by the file's name,
+  /// or by its folder's where the file is called mixture.
   CachedTrack open_file(const std::filesystem::path& file, const std::string& stem, int rate_hz, int channels);
   /// The same for many tracks, several at once (each needs the memory of its decoded stems), in order.
   std::vector<CachedTrack> open(const datasets::Dataset& dataset, const std::vector<datasets::Track>& tracks,

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -31,6 +33,9 @@ std::int64_t below(core::Rng& rng, std::int64_t n) {
   return std::min(static_cast<std::int64_t>(rng.uniform() * static_cast<double>(n)), n - 1);
 }
 
+/// The one stem of a file of unlabelled music, as the cache names it.
+constexpr const char* kUnlabelled = "unlabelled";
+
 /// Draws that all sources of an example share have this in place of a source's number.
 constexpr int kAllSources = 0xffff;
 
@@ -56,30 +61,25 @@ struct Utterance {
   std::int64_t samples = 0;  ///< used from its front
 };
 
+/// What an example of semi-supervised training has of the unlabelled music.
+struct SemiPlan {
+  SourcePlan segment;
+  SemiDraw draw;
+};
+
 struct Plan {
   std::vector<SourcePlan> sources;
   bool remixed = false;
   bool speech = false;
   double snr_db = 0;
   std::vector<Utterance> utterances;
+  std::optional<SemiPlan> semi;
 };
 
 struct Segment {
   std::int32_t track = 0;
   std::int64_t start = 0;
 };
-
-/// The largest absolute value; eight at a time, so that the comparisons do not wait for each other.
-float largest(const float* x, std::int64_t count) {
-  constexpr std::int64_t kLanes = 8;
-  float most[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::int64_t j = 0; j < kLanes; ++j) most[j] = std::abs(x[i + j]) > most[j] ? std::abs(x[i + j]) : most[j];
-  }
-  for (; i < count; ++i) most[0] = std::max(most[0], std::abs(x[i]));
-  return *std::max_element(most, most + kLanes);
-}
 
 core::Value tracks_value(const std::vector<CachedTrack>& tracks) {
   core::Value out = core::Value::array();
@@ -124,12 +124,14 @@ std::vector<CachedTrack> open_folder(Cache& cache, const std::string& folder, co
   return out;
 }
 
+std::string licence_text(const std::string& licence) { return licence.empty() ? "not stated" : licence; }
+
 core::Value folder_value(const std::string& folder, const std::string& licence, const std::vector<CachedTrack>& files) {
   core::Sha256 all;
   for (const CachedTrack& file : files) all.update(file.fingerprint() + "  " + file.name() + "\n");
   core::Value out = core::Value::object();
   out["folder"] = fs::path(folder).lexically_normal().filename().string();
-  out["licence"] = licence.empty() ? "not stated" : licence;
+  out["licence"] = licence_text(licence);
   out["files"] = static_cast<std::int64_t>(files.size());
   out["sha256"] = all.hex_digest();
   return out;
@@ -214,6 +216,8 @@ class TrainingSource final : public ExampleSource {
       external_[static_cast<std::size_t>(stem)].push_back(std::move(one));
     }
 
+    if (recipe.semi.enabled) open_unlabelled(cache, threads, progress);
+
     // What has to be read for an example: more than its length where it is shifted or stretched.
     need_ = length_samples_ + std::max<std::int64_t>(a.shift_samples - 1, 0);
     place_ = need_;
@@ -227,6 +231,7 @@ class TrainingSource final : public ExampleSource {
       find_music(threads, progress);
     }
     find_places(threads, progress);
+    find_unlabelled_places(threads, progress);
   }
 
   std::int64_t samples(std::int64_t) const override { return length_samples_; }
@@ -260,7 +265,15 @@ class TrainingSource final : public ExampleSource {
     if (recipe_.data.sampling == Sampling::activity) {
       core::Value kept = core::Value::object();
       for (std::size_t s = 0; s < stems_.size(); ++s) kept[stems_[s]] = static_cast<std::int64_t>(segments_[s].size());
+      if (!unlabelled_.empty()) kept["unlabelled"] = static_cast<std::int64_t>(unlabelled_segments_.size());
       out["active_segments"] = kept;
+    }
+    if (!unlabelled_.empty()) {
+      core::Value music = core::Value::object();
+      music["from"] = unlabelled_from_;
+      music["licence"] = licence_text(recipe_.semi.licence);
+      music["tracks"] = tracks_value(unlabelled_);
+      out["unlabelled"] = music;
     }
     return out;
   }
@@ -280,6 +293,59 @@ class TrainingSource final : public ExampleSource {
   int index_of(const std::string& stem) const {
     const auto at = std::find(stems_.begin(), stems_.end(), stem);
     return at == stems_.end() ? -1 : static_cast<int>(at - stems_.begin());
+  }
+
+  /// The music without stems: files of a folder, mixtures of a data set.
+  void open_unlabelled(Cache& cache, int threads, core::Progress& progress) {
+    const SemiRecipe& semi = recipe_.semi;
+    if (semi.folder.empty() && semi.dataset.empty()) {
+      throw Error({Code::config, "semi.folder", "the recipe wants music without stems and names none",
+                   "a folder of mixtures, or semi.dataset", "neither", "--recipe semi.folder=FOLDER"});
+    }
+    unlabelled_from_ = core::Value::array();
+    if (!semi.folder.empty()) {
+      unlabelled_ = open_folder(cache, semi.folder, kUnlabelled, rate_hz_, channels_, progress);
+      unlabelled_from_.push_back(fs::path(semi.folder).lexically_normal().filename().string());
+      files_ = unlabelled_.size();
+    }
+    if (!semi.dataset.empty()) {
+      const datasets::Dataset music = datasets::open(semi.dataset);
+      std::vector<datasets::Track> tracks = music.tracks();
+      const auto trained = [](const datasets::Track& track) { return track.subset == "train"; };
+      if (std::any_of(tracks.begin(), tracks.end(), trained)) std::erase_if(tracks, std::not_fn(trained));
+      const CacheFormat format{.rate_hz = rate_hz_, .channels = channels_, .stems = {}, .mixture = true};
+      const std::vector<CachedTrack> mixtures = cache.open(music, tracks, format, threads, progress);
+      unlabelled_.insert(unlabelled_.end(), mixtures.begin(), mixtures.end());
+      unlabelled_from_.push_back(music.name());
+    }
+  }
+
+  /// The track's number for CachedTrack: a file of a folder is one stem, a data set's mixture is -1.
+  int unlabelled_stem(std::size_t track) const { return track < files_ ? 0 : -1; }
+
+  void find_unlabelled_places(int threads, core::Progress& progress) {
+    if (unlabelled_.empty() || recipe_.data.sampling != Sampling::activity) return;
+    const ActivitySettings settings = activity_settings();
+    std::vector<Activity> found(unlabelled_.size());
+    progress.begin("activity of the unlabelled music", static_cast<std::int64_t>(found.size()));
+    core::parallel_for(static_cast<std::int64_t>(found.size()), threads, [&](std::int64_t i) {
+      const auto k = static_cast<std::size_t>(i);
+      found[k] = find_activity(unlabelled_[k].whole(unlabelled_stem(k)), settings);
+    });
+    progress.end();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      for (const std::int64_t start : found[i].starts)
+        unlabelled_segments_.push_back({static_cast<std::int32_t>(i), start});
+    }
+    if (!unlabelled_segments_.empty()) return;
+    throw Error({Code::dataset, "semi.folder", "no active segment in the unlabelled music", "at least one", "none",
+                 "use sampling = \"random\", or other music"});
+  }
+
+  ActivitySettings activity_settings() const {
+    return {.rule = recipe_.data.activity,
+            .energy = recipe_.data.activity_energy,
+            .segment_seconds = recipe_.data.activity_seconds};
   }
 
   static double peak_of(const CachedTrack& file) {
@@ -304,9 +370,7 @@ class TrainingSource final : public ExampleSource {
       if (recipe_.data.examples_per_epoch == 0) length_ = windows_before_.back();
     }
     if (recipe_.data.sampling == Sampling::activity) {
-      const ActivitySettings settings{.rule = recipe_.data.activity,
-                                      .energy = recipe_.data.activity_energy,
-                                      .segment_seconds = recipe_.data.activity_seconds};
+      const ActivitySettings settings = activity_settings();
       const auto stems = static_cast<std::int64_t>(stems_.size());
       std::vector<Activity> found(static_cast<std::size_t>(stems * tracks));
       progress.begin("source activity", stems * tracks);
@@ -487,7 +551,43 @@ class TrainingSource final : public ExampleSource {
         }
       }
     }
+    if (!unlabelled_.empty()) plan.semi = draw_unlabelled(epoch, index);
     return plan;
+  }
+
+  /// A segment of the unlabelled music, and what happens to its parts if they are taken.
+  SemiPlan draw_unlabelled(std::int64_t epoch, std::int64_t index) const {
+    SemiPlan out;
+    core::Rng rng = draws(recipe_.seed, epoch, index, Choice::unlabelled);
+    std::size_t track = 0;
+    std::int64_t begin = 0, room = 0;
+    if (unlabelled_segments_.empty()) {
+      track = static_cast<std::size_t>(below(rng, static_cast<std::int64_t>(unlabelled_.size())));
+      room = unlabelled_[track].samples() - length_samples_;
+    } else {
+      const Segment& segment = unlabelled_segments_[static_cast<std::size_t>(
+          below(rng, static_cast<std::int64_t>(unlabelled_segments_.size())))];
+      track = static_cast<std::size_t>(segment.track);
+      begin = segment.start;
+      room = segment_samples_ - length_samples_;
+    }
+    if (room > 0) begin += below(rng, room + 1);
+    out.segment.track = &unlabelled_[track];
+    out.segment.stem = unlabelled_stem(track);
+    out.segment.begin = begin;
+    // As two sources behind the labelled ones.
+    const int sources = static_cast<int>(stems_.size());
+    SourcePlan target, residual;
+    target.own = residual.own = false;
+    draw_changes(target, epoch, index, sources, true);
+    draw_changes(residual, epoch, index, sources + 1, true);
+    out.segment.swap = target.swap;
+    out.draw.target_factor = target.drop ? 0.0F : factor_of(target);
+    out.draw.residual_factor = residual.drop ? 0.0F : factor_of(residual);
+    core::Rng pool = draws(recipe_.seed, epoch, index, Choice::pool);
+    out.draw.target = pool.uniform();
+    out.draw.residual = pool.uniform();
+    return out;
   }
 
   int song_of(std::int64_t track) const { return songs_[static_cast<std::size_t>(track)]; }
@@ -649,23 +749,25 @@ class TrainingSource final : public ExampleSource {
       }
       changed = true;
     }
-    if (changed) mix(out);
+    if (changed) mix_all(out);
     std::optional<SpeechMix> speech;
     if (plan.speech) speech = put_speech(plan, out);
+    if (plan.semi) {
+      if (out.unlabelled != nullptr) {
+        for (int c = 0; c < channels_; ++c) {
+          float* to = out.unlabelled + c * plane;
+          read_source(plan.semi->segment, c, 0, plane, to);
+          normalise(plan.semi->segment, to, plane);
+        }
+      }
+      if (out.draw != nullptr) *out.draw = plan.semi->draw;
+    }
     double peak = 1;
-    if (recipe_.augment.peak) peak = divide_by_peak(out);
+    if (recipe_.augment.peak && !plan.semi) peak = divide_by_peak(out);
     if (drawn != nullptr) *drawn = describe_plan(plan, speech, peak);
   }
 
-  /// mixture = sum of the stems, in their order.
-  void mix(ExampleSpan out) const {
-    const std::int64_t size = channels_ * length_samples_;
-    std::copy(out.stems, out.stems + size, out.mixture);
-    for (std::int64_t s = 1; s < sources(); ++s) {
-      const float* stem = out.stems + s * size;
-      for (std::int64_t i = 0; i < size; ++i) out.mixture[i] += stem[i];
-    }
-  }
+  void mix_all(ExampleSpan out) const { mix(out.stems, sources(), channels_ * length_samples_, out.mixture); }
 
   /// Nothing where the accompaniment is silent: then the example stays as it was.
   std::optional<SpeechMix> put_speech(const Plan& plan, ExampleSpan out) const {
@@ -700,22 +802,21 @@ class TrainingSource final : public ExampleSource {
         }
       }
     }
-    mix(out);
+    mix_all(out);
     if (target == SpeechTarget::thesis) std::copy(speech.begin(), speech.end(), out.stems + speech_stem_ * size);
     return mixed;
   }
 
   double divide_by_peak(ExampleSpan out) const {
     const std::int64_t size = channels_ * length_samples_;
-    const float peak = std::max(largest(out.mixture, size), largest(out.stems, size * sources()));
-    constexpr float kSilent = 1e-6F;
-    if (peak < kSilent) return 1;
+    const float peak = example_peak(out.stems, sources(), size, out.mixture);
+    if (peak == 1) return 1;
     for (std::int64_t i = 0; i < size * sources(); ++i) out.stems[i] /= peak;
     const bool apart = recipe_.augment.speech.probability > 0 && recipe_.augment.speech.target == SpeechTarget::thesis;
     if (apart) {
       for (std::int64_t i = 0; i < size; ++i) out.mixture[i] /= peak;
     } else {
-      mix(out);
+      mix_all(out);
     }
     return peak;
   }
@@ -760,7 +861,19 @@ class TrainingSource final : public ExampleSource {
     } else if (plan.speech) {
       out["speech"] = "left out: the accompaniment is silent";
     }
-    if (recipe_.augment.peak) out["peak"] = peak;
+    if (recipe_.augment.peak && !plan.semi) out["peak"] = peak;
+    if (plan.semi) {
+      core::Value music = core::Value::object();
+      music["track"] = plan.semi->segment.track->name();
+      music["start_samples"] = plan.semi->segment.begin;
+      if (plan.semi->segment.swap) music["channels_swapped"] = true;
+      const SemiDraw& d = plan.semi->draw;
+      music["target"] = d.target < 0.5 ? "labelled" : "of the teacher, where it finds one";
+      music["residual"] = d.residual < 0.5 ? "labelled" : "of the teacher, where it finds one";
+      music["target_factor"] = static_cast<double>(d.target_factor);
+      music["residual_factor"] = static_cast<double>(d.residual_factor);
+      out["unlabelled"] = music;
+    }
     return out;
   }
 
@@ -772,6 +885,9 @@ class TrainingSource final : public ExampleSource {
   std::vector<std::int64_t> windows_before_;
   std::vector<std::vector<Segment>> segments_;   ///< per stem
   std::vector<std::vector<External>> external_;  ///< per stem
+  core::Value unlabelled_from_;
+  std::size_t files_ = 0;  ///< so many of unlabelled_ come from a folder
+  std::vector<Segment> unlabelled_segments_;
   std::vector<CachedTrack> speech_;
   std::vector<double> speech_peaks_;
   struct Music {
@@ -875,7 +991,9 @@ Example ExampleSource::example(std::int64_t epoch, std::int64_t index) const {
   out.samples = samples(index);
   out.mixture.resize(static_cast<std::size_t>(out.channels * out.samples));
   out.stems.resize(out.mixture.size() * static_cast<std::size_t>(out.sources));
-  make(epoch, index, {out.stems.data(), out.mixture.data()}, &out.drawn);
+  out.unlabelled.resize(unlabelled_.empty() ? 0 : out.mixture.size());
+  make(epoch, index, {out.stems.data(), out.mixture.data(), out.unlabelled.empty() ? nullptr : out.unlabelled.data()},
+       &out.drawn);
   return out;
 }
 

@@ -9,6 +9,9 @@
 // to the last bit, in training sources; the two exceptions are the thesis's speech remix (augment.h), whose target is at
 // the wrong level on purpose, and validation examples, whose mixture is the track's own.
 //
+// With a recipe's [semi] every example brings a segment of unlabelled music along and what is drawn for it; semi.h makes the
+// final example of both, where the teacher's weights are known, and divides by the peak there.
+//
 // Order of augmentation: choice of tracks (remix, groups, distinct songs, external stems) and places; channel swap;
 // normalisation; pitch and tempo; time shift; gain and sign; drop; circular shift; sum; speech remix; peak.
 //
@@ -35,6 +38,14 @@ namespace mss::training {
 struct ExampleSpan {
   float* stems = nullptr;
   float* mixture = nullptr;
+  float* unlabelled = nullptr;  ///< (C, T): the segment of unlabelled music, where the source has any
+  struct SemiDraw* draw = nullptr;
+};
+
+/// What is drawn for an example of semi-supervised training (semi.h), whatever the teacher finds.
+struct SemiDraw {
+  double target = 0, residual = 0;               ///< in [0, 1): which target and which residual is taken
+  float target_factor = 1, residual_factor = 1;  ///< gain, sign and drop (0) of a part of the unlabelled segment
 };
 
 /// One example in memory.
@@ -42,6 +53,7 @@ struct Example {
   std::int64_t sources = 0, channels = 0, samples = 0;
   std::vector<float> stems;    ///< (S, C, T)
   std::vector<float> mixture;  ///< (C, T)
+  std::vector<float> unlabelled{};  ///< (C, T), or empty
   /// What was drawn: per stem track, start, gain, …; for previews and tests.
   core::Value drawn;
 };
@@ -55,6 +67,8 @@ class ExampleSource {
   int rate_hz() const noexcept { return rate_hz_; }
   /// Examples of an epoch.
   std::int64_t length() const noexcept { return length_; }
+  /// Tracks without stems that every example has a segment of (semi.h); usually none.
+  const std::vector<CachedTrack>& unlabelled() const noexcept { return unlabelled_; }
   /// T of an example; the same for all but with validation of whole tracks.
   virtual std::int64_t samples(std::int64_t index) const = 0;
   /// Writes example `index` (in [0, length())) of `epoch`. `drawn`, where given, gets what was drawn. Throws
@@ -69,6 +83,7 @@ class ExampleSource {
   std::vector<std::string> stems_;
   int channels_ = 0, rate_hz_ = 0;
   std::int64_t length_ = 0;
+  std::vector<CachedTrack> unlabelled_;
 };
 
 /// The stems whose sum is `target`: the stem of that name; "accompaniment" = all but vocals; "linear_mixture" = all.
@@ -107,6 +122,8 @@ struct Batch {
   std::int64_t count = 0;              ///< B
   std::int64_t sources = 0, channels = 0, samples = 0;
   std::vector<float> stems, mixture;
+  std::vector<float> unlabelled;  ///< (B, C, T), where the source has unlabelled music
+  std::vector<SemiDraw> draws;    ///< B of them then
 };
 
 struct LoaderSettings {
@@ -148,7 +165,8 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-/// Writes examples 0 … count-1 of epoch 0: NNN/mixture.wav and one wav per stem, NNN/spectrograms.png, NNN/drawn.txt.
+/// Writes examples 0 … count-1 of epoch 0: NNN/mixture.wav and one wav per stem, NNN/spectrograms.png, NNN/drawn.txt; of
+/// semi-supervised recipes the labelled example and NNN/unlabelled.wav beside it.
 /// Throws Error(io), and Error(config) for an existing folder that is not empty.
 void write_preview(const ExampleSource& source, std::int64_t count, const std::filesystem::path& folder,
                    core::Progress& progress);

@@ -79,11 +79,11 @@ std::vector<Leak> find_leaks(const std::vector<LeakTrack>& tracks, const std::ve
     }
     if (done || track.role != "validation") continue;
     for (const LeakTrack& other : tracks) {
-      if (other.role != "training") continue;
+      if (other.role == "validation") continue;
       const bool same_audio = !track.sha256.empty() && track.sha256 == other.sha256;
       if (!same_audio && !same_levels(track.levels_db, other.levels_db)) continue;
-      found(same_audio ? "has the same fingerprint as a training track"
-                       : "sounds like a training track (levels second by second)",
+      const std::string which = other.role == "training" ? "a training track" : "an unlabelled track";
+      found(same_audio ? "has the same fingerprint as " + which : "sounds like " + which + " (levels second by second)",
             other.name);
       break;
     }

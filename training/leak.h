@@ -6,7 +6,7 @@
 //     not count), or the SHA-256 of one of its stem.mp4 files under another name;
 //   * the test tracks of the data sets that are at hand: the same fingerprint (Dataset::sha256), or a level vector that
 //     is the same song's (datasets::similar_levels at a tolerance of 0.05 dB and 20 s or more of sounding seconds).
-// The validation tracks are held against the training tracks in the same way.
+// The validation tracks are held against the training tracks, and against unlabelled ones (semi.h), in the same way.
 //
 // Thread-safety: pure but for reading the data sets.
 #pragma once
@@ -21,7 +21,7 @@ namespace mss::training {
 
 struct Leak {
   std::string track;  ///< of the training data
-  std::string role;   ///< "training" or "validation"
+  std::string role;   ///< "training", "validation" or "unlabelled"
   std::string why;    ///< "is a test track of MUSDB18 by its name", …
   std::string of;     ///< the test track
 };

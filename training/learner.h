@@ -5,6 +5,7 @@
 // State. state() names every tensor that a later learner needs to go on to the same bits:
 //   weights/NAME    the trained weights and running statistics
 //   average/NAME    their exponential moving average, where there is one
+//   teacher/NAME    the teacher's, where there is one
 //   moment1/NAME, moment2/NAME    of Adam and AdamW; RMSprop's mean square is moment2, its momentum moment1
 // NAME is "<part>.<name>" by the family's listing (methods/weights.h; part "": "<name>"). Numbers beside it: steps taken
 // (counters()). Everything random in a step is a pure function of (seed, step, batch within the step), masks of input
@@ -40,6 +41,7 @@ struct LearnerSettings {
   LossRecipe loss;
   OptimiserRecipe optimiser;        ///< without its schedule: rates come with the steps
   std::vector<std::string> frozen;  ///< patterns of NAMEs (* any characters, ? one) that are not trained
+  bool teacher = false;             ///< there is a second network, which begins as a copy: semi.h
   bool recompute = false;           ///< blocks are computed again in the backward pass (less memory)
   bool dropout = true;
   SpecAugmentRecipe spec_augment{};  ///< of the batches of add_gradients(); Error(config) for networks on waveforms
@@ -84,6 +86,14 @@ class Learner {
   /// The most bytes of tensors on the processor that the gradient of a batch's loss needs at one time, beside the weights
   /// and their gradients. Running statistics move.
   virtual std::int64_t trial_bytes(const BatchView& batch) = 0;
+
+  // Semi-supervised training (semi.h); errors where LearnerSettings::teacher was not set.
+  /// The teacher gets the weights as they are now: their average if there is one.
+  virtual void promote() = 0;
+  /// The teacher's estimates of the first target in `mixtures`, as waveforms; both (B, C, T). In evaluation mode, without
+  /// gradients. Error(config) for a network that estimates fewer samples than it is given.
+  virtual void teach(std::int64_t items, std::int64_t channels, std::int64_t samples, const float* mixtures,
+                     float* estimates) const = 0;
 
   /// Does the network standardise its input by statistics of the training set?
   virtual bool has_statistics() const = 0;

@@ -75,6 +75,10 @@ struct Loader::State {
       const auto mixture = static_cast<std::size_t>(b.count * b.channels * b.samples);
       b.mixture.resize(mixture);
       b.stems.resize(mixture * static_cast<std::size_t>(b.sources));
+      if (!source->unlabelled().empty()) {
+        b.unlabelled.resize(mixture);
+        b.draws.resize(static_cast<std::size_t>(b.count));
+      }
       for (std::int64_t i = 1; i < b.count; ++i) {
         if (source->samples(b.first + i) != b.samples) {
           throw Error({Code::invalid_argument, "training batch", "examples of different lengths in one batch",
@@ -133,8 +137,12 @@ struct Loader::State {
         try {
           stop.check();
           const std::int64_t plane = b.channels * b.samples;
-          source->make(b.epoch, b.first + item,
-                       {b.stems.data() + item * b.sources * plane, b.mixture.data() + item * plane});
+          ExampleSpan out{b.stems.data() + item * b.sources * plane, b.mixture.data() + item * plane};
+          if (!b.draws.empty()) {
+            out.unlabelled = b.unlabelled.data() + item * plane;
+            out.draw = &b.draws[static_cast<std::size_t>(item)];
+          }
+          source->make(b.epoch, b.first + item, out);
         } catch (...) {
           error = std::current_exception();
         }

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <complex>
@@ -86,6 +88,26 @@ void lines_of(const core::Value& value, const std::string& indent, std::string& 
   }
 }
 
+/// What was drawn for a stem, in a few words: "Track [pitch+2], -5.3 dB, channels swapped".
+std::string words_of(const core::Value& drawn) {
+  std::string out = drawn.at("track").as_string();
+  const auto number = [&](const char* key) {
+    const core::Value* value = drawn.find(key);
+    return value == nullptr ? 0.0 : value->as_real();
+  };
+  const auto has = [&](const char* key) { return drawn.find(key) != nullptr; };
+  if (has("unmatched")) out += ", no song fits";
+  if (has("dropped")) return out + ", dropped";
+  if (number("semitones") != 0) out += fmt::format(", {:+g} semitones", number("semitones"));
+  if (number("tempo_percent") != 0) out += fmt::format(", tempo {:+.1f} %", number("tempo_percent"));
+  if (const double gain = number("gain"); gain > 0 && gain != 1)
+    out += fmt::format(", {:+.1f} dB", 20 * std::log10(gain));
+  if (has("sign")) out += ", sign flipped";
+  if (has("channels_swapped")) out += ", channels swapped";
+  if (has("circular_shift_samples")) out += ", turned in time";
+  return out;
+}
+
 }  // namespace
 
 void write_preview(const ExampleSource& source, std::int64_t count, const fs::path& folder, core::Progress& progress) {
@@ -108,16 +130,29 @@ void write_preview(const ExampleSource& source, std::int64_t count, const fs::pa
     const int channels = static_cast<int>(example.channels);
     plots::Figure figure;
     figure.title = "Example " + number;
-    figure.row_weights.assign(static_cast<std::size_t>(example.sources) + 1, 1.0);
-    figure.height = 240 * (static_cast<int>(example.sources) + 1) + 100;
-    const auto add = [&](const std::string& name, const float* planes) {
+    const std::int64_t rows = example.sources + (example.unlabelled.empty() ? 1 : 2);
+    figure.row_weights.assign(static_cast<std::size_t>(rows), 1.0);
+    figure.height = 240 * static_cast<int>(rows) + 100;
+    const auto add = [&](const std::string& name, const float* planes, const std::string& words) {
       const audio::AudioBuffer audio = buffer_of(planes, channels, example.samples, source.rate_hz());
       audio::write_file(place / (name + ".wav"), audio);
-      figure.cells.push_back({static_cast<int>(figure.cells.size()), 0, spectrogram(name, audio)});
+      figure.cells.push_back(
+          {static_cast<int>(figure.cells.size()), 0, spectrogram(words.empty() ? name : name + ": " + words, audio)});
     };
-    add("mixture", example.mixture.data());
+    const core::Value* remixed = example.drawn.find("remixed");
+    const core::Value* speech = example.drawn.find("speech");
+    add("mixture", example.mixture.data(), remixed != nullptr && remixed->as_bool() ? "remixed" : "");
     for (std::int64_t s = 0; s < example.sources; ++s) {
-      add(source.stems()[static_cast<std::size_t>(s)], example.stems.data() + s * example.channels * example.samples);
+      const auto stem = static_cast<std::size_t>(s);
+      const core::Value* drawn = example.drawn.find("stems");
+      std::string words = drawn == nullptr ? "" : words_of(drawn->as_array()[stem]);
+      if (speech != nullptr && speech->is_object() && speech->at("stem").as_string() == source.stems()[stem]) {
+        words = fmt::format("speech, {:+.1f} dB over the rest", speech->at("snr_db").as_real());
+      }
+      add(source.stems()[stem], example.stems.data() + s * example.channels * example.samples, words);
+    }
+    if (!example.unlabelled.empty()) {
+      add("unlabelled", example.unlabelled.data(), words_of(example.drawn.at("unlabelled")));
     }
     plots::write_png(place / "spectrograms.png", plots::render(figure));
     std::string text;

@@ -465,6 +465,13 @@ std::vector<Field> make_fields() {
       integer("budget.save_every_steps", MSS_AT(budget.save_every_steps), kFromZero, "besides every epoch; 0 = none"),
       real("budget.save_every_minutes", MSS_AT(budget.save_every_minutes), kFromZero, "besides every epoch; 0 = none"),
       boolean("budget.deterministic", MSS_AT(budget.deterministic), "deterministic operators where a GPU has them"),
+
+      boolean("semi.enabled", MSS_AT(semi.enabled), "fine-tune with a teacher on music without stems"),
+      text("semi.folder", MSS_AT(semi.folder), "folder of that music: audio files, each a mixture"),
+      text("semi.dataset", MSS_AT(semi.dataset), "data set of which the mixtures are that music"),
+      text("semi.licence", MSS_AT(semi.licence), "of that music, for the provenance"),
+      real("semi.clean_db", MSS_AT(semi.clean_db), Range{0, 200, true},
+           "a segment whose target or residual is so far below it is clean, dB"),
   };
 }
 
@@ -790,6 +797,18 @@ void check_recipe(const Recipe& r, std::string_view where) {
   if (a.speech.low_db > a.speech.high_db) {
     misfit(where, "augment.speech", "bad range", "low_db <= high_db",
            core::format_real(a.speech.low_db) + " … " + core::format_real(a.speech.high_db));
+  }
+  if (r.semi.enabled && a.speech.probability > 0 && a.speech.target == SpeechTarget::thesis) {
+    misfit(where, "semi.enabled", "targets at the wrong level cannot be mixed anew", "augment.speech.target = correct",
+           "thesis");
+  }
+  if (r.semi.enabled && r.model.targets.size() > 1) {
+    misfit(where, "semi.enabled", "a teacher tells one target from the rest", "one of model.targets",
+           std::to_string(r.model.targets.size()));
+  }
+  if (!r.semi.enabled && (!r.semi.folder.empty() || !r.semi.dataset.empty())) {
+    misfit(where, "semi.enabled", "music without stems that nothing uses",
+           "true, or neither semi.folder nor semi.dataset", "false");
   }
   if (r.loss.terms.empty()) misfit(where, "loss.terms", "no term", "at least one", "none");
   if (!r.loss.weights.empty() && r.loss.weights.size() != r.loss.terms.size()) {

@@ -8,6 +8,7 @@
 //   [optimiser]   optimiser, learning rate and its schedule, clipping, accumulation, EMA, precision
 //   [validation]  which tracks, how often, what is watched, early stopping
 //   [budget]      when the run ends, how often it saves
+//   [semi]        music without stems beside the data set, for a teacher to tell apart (semi.h)
 //
 // Every key has a default; docs/training-data.md and `describe()` list them. An unknown key, a wrong type or a value out of
 // its range is Error(config) that names file, section and key, with the nearest known name. What a run was made from is
@@ -266,6 +267,17 @@ struct BudgetRecipe {
   friend bool operator==(const BudgetRecipe&, const BudgetRecipe&) = default;
 };
 
+/// Semi-supervised fine-tuning (semi.h): music without stems, which a teacher tells apart. Needs first weights
+/// (ModelRecipe::weights), which are the first teacher's, and a network of one target.
+struct SemiRecipe {
+  bool enabled = false;
+  std::string folder{};   ///< audio files in it and below it, each a mixture
+  std::string dataset{};  ///< or beside it: a data set, as datasets::open() takes it, of which the mixtures count
+  std::string licence{};  ///< as the user states it; goes into the provenance
+  double clean_db = 30;   ///< an estimate so far below the segment is none: the segment is clean
+  friend bool operator==(const SemiRecipe&, const SemiRecipe&) = default;
+};
+
 struct Recipe {
   std::string name{};   ///< of the file unless given
   std::string about{};  ///< what it reproduces, on what data, at what cost
@@ -277,6 +289,7 @@ struct Recipe {
   OptimiserRecipe optimiser{};
   ValidationRecipe validation{};
   BudgetRecipe budget{};
+  SemiRecipe semi{};
 
   /// T of an example.
   std::int64_t crop_samples() const noexcept;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <complex>
@@ -33,6 +34,7 @@
 #include "training/examples.h"
 #include "training/leak.h"
 #include "training/schedule.h"
+#include "training/semi.h"
 
 namespace mss::training {
 namespace {
@@ -127,6 +129,23 @@ checkpoints::LazyTensors first_weights(const Recipe& recipe, const Model& model,
   return out;
 }
 
+/// What a recipe's [semi] needs of the rest.
+void check_semi(const Recipe& recipe, const Model& model, const std::vector<std::string>& stems) {
+  if (!recipe.semi.enabled) return;
+  if (model.targets.size() != 1) {
+    throw Error({Code::config, "semi.enabled", "a teacher tells one target from the rest", "one of model.targets",
+                 core::join(model.targets, ", "), ""});
+  }
+  if (target_sources(stems, model.targets.front()).size() == stems.size()) {
+    throw Error({Code::config, "semi.enabled", "the target leaves no stem for the residual",
+                 "a target beside which there are others", model.targets.front(), ""});
+  }
+  if (recipe.model.weights.empty()) {
+    throw Error({Code::config, "model.weights", "the first teacher is a trained network, and the recipe names none",
+                 "weights or a run", "none", "--recipe model.weights=RUN"});
+  }
+}
+
 LearnerSettings learner_settings(const TrainingRequest& request, const Recipe& recipe, const Model& model,
                                  const std::vector<std::string>& stems) {
   LearnerSettings out;
@@ -136,6 +155,7 @@ LearnerSettings learner_settings(const TrainingRequest& request, const Recipe& r
   out.loss = recipe.loss;
   out.optimiser = recipe.optimiser;
   out.frozen = recipe.model.freeze;
+  out.teacher = recipe.semi.enabled;
   out.recompute = recipe.model.checkpointing;
   out.spec_augment = recipe.augment.spec;
   out.deterministic = recipe.budget.deterministic;
@@ -162,6 +182,15 @@ std::vector<std::string> stems_of(const Recipe& recipe, const datasets::Dataset&
   return recipe.data.stems.empty() ? dataset.stems() : recipe.data.stems;
 }
 
+/// The song that a track's name says: a file's name without its extensions.
+std::string song_name(const std::string& name) {
+  std::string out = name;
+  for (const std::string_view end : {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".mp4", ".aif", ".aiff", ".stem"}) {
+    if (core::to_lower(out).ends_with(end)) out.resize(out.size() - end.size());
+  }
+  return out;
+}
+
 // ------------------------------------------------------------------------------------------------- the run folder
 
 /// Values in which a run may be continued otherwise than it was begun: they change no weights.
@@ -180,6 +209,18 @@ bool may_differ(std::string_view key) {
                                                   "budget.save_every_minutes",
                                                   "validation.excerpt_seconds"};
   return keys.contains(key);
+}
+
+/// Values of `from` into `to`, tables key by key.
+void put_over(Value& to, const Value& from) {
+  for (const auto& [key, value] : from.as_object()) {
+    Value* at = to.find(key);
+    if (at != nullptr && at->is_object() && value.is_object()) {
+      put_over(*at, value);
+    } else {
+      to[key] = value;
+    }
+  }
 }
 
 void compare(const Value& was, const Value& is, const std::string& path, std::vector<std::string>& differ) {
@@ -318,7 +359,11 @@ class Run {
     checkpoint_ = read_checkpoint(folder / kLastFile, *model_.method->family);
     const Value was = core::read_json_file(folder / kRunFile);
     std::vector<std::string> differ;
-    compare(was.at("recipe", kRunFile), to_value(recipe_), "", differ);
+    // What an earlier version's recipe does not know stood at what is now its default.
+    const auto standard = std::make_unique<const Recipe>();
+    Value recipe = to_value(*standard);
+    put_over(recipe, was.at("recipe", kRunFile));
+    compare(recipe, to_value(recipe_), "", differ);
     if (!(checkpoint_->configuration == model_.configuration)) differ.emplace_back("the network's configuration");
     if (differ.empty()) return;
     throw Error({Code::config, folder.string(), "the run was begun with another recipe", "the same values",
@@ -329,6 +374,7 @@ class Run {
     Cache cache(recipe_.data.cache.empty() ? cache_folder() : fs::path(recipe_.data.cache),
                 static_cast<std::int64_t>(recipe_.data.cache_gib * 1024.0 * 1024.0 * 1024.0));
 
+    check_semi(recipe_, model_, stems_);
     LearnerSettings settings = learner_settings(request_, recipe_, model_, stems_);
     settings.initial = first_weights(recipe_, model_, request_.log, &warm_start_);
     learner_ = make_learner(settings);
@@ -368,6 +414,9 @@ class Run {
     stopping_.emplace(recipe_.validation.patience, recipe_.validation.min_delta);
     log_every_ = std::max<std::int64_t>(1, steps_per_epoch_ / 20);
     write_description();
+    if (recipe_.semi.enabled) {
+      semi_ = SemiSettings{target_sources(stems_, model_.targets.front()), recipe_.semi.clean_db, recipe_.augment.peak};
+    }
     if (checkpoint_) {
       restore();
     } else if (learner_->has_statistics() && recipe_.model.statistics && recipe_.model.weights.empty()) {
@@ -377,9 +426,15 @@ class Run {
       columns_.push_back("usdr_" + target);
       columns_.push_back("csdr_" + target);
     }
+    if (semi_) {
+      kinds_at_ = columns_.size();
+      for (int kind = 0; kind < kSegmentKinds; ++kind) {
+        columns_.push_back(fmt::format("segments_{}", segment_kind_name(static_cast<SegmentKind>(kind))));
+      }
+    }
     std::vector<std::string> columns = {"step"};
     columns.insert(columns.end(), columns_.begin(), columns_.end());
-    csv_.emplace(request_.out / kLogFile, columns, learner_->steps());
+    csv_.emplace(request_.out / kLogFile, columns, semi_ && !first_done_ ? -1 : learner_->steps());
     events_.emplace(request_.out);
     if (!checkpoint_) events_->text("recipe", 0, to_toml(resolved_, false));
   }
@@ -425,6 +480,15 @@ class Run {
     };
     add(tracks_.training, "training", false);
     if (validation_) add(tracks_.validation, "validation", true);
+    for (const CachedTrack& track : training_->unlabelled()) {
+      mine.push_back({song_name(track.name()), track.fingerprint(), "unlabelled", track.levels_db()});
+      Value seen = Value::object();
+      seen["name"] = song_name(track.name());
+      seen["sha256"] = track.fingerprint();
+      seen["samples"] = track.samples();
+      seen["rate_hz"] = track.rate_hz();
+      seen_.push_back(std::move(seen));
+    }
     std::vector<TestTracks> others;
     const bool has_train = std::ranges::any_of(dataset_.tracks(), [](const auto& t) { return t.subset == "train"; });
     const bool has_test = std::ranges::any_of(dataset_.tracks(), [](const auto& t) { return t.subset == "test"; });
@@ -528,6 +592,11 @@ class Run {
     best_epoch_ = state.at("best_epoch", where).as_integer();
     best_ = state.at("best", where).as_real_or_nan();
     ended_early_ = state.at("ended_early", where).as_bool();
+    if (semi_) {
+      first_done_ = state.at("first_validation_done", where).as_bool();
+      const Value::Array& kinds = state.at("segments", where).as_array();
+      for (std::size_t i = 0; i < kinds_.size(); ++i) kinds_[i] = kinds.at(i).as_integer();
+    }
     averaged_ = state.at("averaged", where).as_bool();
     log(core::LogLevel::info, fmt::format("going on after step {} (epoch {})", learner_->steps(), epoch_));
   }
@@ -562,6 +631,11 @@ class Run {
     out["best"] = std::isnan(best_) ? Value() : Value(best_);
     out["ended_early"] = ended_early_;
     out["averaged"] = averaged_;
+    if (semi_) {
+      out["first_validation_done"] = first_done_;
+      out["segments"] = Value::array();
+      for (const std::int64_t kind : kinds_) out["segments"].push_back(kind);
+    }
     return out;
   }
 
@@ -632,6 +706,7 @@ class Run {
       progress_.begin(fmt::format("training {}", recipe_.name), shown);
       progress_.update(learner_->steps(), "");
     };
+    if (semi_ && !first_done_) validate_first(result);
     task();
     std::optional<std::string> why;
     while (true) {
@@ -695,6 +770,10 @@ class Run {
       std::optional<Batch> batch = loader.next();
       MSS_ASSERT(batch.has_value());
       try {
+        if (semi_) {
+          const std::array<std::int64_t, kSegmentKinds> kinds = mix_semi(*batch, *learner_, *semi_);
+          for (std::size_t k = 0; k < kinds.size(); ++k) kinds_[k] += kinds[k];
+        }
         loss += learner_->add_gradients(view_of(*batch), 1.0 / static_cast<double>(count)) / static_cast<double>(count);
       } catch (const Error& error) {
         if (error.code() != Code::resource) throw;
@@ -720,6 +799,10 @@ class Run {
     row[4] = rate;
     row[5] = norm;
     row[6] = static_cast<double>(result.examples) / std::max(session_s_, 1e-9);
+    if (semi_) {
+      for (std::size_t k = 0; k < kinds_.size(); ++k) row[kinds_at_ + k] = static_cast<double>(kinds_[k]);
+      kinds_ = {};
+    }
     csv_->row(learner_->steps(), row);
     events_->scalar("train/loss", learner_->steps(), window_.mean());
     events_->scalar("train/learning_rate", learner_->steps(), rate);
@@ -747,9 +830,35 @@ class Run {
     row[4] = schedule_->rate(step, epoch_);
     events_->scalar("epoch/train_loss", step, epoch_loss_.mean());
     std::string text = fmt::format("epoch {}: loss {:.6g}", epoch_, epoch_loss_.mean());
+    const std::optional<double> value = validate(step, row, result, text);
+    csv_->row(step, row);
+    epoch_loss_ = {};
+    bool better = false;
+    if (value) {
+      schedule_->validated(*value);
+      ended_early_ = stopping_->step(*value);
+      better = stopping_->better();
+      if (better) note_best(*value);
+    }
+    if (semi_ && better) {
+      learner_->promote();
+      text += "; the student is the next teacher";
+    }
+    log(core::LogLevel::info, text);
+    averaged_ = false;
+    // best first: a run that is killed between the two does this epoch's end again and writes the same.
+    if (better) save(kBestFile);
+    save(kLastFile);
+    draw_curves();
+    events_->flush();
+  }
+
+  /// What is due at the end of epoch epoch_: losses and scores, into the log's row and text. The monitored value, the less
+  /// the better; nothing where none is due.
+  std::optional<double> validate(std::int64_t step, std::vector<double>& row, TrainingResult& result,
+                                 std::string& text) {
     const ValidationRecipe& v = recipe_.validation;
-    double value = kNaN;
-    bool valued = false;
+    std::optional<double> value;
     if (validation_ && v.every > 0 && epoch_ % v.every == 0) {
       row[2] = validation_loss(false);
       events_->scalar("validation/loss", step, row[2]);
@@ -759,10 +868,7 @@ class Run {
         events_->scalar("validation/loss_of_average", step, row[3]);
         text += fmt::format(", of the average {:.6g}", row[3]);
       }
-      if (v.monitor == Monitor::loss) {
-        value = learner_->has_average() ? row[3] : row[2];
-        valued = true;
-      }
+      if (v.monitor == Monitor::loss) value = learner_->has_average() ? row[3] : row[2];
     }
     if (!tracks_.validation.empty() && v.split != ValidationSplit::none && v.scores_every > 0 &&
         epoch_ % v.scores_every == 0 && request_.score) {
@@ -774,28 +880,39 @@ class Run {
         if (!std::isnan(one)) sum.add(one);
       }
       text += fmt::format(", {} {:.2f} dB", v.monitor == Monitor::csdr ? "cSDR" : "uSDR", sum.mean());
-      if (v.monitor != Monitor::loss) {
-        value = -sum.mean();
-        valued = true;
-      }
+      if (v.monitor != Monitor::loss) value = -sum.mean();
     }
-    csv_->row(step, row);
-    epoch_loss_ = {};
-    if (valued) {
-      schedule_->validated(value);
-      ended_early_ = stopping_->step(value);
-      if (stopping_->better()) {
-        best_ = v.monitor == Monitor::loss ? value : -value;
-        best_epoch_ = epoch_;
+    return value;
+  }
+
+  void note_best(double value) {
+    best_ = recipe_.validation.monitor == Monitor::loss ? value : -value;
+    best_epoch_ = epoch_;
+  }
+
+  /// The first teacher's validation, which a student has to beat: the weights as they are, as epoch 0.
+  void validate_first(TrainingResult& result) {
+    std::string text = "the first teacher";
+    std::vector<double> row(columns_.size(), kNaN);
+    row[0] = 0;
+    const std::int64_t step = learner_->steps();
+    std::optional<double> value;
+    try {
+      value = validate(step, row, result, text);
+      if (value) {
+        csv_->row(step, row);
+        ended_early_ = stopping_->step(*value);
+        note_best(*value);
       }
+    } catch (const Error& error) {
+      if (error.code() != Code::cancelled) throw;
+      progress_.end();
+      save_stopped();
     }
-    log(core::LogLevel::info, text);
-    averaged_ = false;
-    // best first: a run that is killed between the two does this epoch's end again and writes the same.
-    if (valued && stopping_->better()) save(kBestFile);
+    log(core::LogLevel::info, value ? text : "the teacher is not validated, so it stays what it is");
+    first_done_ = true;
+    if (value) save(kBestFile);
     save(kLastFile);
-    draw_curves();
-    events_->flush();
   }
 
   /// The mean over all examples.
@@ -876,6 +993,10 @@ class Run {
 
   /// A checkpoint of an epoch whose validation is still to come: batch_ stands behind its last batch.
   void save_for_scores() {
+    if (epoch_ == 0) {  // the first teacher's
+      save(kLastFile);
+      return;
+    }
     --epoch_;
     batch_ = batches_per_epoch_;
     save(kLastFile);
@@ -949,6 +1070,10 @@ class Run {
   double latest_ = kNaN, best_ = kNaN;
   std::int64_t best_epoch_ = 0;
   bool ended_early_ = false;
+  std::optional<SemiSettings> semi_;
+  std::array<std::int64_t, kSegmentKinds> kinds_{};  ///< unlabelled segments since the last row of the log
+  std::size_t kinds_at_ = 0;                         ///< their first column
+  bool first_done_ = false;                          ///< the first teacher is validated
   bool averaged_ = false;  ///< the epoch that ends is in the average already
   double earlier_s_ = 0, session_s_ = 0;
   Clock_::time_point begun_ = Clock_::now(), saved_ = Clock_::now();
@@ -1004,16 +1129,17 @@ TrainingPreview preview(const TrainingRequest& request) {
   const TrainingTracks tracks = choose_tracks(dataset, recipe);
   const std::vector<std::string> stems = stems_of(recipe, dataset);
   const Model model = model_of(recipe, registry_of(request), stems);
+  check_semi(recipe, model, stems);
   const methods::NetworkFamily& family = *model.method->family;
   out.network = fmt::format("{}: {}, {}; targets {}", family.title, family.sizes(model.configuration),
                             family.timing(model.configuration), core::join(model.targets, ", "));
   for (const auto& [part, listing] : family.list(model.configuration)) out.parameters += listing.parameters();
   const std::int64_t copies =
       2 + (recipe.optimiser.kind == OptimiserKind::rmsprop && recipe.optimiser.momentum == 0 ? 1 : 2) +
-      (recipe.optimiser.ema_decay > 0 ? 1 : 0);
+      (recipe.optimiser.ema_decay > 0 ? 1 : 0) + (recipe.semi.enabled ? 1 : 0);
   out.state_bytes = 4 * copies * out.parameters;
   out.batch_bytes = 4 * (recipe.data.queue_batches + 1) * recipe.data.batch * recipe.data.channels *
-                    recipe.crop_samples() * (std::ssize(stems) + 1);
+                    recipe.crop_samples() * (std::ssize(stems) + 1 + (recipe.semi.enabled ? 1 : 0));
   out.step_bytes = step_bytes_of(request, recipe, model, stems, out.parameters);
   out.crop_seconds = static_cast<double>(recipe.crop_samples()) / static_cast<double>(recipe.data.rate_hz);
   out.training_tracks = std::ssize(tracks.training);

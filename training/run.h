@@ -12,7 +12,7 @@
 // Both are weights files (methods/weights.h): `umx:weights=RUN` and `umx:weights=RUN/last.safetensors` separate with
 // them. Where an average of the weights is kept it is what stands there as the weights, and their provenance says so;
 // the plain ones lie beside it. Further tensors of the file, beside the weights:
-//   @weights/NAME, @moment1/NAME, @moment2/NAME    as training/learner.h names them
+//   @weights/NAME, @teacher/NAME, @moment1/NAME, @moment2/NAME    as training/learner.h names them
 // and in the metadata `training` (JSON): epoch, batch, learner's counters, schedule, stopping, sums of the log.
 //
 // Checkpoints are written whole or not at all (core/file.h) at the end of every epoch, every save_every_steps steps and
@@ -21,6 +21,10 @@
 //
 // An epoch: its batches, then the validation loss, every scores_every epochs the scores of whole validation tracks by
 // the method made from last.safetensors, as `mssbench run` makes it; then plateau, early stopping and checkpoints.
+//
+// Semi-supervised fine-tuning (semi.h): the first weights are validated before the first step, as epoch 0, and are the first
+// best; from then on a validation that is better than any before makes the student the teacher, so that best.safetensors is
+// always the teacher. log.csv counts the kinds of unlabelled segments.
 //
 // Errors: Error(config) for a recipe that the network cannot have, an existing RUN without `resume`, and a recipe that is
 // not the one that RUN was begun with; Error(dataset) for data that are not what RUN was begun with, and for tracks of

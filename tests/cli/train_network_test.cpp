@@ -208,6 +208,65 @@ TEST_CASE("train: a run killed at any moment goes on to the same bits, with othe
   check_kills("demucs-light-tiny", 1, 2);
 }
 
+TEST_CASE("train: a teacher and its student go on to the same bits too", "[cli]") {
+  if (no_torch()) return;
+  const TempDir folder;
+  const std::vector<std::string> small{"--recipe", "validation.scores_every=0", "--recipe", "data.crop_seconds=0.5",
+                                       "--recipe", "data.samples_per_track=4"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), small.begin(), small.end());
+    return more;
+  };
+  const Result first = run(folder.path(), train("bsrnn-tiny", "first", with({"--recipe", "budget.epochs=1"})));
+  INFO(first.err);
+  REQUIRE(first.status == 0);
+  const std::string music = "semi.dataset=synthetic:songs=2,seconds=4,seed=77";
+  const Result none = run(folder.path(), train("bsrnn-semi-tiny", "none", with({"--recipe", music})));
+  CHECK(none.status == 2);
+  CHECK(contains(none.err, "model.weights"));
+
+  const std::vector<std::string> semi =
+      with({"--recipe", "model.weights=" + (folder / "first").string(), "--recipe", "optimiser.rate=1e-3", "--recipe",
+            "budget.save_every_steps=2", "--recipe", music});
+  Result whole;
+  const double seconds = seconds_of([&] { whole = run(folder.path(), train("bsrnn-semi-tiny", "whole", semi)); });
+  INFO(whole.err);
+  REQUIRE(whole.status == 0);
+  core::Rng rng(3, 17);
+  CHECK(killed_until_done(folder.path(), "bsrnn-semi-tiny", "killed", rng, seconds, 1, semi) == 1);
+  const auto best = tensors(folder / "whole/best.safetensors");
+  CHECK(tensors(folder / "killed/last.safetensors") == tensors(folder / "whole/last.safetensors"));
+  CHECK(tensors(folder / "killed/best.safetensors") == best);
+  // The best so far is the teacher.
+  int compared = 0;
+  const std::string prefix = "@teacher/vocals.";
+  for (const auto& [name, hash] : best) {
+    if (!name.starts_with(prefix)) continue;
+    CAPTURE(name);
+    CHECK(best.at("vocals/" + name.substr(prefix.size())) == hash);
+    ++compared;
+  }
+  CHECK(compared > 20);
+  const std::string log = core::read_text_file(folder / "whole/log.csv");
+  CHECK(contains(log, "segments_pseudo"));
+  CHECK(contains(log, "\n0,0,,"));  // the first teacher's validation, before any step
+  const core::Value about = core::read_json_file(folder / "whole/run.json");
+  CHECK(about.at("data").at("unlabelled").at("tracks").size() == 2);
+  CHECK(about.at("data").at("unlabelled").at("licence").as_string() == "CC0 (built in)");
+  const Result report = run(folder.path(), {"checkpoint", "whole/best.safetensors", "--json"});
+  CHECK(contains(report.out, "unlabelled"));
+  // Other music is another run; a song that validates is refused.
+  std::vector<std::string> other = semi;
+  other.back() = "semi.dataset=synthetic:songs=1,seconds=4,seed=78";
+  other.emplace_back("--resume");
+  CHECK(run(folder.path(), train("bsrnn-semi-tiny", "whole", other)).status == 2);
+  other.pop_back();
+  other.back() = "semi.dataset=synthetic:songs=3,seconds=4";
+  const Result leak = run(folder.path(), train("bsrnn-semi-tiny", "leak", other));
+  CHECK(leak.status == 3);
+  CHECK(contains(leak.err, "unlabelled"));
+}
+
 TEST_CASE("train: twenty kills over the tiny recipes", "[cli]") {
   if (no_torch()) return;
   MSS_REQUIRE_LONG_TESTS();

@@ -55,6 +55,21 @@ TEST_CASE("test tracks are told by name, file, fingerprint and sound", "[trainin
   CHECK(record.at("leaks").size() == 5);
 }
 
+TEST_CASE("unlabelled music must be no test song, and no validation song either", "[training]") {
+  const std::vector<LeakTrack> tracks{{"labelled", "11", "training", ramp(40, -10)},
+                                      {test_fact().name, "22", "unlabelled", {}},
+                                      {"from afar", "33", "unlabelled", ramp(40, -30)},
+                                      {"labelled again", "11", "unlabelled", ramp(40, -10)},
+                                      {"held out", "44", "validation", ramp(41, -30.01)}};
+  const std::vector<Leak> leaks = find_leaks(tracks, {});
+  REQUIRE(leaks.size() == 2);
+  CHECK(leaks[0].role == "unlabelled");
+  CHECK(leaks[0].of == test_fact().name);
+  CHECK(leaks[1].track == "held out");
+  CHECK(leaks[1].of == "from afar");
+  CHECK(tests::contains(leaks[1].why, "an unlabelled track"));
+}
+
 TEST_CASE("no track of MUSDB18's training set is taken for a test track", "[training]") {
   std::vector<LeakTrack> tracks;
   for (const datasets::MusdbFact& fact : datasets::musdb_facts()) {

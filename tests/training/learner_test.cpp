@@ -22,6 +22,7 @@
 #include "nn/torch/runtime_torch.h"
 #include "nn/torch/stft_torch.h"
 #include "training/checkpoint.h"
+#include "training/semi.h"
 #include "training/torch/learner_torch.h"
 #include "training/torch/losses_torch.h"
 // Last, because LibTorch has a macro CHECK of its own.
@@ -694,6 +695,118 @@ TEST_CASE("learner: averages of the weights", "[training]") {
   for (const float v : d.values) power += static_cast<double>(v) * static_cast<double>(v) / 50;
   CHECK(network->loss(d.view(), true) == Approx(0.25 * power).epsilon(1e-12));
   CHECK(network->loss(d.view(), false) == Approx(4.0 * power).epsilon(1e-12));
+}
+
+TEST_CASE("learner: a step of a teacher and its student, computed by hand", "[training]") {
+  nn::TrainableTable table;
+  table.architectures.emplace_back("one", [](const core::Value&, nn::Source& source, at::TensorOptions options) {
+    return std::make_unique<OneNumber>(source, options);
+  });
+  LearnerSettings s;
+  s.architecture = "one";
+  s.initial["gain"] = LazyTensor::from(std::vector<float>{0.5F}, {1});
+  s.target_stems = {{0}};
+  s.loss.terms = {LossTerm::mse_time};
+  s.optimiser.epsilon = 1;
+  s.float64 = true;
+  s.teacher = true;
+  const std::unique_ptr<Learner> network = training::make_torch_learner(table, s);
+  const auto gain = [&](const char* whose) { return values_of(network->state()).at(whose)[0]; };
+
+  // The labelled target t_L = (1, 0, -1, 0) and residual r_L = (0, 1, 0, -1); unlabelled m = (2, 0, 0, 2).
+  const auto batch = [](double target, double residual) {
+    training::Batch b;
+    b.count = b.channels = 1;
+    b.sources = 2;
+    b.samples = 4;
+    b.stems = {1, 0, -1, 0, 0, 1, 0, -1};
+    b.mixture = {1, 1, -1, -1};
+    b.unlabelled = {2, 0, 0, 2};
+    b.draws = {{.target = target, .residual = residual, .target_factor = 2, .residual_factor = 1}};
+    return b;
+  };
+  const auto view = [](const training::Batch& b) {
+    return training::BatchView{b.count, b.sources, b.channels, b.samples, b.mixture.data(), b.stems.data()};
+  };
+  const training::SemiSettings semi{.target_stems = {0}, .clean_db = 30, .peak = false};
+  const std::array<std::int64_t, training::kSegmentKinds> pseudo{1, 0, 0, 0};
+
+  // The teacher halves: t' = r' = (1, 0, 0, 1), each 6 dB below m. Drawn: the pseudo target, times 2, and r_L:
+  //   t = (2, 0, 0, 2), x = (2, 1, 0, 1); y = x / 2 = (1, 0.5, 0, 0.5); y - t = (-1, 0.5, 0, -1.5)
+  //   loss = 3.5 / 4; gradient = 2 / 4 (-2 + 0.5 - 1.5) = -1.5; Adam's first step with eps 1: 0.1 * 1.5 / (1.5 + 1)
+  training::Batch b = batch(0.75, 0.25);
+  CHECK(training::mix_semi(b, *network, semi) == pseudo);
+  CHECK(b.stems == std::vector<float>{2, 0, 0, 2, 0, 1, 0, -1});
+  CHECK(b.mixture == std::vector<float>{2, 1, 0, 1});
+  CHECK(network->add_gradients(view(b), 1) == Approx(0.875).epsilon(1e-12));
+  CHECK(network->update(0.1, true) == Approx(1.5).epsilon(1e-12));
+  CHECK(gain("weights/gain") == Approx(0.56).epsilon(1e-12));
+  // The teacher is what it was, so the next example is the same: y - t = (-0.88, 0.56, 0, -1.44).
+  CHECK(gain("teacher/gain") == 0.5);
+  b = batch(0.75, 0.25);
+  training::mix_semi(b, *network, semi);
+  CHECK(b.stems == std::vector<float>{2, 0, 0, 2, 0, 1, 0, -1});
+  CHECK(network->add_gradients(view(b), 1) == Approx(0.7904).epsilon(1e-12));
+
+  // A state that another learner takes over holds the teacher too.
+  const LazyTensors state = kept(network->state());
+  s.initial["gain"] = LazyTensor::from(std::vector<float>{0.9F}, {1});
+  const std::unique_ptr<Learner> second = training::make_torch_learner(table, s);
+  second->restore(state, network->counters());
+  CHECK(values_of(second->state()).at("teacher/gain")[0] == 0.5);
+
+  // Both parts of the student that has become the teacher: t' = 0.56 m, r' = 0.44 m.
+  network->promote();
+  CHECK(gain("teacher/gain") == gain("weights/gain"));
+  b = batch(0.75, 0.75);
+  CHECK(training::mix_semi(b, *network, semi) == pseudo);
+  CHECK(b.stems[0] == Approx(2 * 1.12).epsilon(1e-6));
+  CHECK(b.stems[4] == Approx(0.88).epsilon(1e-6));
+
+  // Where there is an average it is what becomes the teacher; without a teacher there is none to ask.
+  s.optimiser.ema_decay = 0.5;
+  s.optimiser.ema_unbiased = false;
+  s.optimiser.ema_clock = training::Clock::epoch;
+  const std::unique_ptr<Learner> averaged = training::make_torch_learner(table, s);
+  b = batch(0.75, 0.25);
+  averaged->add_gradients(view(b), 1);
+  averaged->update(0.1, true);
+  averaged->end_epoch();
+  averaged->promote();
+  const auto values = values_of(averaged->state());
+  CHECK(values.at("teacher/gain")[0] == values.at("average/gain")[0]);
+  CHECK(values.at("teacher/gain")[0] != values.at("weights/gain")[0]);
+  s.teacher = false;
+  CHECK_THROWS_AS(training::make_torch_learner(table, s)->promote(), Error);
+}
+
+TEST_CASE("learner: a teacher's estimates are those of its network, as long as what it hears", "[training]") {
+  for (Case& one : cases()) {
+    CAPTURE(one.name);
+    one.settings.teacher = true;
+    const std::unique_ptr<Learner> network = learner(one.settings);
+    const Data& d = one.batch;
+    const std::vector<float> mixtures = noise(static_cast<std::size_t>(d.items * d.channels * d.samples), 5);
+    std::vector<float> estimates(mixtures.size());
+    if (one.name == "demucs") {  // its estimates are shorter than what it hears
+      CHECK_THROWS_AS(network->teach(d.items, d.channels, d.samples, mixtures.data(), estimates.data()), Error);
+      continue;
+    }
+    network->teach(d.items, d.channels, d.samples, mixtures.data(), estimates.data());
+    double power = 0;
+    for (const float v : estimates) power += static_cast<double>(v) * static_cast<double>(v);
+    CHECK(std::isfinite(power));
+    CHECK(power > 0);
+    // Learning changes the student alone, and a batch is its items.
+    steps(*network, d, 2, 1e-2);
+    const std::int64_t plane = d.channels * d.samples;
+    std::vector<float> last(static_cast<std::size_t>(plane));
+    network->teach(1, d.channels, d.samples, mixtures.data() + (d.items - 1) * plane, last.data());
+    for (std::int64_t i = 0; i < plane; ++i) {
+      REQUIRE(last[static_cast<std::size_t>(i)] ==
+              Approx(estimates[static_cast<std::size_t>((d.items - 1) * plane + i)]).margin(1e-5));
+    }
+  }
 }
 
 TEST_CASE("learner: gradients of every loss are those of finite differences", "[training]") {

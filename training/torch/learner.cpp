@@ -192,8 +192,15 @@ class TorchLearner final : public Learner {
       if (device_.is_cpu()) nn::keep_freed_memory();
       options_ = at::TensorOptions().dtype(settings_.float64 ? at::kDouble : at::kFloat).device(device_);
       nn::ArraySource source = source_of(settings_.initial);
-      network_ = table.find(settings_.architecture)(settings_.configuration, source, options_);
+      const nn::TrainableTable::Make& make = table.find(settings_.architecture);
+      network_ = make(settings_.configuration, source, options_);
       source.check("first weights");
+      if (settings_.teacher) {
+        nn::ArraySource again = source_of(settings_.initial);
+        teacher_ = make(settings_.configuration, again, options_);
+        const torch::NoGradGuard no_grad;
+        for (const auto& [name, tensor] : tensors_of(*teacher_)) tensor.set_requires_grad(false);
+      }
       settings_.initial.clear();
       if (settings_.recompute && !network_->checkpoints()) {
         throw Error({Code::config, "model.checkpointing", "this network has no blocks that can be computed again",
@@ -296,6 +303,41 @@ class TorchLearner final : public Learner {
     return std::max<std::int64_t>(0, taken->most() - gradients);
   }
 
+  void promote() override {
+    require_teacher();
+    guarded([&] {
+      const torch::NoGradGuard no_grad;
+      const Named to = tensors_of(*teacher_), from = has_average() ? average_ : all();
+      for (std::size_t i = 0; i < to.size(); ++i) to[i].second.copy_(from[i].second);
+    });
+  }
+
+  void teach(std::int64_t items, std::int64_t channels, std::int64_t samples, const float* mixtures,
+             float* estimates) const override {
+    require_teacher();
+    guarded([&] {
+      const torch::NoGradGuard no_grad;
+      teacher_->weights().train(false);
+      const at::Tensor given =
+          at::from_blob(const_cast<float*>(mixtures), {items, channels, samples}, at::kFloat).to(options_);
+      // A transform without padding leaves the ends of a segment without their share of frames.
+      const std::optional<audio::StftSpec> spec = teacher_->stft();
+      const std::int64_t around = spec && spec->framing == audio::Framing::none ? spec->fft_size : 0;
+      const at::Tensor mixture = around == 0 ? given : at::constant_pad_nd(given, {around, around}, 0);
+      nn::ForwardOptions options = forward_;
+      options.checkpoint = false;
+      const nn::Estimates found = teacher_->forward(mixture, options);
+      const at::Tensor waveforms = waveforms_of(found, mixture, spec);
+      const std::int64_t begin = around - found.begin;
+      if (begin < 0 || begin + samples > waveforms.size(3)) {
+        throw Error({Code::config, "semi.enabled", "this network estimates fewer samples than it is given",
+                     std::to_string(samples) + " samples", std::to_string(waveforms.size(3)), ""});
+      }
+      const at::Tensor first = waveforms.select(1, 0).narrow(2, begin, samples).to(at::kCPU, at::kFloat).contiguous();
+      std::memcpy(estimates, first.const_data_ptr(), static_cast<std::size_t>(first.nbytes()));
+    });
+  }
+
   bool has_statistics() const override {
     bool has = false;
     guarded([&] {
@@ -346,6 +388,7 @@ class TorchLearner final : public Learner {
     LazyTensors out;
     add_all(out, "weights", all());
     add_all(out, "average", average_);
+    if (teacher_) add_all(out, "teacher", tensors_of(*teacher_));
     add_all(out, "moment1", optimiser_->first());
     add_all(out, "moment2", optimiser_->second());
     return out;
@@ -372,6 +415,7 @@ class TorchLearner final : public Learner {
       };
       want("weights", all());
       want("average", average_);
+      if (teacher_) want("teacher", tensors_of(*teacher_));
       want("moment1", optimiser_->first());
       want("moment2", optimiser_->second());
       std::string missing, more;
@@ -438,10 +482,15 @@ class TorchLearner final : public Learner {
   }
 
   /// Parameters, then buffers.
-  Named all() const {
-    Named out = network_->weights().parameters();
-    out.insert(out.end(), network_->weights().buffers().begin(), network_->weights().buffers().end());
+  static Named tensors_of(const nn::Trainable& network) {
+    Named out = network.weights().parameters();
+    out.insert(out.end(), network.weights().buffers().begin(), network.weights().buffers().end());
     return out;
+  }
+  Named all() const { return tensors_of(*network_); }
+
+  void require_teacher() const {
+    if (!teacher_) throw Error(Code::invalid_argument, kWhere, "this learner has no teacher");
   }
 
   void freeze() {
@@ -550,7 +599,7 @@ class TorchLearner final : public Learner {
   LearnerSettings settings_;
   at::Device device_ = at::kCPU;
   at::TensorOptions options_;
-  std::unique_ptr<nn::Trainable> network_;
+  std::unique_ptr<nn::Trainable> network_, teacher_;
   nn::ForwardOptions forward_;
   Named trained_;
   std::vector<std::pair<at::Tensor, at::Tensor>> kept_buffers_;  ///< frozen running statistics, and their values

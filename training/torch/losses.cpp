@@ -22,14 +22,14 @@ class Signals {
           const std::optional<audio::StftSpec>& own)
       : given_(estimates), mixture_(mixture), targets_(targets), spec_(own.value_or(transform_of(recipe))) {}
 
+  at::Tensor estimated_waveforms() {
+    return given_.waveforms.defined() ? given_.waveforms : nn::istft(estimated_spectra(), spec_, covered());
+  }
+
   const Pair& waveforms() {
     if (!waveforms_.estimate.defined()) {
-      if (given_.waveforms.defined()) {
-        waveforms_ = {given_.waveforms, targets_.narrow(3, given_.begin, given_.waveforms.size(3))};
-      } else {
-        const std::int64_t samples = covered();
-        waveforms_ = {nn::istft(estimated_spectra(), spec_, samples), targets_.narrow(3, 0, samples)};
-      }
+      waveforms_.estimate = estimated_waveforms();
+      waveforms_.target = targets_.narrow(3, given_.begin, waveforms_.estimate.size(3));
     }
     return waveforms_;
   }
@@ -241,6 +241,12 @@ at::Tensor term_of(LossTerm term, const LossRecipe& recipe, Signals& signals, co
 }
 
 }  // namespace
+
+at::Tensor waveforms_of(const nn::Estimates& estimates, const at::Tensor& mixture,
+                        const std::optional<audio::StftSpec>& own) {
+  Signals signals({}, estimates, mixture, {}, own);
+  return signals.estimated_waveforms();
+}
 
 at::Tensor loss_of(const LossRecipe& recipe, const nn::Estimates& estimates, const at::Tensor& mixture,
                    const at::Tensor& targets, const std::optional<audio::StftSpec>& own) {

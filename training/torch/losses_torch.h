@@ -34,4 +34,8 @@ namespace mss::training {
 at::Tensor loss_of(const LossRecipe& recipe, const nn::Estimates& estimates, const at::Tensor& mixture,
                    const at::Tensor& targets, const std::optional<audio::StftSpec>& own);
 
+/// The estimates as waveforms (B, S, C, T'), T' as far as frames reach.
+at::Tensor waveforms_of(const nn::Estimates& estimates, const at::Tensor& mixture,
+                        const std::optional<audio::StftSpec>& own);
+
 }  // namespace mss::training
