@@ -21,6 +21,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def train(options, recipe, remix, seed):
 
 
 def scores(options, recipe):
-    """{metric: {(remix, seed): [score of each track]}}"""
+    """{metric: {(remix, seed): {track: score}}} of the networks, {metric: {track: score}} of the mixture."""
     results, methods = options.work / f"scores-{recipe}", []
     names = {}
     for remix in (True, False):
@@ -78,17 +79,20 @@ def scores(options, recipe):
                            "sdr", "-o", results, "--threads", "1", "--progress", "none"],
                           options.work / f"scores-{recipe}.log")
         call([options.program, "report", results, "-o", results / "report"], options.work / f"report-{recipe}.log")
-    found, floor = {}, {}
     with open(results / "report" / "tracks.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["target"] != options.target or row["metric"] not in options.metrics or row["value"] == "":
-                continue
-            side = [names[name] for name in names if name in row["spec"].replace("|", ":").split(":", 1)[-1].replace("@", " ")
-                    .replace("#", " ").replace("=", " ").replace(",", " ").split() or row["name"].endswith(name)]
-            if side:
-                found.setdefault(row["metric"], {}).setdefault(side[0], {})[row["track"]] = float(row["value"])
-            elif row["spec"].startswith("mixture"):
-                floor.setdefault(row["metric"], {})[row["track"]] = float(row["value"])
+        rows = [row for row in csv.DictReader(file)
+                if row["target"] == options.target and row["metric"] in options.metrics and row["value"]]
+    found, floor = {}, {}
+    scenarios = {row["scenario"] for row in rows if "weights=" in row["spec"]}
+    scenario = min(scenarios)  # the networks': usually vocals against accompaniment
+    for row in rows:
+        if row["scenario"] != scenario:
+            continue
+        value = float(row["value"])
+        if (run := re.search(r"weights=([^#,|]+)#", row["spec"])) is not None:
+            found.setdefault(row["metric"], {}).setdefault(names[run[1]], {})[row["track"]] = value
+        else:
+            floor.setdefault(row["metric"], {})[row["track"]] = value
     return found, floor
 
 
