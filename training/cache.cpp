@@ -265,7 +265,7 @@ std::shared_ptr<CachedTrack::Data> map_file(const fs::path& path) {
   const std::int64_t start = aligned(kShortest + static_cast<std::int64_t>(length));
   const std::int64_t width = data->short_samples ? 2 : 4, room = data->file_bytes;
   if (rate_hz < 1 || rate_hz > std::numeric_limits<int>::max() || channels < 1 || channels > room ||
-      channels > std::numeric_limits<int>::max() || data->stems.empty() || data->samples < 1 ||
+      channels > std::numeric_limits<int>::max() || (data->stems.empty() && !data->mixture) || data->samples < 1 ||
       data->samples > room / width || data->plane_bytes != aligned(data->samples * width)) {
     return nullptr;
   }
