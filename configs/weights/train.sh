@@ -7,7 +7,7 @@
 # Songs, runs and finished files (work/NAME-tiny.safetensors) go to `work`; what is there is kept, and a run that was stopped
 # goes on. Two runs at once, one thread each: every run takes its time on one core, and equal program, instruction set
 # and songs give equal bytes. Needs ffmpeg, Python with numpy, the soundfont package fluid-soundfont-gm, and a program
-# with FluidSynth and LibTorch: MSSBENCH names it (mssbench).
+# with FluidSynth and LibTorch: MSSBENCH names it (mssbench), PYTHON the interpreter (python3).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if (($# < 2)); then sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2; fi
@@ -19,9 +19,20 @@ program=${MSSBENCH:-mssbench}
 python=${PYTHON:-python3}
 
 mkdir -p "$work"
+# What is missing is said before the songs take their minutes.
+if [[ ! -d $work/tinysongs ]]; then
+  for tool in ffmpeg "$program" "$python"; do
+    command -v "$tool" >/dev/null || { printf 'train.sh: %s is not installed\n' "$tool" >&2; exit 1; }
+  done
+  "$python" -c 'import numpy' 2>/dev/null || { printf 'train.sh: %s has no numpy; PYTHON=FILE names one that has\n' "$python" >&2; exit 1; }
+  [[ -d $work/cc0 || -d $album/src ]] || { printf 'train.sh: %s is not the album: no folder src in it\n' "$album" >&2; exit 1; }
+fi
 if [[ ! -d $work/tinysongs ]]; then
   "$program" synth "$work/synth" --preset full
-  [[ -d $work/cc0 ]] || { "$python" "$here/../dictionaries/cc0_songs.py" "$album" "$work/cc0.part" && mv "$work/cc0.part" "$work/cc0"; }
+  if [[ ! -d $work/cc0 ]]; then
+    "$python" "$here/../dictionaries/cc0_songs.py" "$album" "$work/cc0.part"
+    mv "$work/cc0.part" "$work/cc0"
+  fi
   rm -rf "$work/tinysongs.part"
   "$python" "$here/songs.py" "$work/synth" "$work/cc0" "$work/tinysongs.part"
   mv "$work/tinysongs.part" "$work/tinysongs"
