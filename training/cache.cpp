@@ -303,7 +303,7 @@ double CachedTrack::mixture_mean() const noexcept { return data_->mean; }
 double CachedTrack::mixture_std() const noexcept { return data_->std; }
 const std::vector<double>& CachedTrack::levels_db() const noexcept { return data_->levels_db; }
 
-void CachedTrack::read(int stem, int channel, std::int64_t begin, std::int64_t count, float* out) const {
+void CachedTrack::read(int stem, int channel, std::int64_t begin, std::int64_t count, float* out, float factor) const {
   const Data& d = *data_;
   const int plane = stem < 0 ? static_cast<int>(d.stems.size()) : stem;
   MSS_ASSERT(channel >= 0 && channel < d.channels && count >= 0 &&
@@ -315,10 +315,13 @@ void CachedTrack::read(int stem, int channel, std::int64_t begin, std::int64_t c
   if (d.short_samples) {
     const auto* words = reinterpret_cast<const std::int16_t*>(base) + (begin + front);
     float* to = out + front;
-    for (std::int64_t i = 0; i < end - front; ++i) to[i] = static_cast<float>(words[i]) * (1.0F / 32768.0F);
-  } else if (end > front) {
-    std::memcpy(out + front, reinterpret_cast<const float*>(base) + begin + front,
-                static_cast<std::size_t>(end - front) * sizeof(float));
+    // A power of two goes into the factor without another rounding.
+    const float scale = factor * (1.0F / 32768.0F);
+    for (std::int64_t i = 0; i < end - front; ++i) to[i] = static_cast<float>(words[i]) * scale;
+  } else {
+    const float* x = reinterpret_cast<const float*>(base) + (begin + front);
+    float* to = out + front;
+    for (std::int64_t i = 0; i < end - front; ++i) to[i] = x[i] * factor;
   }
   std::fill(out + end, out + count, 0.0F);
 }

@@ -35,12 +35,12 @@ namespace mss::training {
 /// What a track is brought to.
 struct CacheFormat {
   int rate_hz = 44100;
-  int channels = 2;                  ///< 1: mean of the channels; 2 from mono: doubled; other counts must match
+  int channels = 2;  ///< 1: mean of the channels; 2 from mono: doubled; other counts must match
   std::vector<std::string>
-      stems{};  ///< in order; a stem that the track lacks is Error(dataset); none: the mixture alone
-  bool mixture = false;              ///< keep the track's own mixture as well (validation)
-  std::string copy{};                ///< a static copy instead of the track itself: "pitch+2" (stretch.h)
-  std::string copy_speech_stem{};    ///< stem that gets the stretcher's speech setting
+      stems{};                     ///< in order; a stem that the track lacks is Error(dataset); none: the mixture alone
+  bool mixture = false;            ///< keep the track's own mixture as well (validation)
+  std::string copy{};              ///< a static copy instead of the track itself: "pitch+2" (stretch.h)
+  std::string copy_speech_stem{};  ///< stem that gets the stretcher's speech setting
   friend bool operator==(const CacheFormat&, const CacheFormat&) = default;
 };
 
@@ -60,9 +60,9 @@ class CachedTrack {
   /// Dataset::levels_db of the mixture, for recognising songs.
   const std::vector<double>& levels_db() const noexcept;
 
-  /// Copies samples [begin, begin + count) of stem `stem` and channel `channel` to `out`; zeros outside the track.
+  /// Samples [begin, begin + count) of stem `stem` and channel `channel`, times `factor`, to `out`; zeros outside the track.
   /// stem -1 is the mixture (has_mixture()).
-  void read(int stem, int channel, std::int64_t begin, std::int64_t count, float* out) const;
+  void read(int stem, int channel, std::int64_t begin, std::int64_t count, float* out, float factor = 1) const;
   /// Asks the processor for those samples ahead of read(); changes nothing.
   void prefetch(int stem, int channel, std::int64_t begin, std::int64_t count) const noexcept;
   /// The whole stem, or the mixture (-1).

@@ -1,6 +1,11 @@
 #include "training/examples.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <functional>
@@ -35,6 +40,35 @@ std::int64_t below(core::Rng& rng, std::int64_t n) {
 
 /// The one stem of a file of unlabelled music, as the cache names it.
 constexpr const char* kUnlabelled = "unlabelled";
+
+/// Copies `count` floats to memory that is not read again soon (where the processor can, without fetching the lines that
+/// are overwritten), and adds them to `sum`. Other threads see the copy after stores_seen().
+void store_and_add(const float* from, std::int64_t count, float* to, float* sum) {
+  std::int64_t i = 0;
+#ifdef __SSE2__
+  constexpr std::int64_t kFloats = 4;
+  constexpr std::uintptr_t kBytes = kFloats * sizeof(float);
+  for (; i < count && reinterpret_cast<std::uintptr_t>(to + i) % kBytes != 0; ++i) {
+    to[i] = from[i];
+    sum[i] += from[i];
+  }
+  for (; i + kFloats <= count; i += kFloats) {
+    const __m128 x = _mm_loadu_ps(from + i);
+    _mm_stream_ps(to + i, x);
+    _mm_storeu_ps(sum + i, _mm_add_ps(_mm_loadu_ps(sum + i), x));
+  }
+#endif
+  for (; i < count; ++i) {
+    to[i] = from[i];
+    sum[i] += from[i];
+  }
+}
+
+void stores_seen() {
+#ifdef __SSE2__
+  _mm_sfence();
+#endif
+}
 
 /// Draws that all sources of an example share have this in place of a source's number.
 constexpr int kAllSources = 0xffff;
@@ -663,11 +697,16 @@ class TrainingSource final : public ExampleSource {
   }
 
   /// Copies the source's samples [at, at + count) (before any circular shift) to `out`.
-  void read_source(const SourcePlan& p, int channel, std::int64_t at, std::int64_t count, float* out) const {
+  void read_source(const SourcePlan& p, int channel, std::int64_t at, std::int64_t count, float factor,
+                   float* out) const {
     const int from = p.swap ? 1 - channel : channel;
-    p.track->read(p.stem, from, p.begin + p.shift + at, count, out);
+    const bool as_it_is = recipe_.data.normalisation != Normalisation::track;
+    p.track->read(p.stem, from, p.begin + p.shift + at, count, out, as_it_is ? factor : 1.0F);
     // Sources take turns block by block, which the processor's own prefetching does not see through.
     p.track->prefetch(p.stem, from, p.begin + p.shift + at + count, count);
+    if (as_it_is) return;
+    normalise(p, out, count);
+    for (std::int64_t i = 0; i < count; ++i) out[i] *= factor;
   }
 
   void normalise(const SourcePlan& p, float* samples, std::int64_t count) const {
@@ -712,34 +751,30 @@ class TrainingSource final : public ExampleSource {
       const SourcePlan& p = plan.sources[s];
       if (p.stretched && !p.drop) render_stretched(p, out.stems + static_cast<std::int64_t>(s) * stem_size);
     }
-    // Blocks that stay in the processor's cache while all sources go by.
+    // Blocks that stay in the processor's first cache while all sources go by; a batch fits into none, so finished blocks go
+    // past them all.
     constexpr std::int64_t kBlock = 4096;
+    alignas(64) std::array<float, kBlock> block, sum;
     for (int c = 0; c < channels_; ++c) {
       for (std::int64_t at = 0; at < plane; at += kBlock) {
         const std::int64_t n = std::min(kBlock, plane - at);
-        float* sum = out.mixture + c * plane + at;
+        std::fill_n(sum.begin(), n, -0.0F);  // to which x is added as x, whatever its sign
         for (std::size_t s = 0; s < sources; ++s) {
           const SourcePlan& p = plan.sources[s];
           float* to = out.stems + static_cast<std::int64_t>(s) * stem_size + c * plane + at;
           if (p.drop) {
-            std::fill(to, to + n, 0.0F);
+            std::fill_n(block.begin(), n, 0.0F);
+          } else if (p.stretched) {
+            std::transform(to, to + n, block.begin(), [factor = factor_of(p)](float x) { return x * factor; });
           } else {
-            if (!p.stretched) {
-              read_source(p, c, at, n, to);
-              normalise(p, to, n);
-            }
-            if (const float factor = factor_of(p); factor != 1.0F) {
-              for (std::int64_t i = 0; i < n; ++i) to[i] *= factor;
-            }
+            read_source(p, c, at, n, factor_of(p), block.data());
           }
-          if (s == 0) {
-            std::copy(to, to + n, sum);
-          } else {
-            for (std::int64_t i = 0; i < n; ++i) sum[i] += to[i];
-          }
+          store_and_add(block.data(), n, to, sum.data());
         }
+        std::copy_n(sum.begin(), n, out.mixture + c * plane + at);
       }
     }
+    stores_seen();
     bool changed = false;
     for (std::size_t s = 0; s < sources; ++s) {
       if (plan.sources[s].turn == 0) continue;
@@ -756,8 +791,7 @@ class TrainingSource final : public ExampleSource {
       if (out.unlabelled != nullptr) {
         for (int c = 0; c < channels_; ++c) {
           float* to = out.unlabelled + c * plane;
-          read_source(plan.semi->segment, c, 0, plane, to);
-          normalise(plan.semi->segment, to, plane);
+          read_source(plan.semi->segment, c, 0, plane, 1.0F, to);
         }
       }
       if (out.draw != nullptr) *out.draw = plan.semi->draw;

@@ -73,6 +73,8 @@ def test_leaderboard(page, index):
     finished(page)
     equal(page.problems(), [], "opens without errors or requests")
     check(page.eval("document.title").startswith("Source separation on synthetic"), "the title names the data set")
+    equal(page.eval("(document.querySelector('section[aria-labelledby=overview-title]').textContent.match(/Synthetic songs:/g) || []).length"), 1,
+          "what is to be known about a data set is said once, whatever the number of its scenarios")
     # The same numbers as the table.
     with open(pathlib.Path(index).parent / "table.json") as file:
         section = json.load(file)["sections"][0]

@@ -94,9 +94,14 @@ function overview(s) {
   const failed = section().errors.length, partial = section().rows.filter((row) => row.tracks < section().tracks.length).length;
   if (failed) out.push(element("a", { href: "#defects" }, plural(failed, "failure")), ". ");
   if (partial) out.push(element("a", { href: "#defects" }, plural(partial, "row") + " without all tracks"), ": the run was not finished, or parts of it failed. ");
-  for (const remark of section().remarks) out.push(element("strong", {}, remark), " ");
   state.section = before;
   return out;
+}
+
+/// What is to be known about a data set, below the last section that it concerns.
+function remarks_below(s) {
+  const one = report.sections[s], later = report.sections.slice(s + 1).filter((other) => other.dataset === one.dataset);
+  return one.remarks.filter((remark) => !later.some((other) => other.remarks.includes(remark)));
 }
 
 function build_results() {
@@ -104,7 +109,8 @@ function build_results() {
   const many = report.sections.length > 1;
   put(content, 
     element("section", { "aria-labelledby": "overview-title" }, element("h2", { id: "overview-title" }, "What came out"),
-      report.sections.map((s, k) => element("p", {}, many ? element("strong", {}, section_title(s) + ": ") : null, overview(k)))),
+      report.sections.flatMap((s, k) => [element("p", {}, many ? element("strong", {}, section_title(s) + ": ") : null, overview(k)),
+        ...remarks_below(k).map((remark) => element("p", {}, element("strong", {}, remark)))])),
     element("form", { id: "controls", class: "controls", "aria-label": "What is shown", onsubmit: (event) => event.preventDefault() }),
     element("p", { id: "announcer", class: "hidden", role: "status", "aria-live": "polite" }),
     element("section", { id: "leaderboard", "aria-labelledby": "leaderboard-title" }, element("h2", { id: "leaderboard-title" }, "Leaderboard"), element("div", { id: "leaderboard-table" })),
