@@ -24,6 +24,7 @@ extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/log.h>
+#include <libavutil/mem.h>
 }
 
 namespace mss::audio::detail {
@@ -41,10 +42,17 @@ int channel_count(const AVCodecParameters& p) { return p.channels; }
 int channel_count(const AVFrame& f) { return f.channels; }
 #endif
 
+/// The most that libav may allocate at once. By default that is 2 GB, which a header of a few bytes can claim (and libav
+/// clears it all); an hour of a five-stem mp4 has index tables of 40 MB.
+constexpr std::size_t kMostBytesAtOnce = std::size_t{256} << 20;
+
 /// libav writes its complaints to stderr unless told otherwise; libraries of this project never print.
-void silence_libav() {
+void prepare_libav() {
   static std::once_flag once;
-  std::call_once(once, [] { av_log_set_callback([](void*, int, const char*, va_list) {}); });
+  std::call_once(once, [] {
+    av_log_set_callback([](void*, int, const char*, va_list) {});
+    av_max_alloc(kMostBytesAtOnce);
+  });
 }
 
 std::string reason(int error) {
@@ -145,7 +153,10 @@ struct FrameDeleter {
 using PacketHandle = std::unique_ptr<AVPacket, PacketDeleter>;
 using FrameHandle = std::unique_ptr<AVFrame, FrameDeleter>;
 
-[[noreturn]] void out_of_memory(const fs::path& path) { throw Error(Code::resource, path.string(), "out of memory"); }
+[[noreturn]] void out_of_memory(const fs::path& path) {
+  throw Error({Code::resource, path.string(), "out of memory, or a part of the container claims too much of it",
+               fmt::format("at most {} MB for a part", kMostBytesAtOnce >> 20), "", ""});
+}
 
 /// musdb reads FFmpeg's 16-bit output, so that is what a lossy decoder's floats become. NaN stays.
 float as_16_bit(float x) {
@@ -331,7 +342,7 @@ class StreamDecoder {
 class Container {
  public:
   explicit Container(const fs::path& path) : path_(path) {
-    silence_libav();
+    prepare_libav();
     const bool mp4 = looks_like_mp4(first_bytes(path, 8));
     if (mp4) require_whole_mp4(path);
     bytes_ = std::make_unique<FileBytes>(path);

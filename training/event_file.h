@@ -84,7 +84,7 @@ struct LossCurves {
   std::map<std::string, std::vector<std::pair<double, double>>> scores;  ///< second panel (dB), where there are any
   std::map<std::string, std::vector<std::pair<double, double>>> rates;   ///< last panel: learning rate
 };
-/// Columns "step", "train_loss", "valid_loss", "ema_loss", "learning_rate", "usdr…", "csdr…" of a CsvLog's file.
+/// Columns "step", "train_loss", "epoch_loss", "valid_loss", "ema_loss", "learning_rate", "usdr…", "csdr…" of a CsvLog's file.
 LossCurves read_curves(const std::filesystem::path& csv);
 void write_curves(const std::filesystem::path& png, const LossCurves& curves);
 

@@ -794,11 +794,11 @@ class Run {
     window_.add(loss);
     if (learner_->steps() % log_every_ != 0) return;
     std::vector<double> row(columns_.size(), kNaN);
-    row[0] = static_cast<double>(epoch_ + 1);
-    row[1] = window_.mean();
-    row[4] = rate;
-    row[5] = norm;
-    row[6] = static_cast<double>(result.examples) / std::max(session_s_, 1e-9);
+    row[kEpoch] = static_cast<double>(epoch_ + 1);
+    row[kTrainLoss] = window_.mean();
+    row[kRate] = rate;
+    row[kNorm] = norm;
+    row[kSpeed] = static_cast<double>(result.examples) / std::max(session_s_, 1e-9);
     if (semi_) {
       for (std::size_t k = 0; k < kinds_.size(); ++k) row[kinds_at_ + k] = static_cast<double>(kinds_[k]);
       kinds_ = {};
@@ -807,7 +807,7 @@ class Run {
     events_->scalar("train/loss", learner_->steps(), window_.mean());
     events_->scalar("train/learning_rate", learner_->steps(), rate);
     events_->scalar("train/gradient_norm", learner_->steps(), norm);
-    events_->scalar("train/examples_per_s", learner_->steps(), row[6]);
+    events_->scalar("train/examples_per_s", learner_->steps(), row[kSpeed]);
     window_ = {};
   }
 
@@ -825,9 +825,9 @@ class Run {
     batch_ = 0;
     const std::int64_t step = learner_->steps();
     std::vector<double> row(columns_.size(), kNaN);
-    row[0] = static_cast<double>(epoch_);
-    row[1] = epoch_loss_.mean();
-    row[4] = schedule_->rate(step, epoch_);
+    row[kEpoch] = static_cast<double>(epoch_);
+    row[kEpochLoss] = epoch_loss_.mean();
+    row[kRate] = schedule_->rate(step, epoch_);
     events_->scalar("epoch/train_loss", step, epoch_loss_.mean());
     std::string text = fmt::format("epoch {}: loss {:.6g}", epoch_, epoch_loss_.mean());
     const std::optional<double> value = validate(step, row, result, text);
@@ -860,15 +860,15 @@ class Run {
     const ValidationRecipe& v = recipe_.validation;
     std::optional<double> value;
     if (validation_ && v.every > 0 && epoch_ % v.every == 0) {
-      row[2] = validation_loss(false);
-      events_->scalar("validation/loss", step, row[2]);
-      text += fmt::format(", validation {:.6g}", row[2]);
+      row[kValidLoss] = validation_loss(false);
+      events_->scalar("validation/loss", step, row[kValidLoss]);
+      text += fmt::format(", validation {:.6g}", row[kValidLoss]);
       if (learner_->has_average()) {
-        row[3] = validation_loss(true);
-        events_->scalar("validation/loss_of_average", step, row[3]);
-        text += fmt::format(", of the average {:.6g}", row[3]);
+        row[kAverageLoss] = validation_loss(true);
+        events_->scalar("validation/loss_of_average", step, row[kAverageLoss]);
+        text += fmt::format(", of the average {:.6g}", row[kAverageLoss]);
       }
-      if (v.monitor == Monitor::loss) value = learner_->has_average() ? row[3] : row[2];
+      if (v.monitor == Monitor::loss) value = learner_->has_average() ? row[kAverageLoss] : row[kValidLoss];
     }
     if (!tracks_.validation.empty() && v.split != ValidationSplit::none && v.scores_every > 0 &&
         epoch_ % v.scores_every == 0 && request_.score) {
@@ -894,7 +894,7 @@ class Run {
   void validate_first(TrainingResult& result) {
     std::string text = "the first teacher";
     std::vector<double> row(columns_.size(), kNaN);
-    row[0] = 0;
+    row[kEpoch] = 0;
     const std::int64_t step = learner_->steps();
     std::optional<double> value;
     try {
@@ -984,8 +984,8 @@ class Run {
       score.target = target;
       score.usdr = eval::nan_mean(usdr[target]);
       score.csdr = eval::nan_median(csdr[target]);
-      row[7 + 2 * i] = score.usdr;
-      row[8 + 2 * i] = score.csdr;
+      row[kScores + 2 * i] = score.usdr;
+      row[kScores + 2 * i + 1] = score.csdr;
       if (!std::isnan(score.usdr)) events_->scalar("validation/uSDR " + target, step, score.usdr);
       if (!std::isnan(score.csdr)) events_->scalar("validation/cSDR " + target, step, score.csdr);
     }
@@ -1058,8 +1058,10 @@ class Run {
   std::int64_t batches_per_epoch_ = 0, steps_per_epoch_ = 0, total_steps_ = 0, log_every_ = 1;
   std::optional<Schedule> schedule_;
   std::optional<Stopping> stopping_;
-  std::vector<std::string> columns_ = {"epoch",         "train_loss",    "valid_loss",    "ema_loss",
-                                       "learning_rate", "gradient_norm", "examples_per_s"};
+  /// Of the log, behind the step.
+  enum Column : std::size_t { kEpoch, kTrainLoss, kEpochLoss, kValidLoss, kAverageLoss, kRate, kNorm, kSpeed, kScores };
+  std::vector<std::string> columns_ = {"epoch",    "train_loss",    "epoch_loss",    "valid_loss",
+                                       "ema_loss", "learning_rate", "gradient_norm", "examples_per_s"};
   std::optional<CsvLog> csv_;
   std::optional<EventWriter> events_;
   bool excerpt_shown_ = false;
@@ -1074,7 +1076,7 @@ class Run {
   std::array<std::int64_t, kSegmentKinds> kinds_{};  ///< unlabelled segments since the last row of the log
   std::size_t kinds_at_ = 0;                         ///< their first column
   bool first_done_ = false;                          ///< the first teacher is validated
-  bool averaged_ = false;  ///< the epoch that ends is in the average already
+  bool averaged_ = false;                            ///< the epoch that ends is in the average already
   double earlier_s_ = 0, session_s_ = 0;
   Clock_::time_point begun_ = Clock_::now(), saved_ = Clock_::now();
   std::int64_t saved_step_ = -1;

@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/rng.h"
+#include "core/text.h"
 #include "methods/networks.h"
 #include "tests/cli/program.h"
 #include "tests/support/catch.h"
@@ -31,26 +32,16 @@ bool no_torch() {
 
 /// A small run of a recipe: seconds of work. `more` are further arguments.
 std::vector<std::string> train(const std::string& recipe, const std::string& out, std::vector<std::string> more = {}) {
-  std::vector<std::string> arguments = {"train",
-                                        recipe,
-                                        "-d",
-                                        "synthetic:songs=3,seconds=4",
-                                        "-o",
-                                        out,
-                                        "--threads",
-                                        "1",
-                                        "--device",
-                                        "cpu",
-                                        "--recipe",
-                                        "data.samples_per_track=6",
-                                        "--recipe",
-                                        "data.crop_seconds=1",
-                                        "--recipe",
-                                        "data.batch=2",
-                                        "--recipe",
-                                        "budget.epochs=3",
-                                        "--recipe",
-                                        "validation.scores_every=3"};
+  std::vector<std::string> arguments = {"train",     recipe,
+                                        "-d",        "synthetic:songs=3,seconds=4",
+                                        "-o",        out,
+                                        "--threads", "1",
+                                        "--device",  "cpu",
+                                        "--recipe",  "data.samples_per_track=6",
+                                        "--recipe",  "data.crop_seconds=1",
+                                        "--recipe",  "data.batch=2",
+                                        "--recipe",  "budget.epochs=3",
+                                        "--recipe",  "validation.scores_every=3"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -86,11 +77,12 @@ int killed_until_done(const fs::path& folder, const std::string& recipe, const s
     arguments.insert(arguments.end(), {"--resume", "--recipe", "data.workers=" + std::to_string(1 + rng.below(4))});
     const bool last = hit >= kills;
     const double pause = rng.uniform(0.05, seconds);
-    const Result result = call({.arguments = arguments, .environment = cache(), .folder = folder, .while_running = [&](pid_t child) {
-                                  if (last) return;
-                                  std::this_thread::sleep_for(std::chrono::duration<double>(pause));
-                                  kill(child, SIGKILL);
-                                }});
+    const Result result =
+        call({.arguments = arguments, .environment = cache(), .folder = folder, .while_running = [&](pid_t child) {
+                if (last) return;
+                std::this_thread::sleep_for(std::chrono::duration<double>(pause));
+                kill(child, SIGKILL);
+              }});
     if (result.status == 128 + SIGKILL) {
       ++hit;
       continue;
@@ -145,10 +137,31 @@ TEST_CASE("train: a recipe becomes weights that separate", "[cli]") {
   CHECK(out.at("steps").as_integer() == 18);
   CHECK(out.at("epochs").as_integer() == 3);
   CHECK_FALSE(out.at("scores").at("vocals").at("uSDR").is_null());
-  for (const char* file : {"recipe.toml", "run.json", "log.csv", "curves.png", "last.safetensors", "best.safetensors"}) {
+  for (const char* file :
+       {"recipe.toml", "run.json", "log.csv", "curves.png", "last.safetensors", "best.safetensors"}) {
     CAPTURE(file);
     CHECK(fs::exists(folder / "run" / file));
   }
+  // A row is of steps or of an epoch, whose loss is the mean of its steps and no step of the curve.
+  double sum = 0;
+  int steps = 0, epochs = 0;
+  for (const std::string& line : core::split(core::read_text_file(folder / "run/log.csv"), '\n')) {
+    if (line.empty() || line.starts_with("step")) continue;
+    CAPTURE(line);
+    const std::vector<std::string> cells = core::split(line, ',');  // step, epoch, train_loss, epoch_loss, …
+    CHECK(cells.at(2).empty() != cells.at(3).empty());
+    if (cells.at(3).empty()) {
+      sum += std::stod(cells.at(2));
+      ++steps;
+    } else {
+      CHECK(std::stod(cells.at(3)) == Approx(sum / steps).epsilon(1e-9));
+      CHECK(steps == 6);
+      sum = 0;
+      steps = 0;
+      ++epochs;
+    }
+  }
+  CHECK(epochs == 3);
   const core::Value about = core::read_json_file(folder / "run/run.json");
   CHECK(about.at("recipe").at("seed").as_integer() == 42);
   CHECK(about.at("data").is_object());
@@ -281,8 +294,9 @@ TEST_CASE("train: twenty kills over the tiny recipes", "[cli]") {
 TEST_CASE("train: killed while a checkpoint is written, the old one is whole", "[cli]") {
   if (no_torch()) return;
   const TempDir folder;
-  const std::vector<std::string> large = {"--recipe", "model.configuration.hidden=384", "--recipe",
-                                          "validation.scores_every=0", "--recipe", "budget.epochs=200",
+  const std::vector<std::string> large = {"--recipe", "model.configuration.hidden=384",
+                                          "--recipe", "validation.scores_every=0",
+                                          "--recipe", "budget.epochs=200",
                                           "--recipe", "budget.save_every_steps=1"};
   // A first checkpoint.
   std::vector<std::string> first = large;
@@ -367,16 +381,16 @@ TEST_CASE("train: what goes wrong is told and leaves the last checkpoint", "[cli
   CHECK(state() == good);
 
   // Out of memory.
-  const Result hungry = call({.arguments = train("conv1d-tiny", "hungry",
-                                                 {"--recipe", "data.crop_seconds=4", "--recipe", "data.batch=64",
-                                                  "--recipe", "data.samples_per_track=64", "--recipe",
-                                                  "data.queue_batches=1"}),
-                              .environment = cache(),
-                              .folder = folder.path(),
-                              .in_child = [] {
-                                const rlimit limit{rlim_t{4} << 30, rlim_t{4} << 30};
-                                setrlimit(RLIMIT_AS, &limit);
-                              }});
+  const Result hungry =
+      call({.arguments = train("conv1d-tiny", "hungry",
+                               {"--recipe", "data.crop_seconds=4", "--recipe", "data.batch=64", "--recipe",
+                                "data.samples_per_track=64", "--recipe", "data.queue_batches=1"}),
+            .environment = cache(),
+            .folder = folder.path(),
+            .in_child = [] {
+              const rlimit limit{rlim_t{4} << 30, rlim_t{4} << 30};
+              setrlimit(RLIMIT_AS, &limit);
+            }});
   INFO(hungry.err);
   CHECK(hungry.status == 1);
   CHECK(contains(hungry.err, "memory"));
@@ -394,17 +408,17 @@ TEST_CASE("train: what goes wrong is told and leaves the last checkpoint", "[cli
   CHECK(contains(corrupt.err, "vocals.wav"));
 
   // Ctrl-C writes a checkpoint.
-  const Result stopped = call({.arguments = train("conv1d-tiny", "stopped", {"--recipe", "budget.epochs=100000"}),
-                               .environment = cache(),
-                               .folder = folder.path(),
-                               .while_running = [&](pid_t child) {
-                                 const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-                                 while (!fs::exists(folder / "stopped/last.safetensors") &&
-                                        std::chrono::steady_clock::now() < deadline) {
-                                   std::this_thread::sleep_for(std::chrono::milliseconds(20));
-                                 }
-                                 kill(child, SIGINT);
-                               }});
+  const Result stopped =
+      call({.arguments = train("conv1d-tiny", "stopped", {"--recipe", "budget.epochs=100000"}),
+            .environment = cache(),
+            .folder = folder.path(),
+            .while_running = [&](pid_t child) {
+              const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+              while (!fs::exists(folder / "stopped/last.safetensors") && std::chrono::steady_clock::now() < deadline) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(20));
+              }
+              kill(child, SIGINT);
+            }});
   INFO(stopped.err);
   CHECK(stopped.status == 130);
   CHECK(contains(stopped.err, "--resume"));
