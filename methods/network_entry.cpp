@@ -274,7 +274,9 @@ void add_network(Registry& registry, const NetworkMethod& method) {
 void add_network(NetworkTable& table, const NetworkMethod& method,
                  std::function<std::unique_ptr<Separator>(NetworkRequest request)> make) {
   table.methods.emplace_back(method.name,
-                             [method, make = std::move(make)](const core::Params& params, const core::SpecPart& part) {
+                             [method, make = std::move(make)](const core::Params& params, const core::SpecPart& part,
+                                                              const core::StopToken& stop) {
+                               const core::StopScope scope(stop);
                                return make(resolve_network(method, params, part));
                              });
 }

@@ -172,7 +172,7 @@ const NetworkModule& network_module() {
 std::unique_ptr<Separator> make_network(std::string_view name, const core::Params& params, const core::SpecPart& spec) {
   const NetworkTable* table = loaded(name).table;
   for (const auto& [known, make] : table->methods) {
-    if (known == name) return make(params, spec);
+    if (known == name) return make(params, spec, core::current_stop());
   }
   NetworkModule lacks = network_module();
   lacks.problem = "the network module " + lacks.file.string() + " has no such method";

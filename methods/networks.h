@@ -28,6 +28,7 @@
 
 #include "core/params.h"
 #include "core/spec.h"
+#include "core/stop.h"
 #include "methods/separator.h"
 
 namespace mss::methods {
@@ -55,7 +56,9 @@ std::unique_ptr<Separator> make_network(std::string_view name, const core::Param
 /// be. `what` stands in errors, which are make_network()'s.
 void* network_symbol(const char* symbol, std::string_view what);
 
-using MakeNetwork = std::function<std::unique_ptr<Separator>(const core::Params& params, const core::SpecPart& spec)>;
+/// `stop` is the calling thread's token (core/stop.h): the module's copy of that library has one of its own.
+using MakeNetwork = std::function<std::unique_ptr<Separator>(const core::Params& params, const core::SpecPart& spec,
+                                                             const core::StopToken& stop)>;
 
 /// What a module offers.
 struct NetworkTable {

@@ -152,6 +152,8 @@ void RunScope::check_stop() {
   if (current != nullptr) current->stop_.check();
 }
 
+core::StopToken RunScope::stop() { return current == nullptr ? core::StopToken() : current->stop_; }
+
 std::int64_t RunScope::peak_bytes() noexcept { return current == nullptr ? 0 : current->pool_->peak(); }
 
 Tensor::Tensor(std::int64_t items, std::int64_t frames, std::int64_t channels)

@@ -39,6 +39,7 @@ class RunScope {
   /// Of the innermost scope of the calling thread; 1 and a token that never stops without one.
   static int threads() noexcept;
   static void check_stop();
+  static core::StopToken stop();
   /// The most bytes that tensors of the calling thread's scope have held at once, and hold now; 0 without one.
   static std::int64_t peak_bytes() noexcept;
 

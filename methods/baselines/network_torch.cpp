@@ -25,7 +25,7 @@ class TorchNetwork final : public Network {
   nn::Tensor forward(const nn::Tensor& x) const override {
     nn::Tensor out;
     nn::with_torch_errors("baselines", [&] {
-      const nn::InferenceScope scope(nn::RunScope::threads());
+      const nn::InferenceScope scope(nn::RunScope::threads(), nn::RunScope::stop());
       const nn::Tensor packed = x.packed();
       const at::Tensor given = at::from_blob(const_cast<float*>(packed.data()),
                                              {packed.items(), packed.frames(), packed.channels()}, at::kFloat);

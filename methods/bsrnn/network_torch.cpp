@@ -27,7 +27,7 @@ class TorchNetwork final : public Network {
   std::vector<nn::Tensor> forward(const nn::Tensor& spectrum) const override {
     std::vector<nn::Tensor> out;
     nn::with_torch_errors("bsrnn", [&] {
-      const nn::InferenceScope scope(nn::RunScope::threads());
+      const nn::InferenceScope scope(nn::RunScope::threads(), nn::RunScope::stop());
       const nn::Tensor packed = spectrum.packed();
       const at::Tensor x = at::from_blob(const_cast<float*>(packed.data()),
                                          {packed.items(), packed.frames(), packed.channels()}, at::kFloat);

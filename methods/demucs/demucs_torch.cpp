@@ -16,7 +16,7 @@ namespace {
 struct TorchEngine {
   using L = nn::Torch;
   struct Scope {
-    Scope(int threads, const core::StopToken&) : inference(threads) {}
+    Scope(int threads, const core::StopToken& stop) : inference(threads, stop) {}
     nn::InferenceScope inference;
   };
 

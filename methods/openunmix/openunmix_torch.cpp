@@ -13,7 +13,7 @@ struct TorchEngine {
   using L = nn::Torch;
   static constexpr std::int64_t kChunk = std::int64_t{1} << 20;  ///< LibTorch divides by itself
   struct Scope : nn::InferenceScope {
-    Scope(int threads, const core::StopToken&) : InferenceScope(threads) {}
+    Scope(int threads, const core::StopToken& stop) : InferenceScope(threads, stop) {}
   };
   at::Device device;
 

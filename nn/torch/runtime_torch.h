@@ -15,8 +15,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "core/stop.h"
 #include "nn/device.h"
 #include "nn/torch/libtorch_torch.h"
 
@@ -51,13 +53,15 @@ class DenormalScope {
   std::vector<unsigned> before_;  ///< control words by thread
 };
 
-/// What every inference holds, once per calling thread: threads, no gradients and no version counters
-/// (at::InferenceMode), denormals flushed.
+/// What every inference holds, once per calling thread: threads, the token that layers ask before they begin
+/// (Error(cancelled)), no gradients and no version counters (at::InferenceMode), denormals flushed. Layers ask in this
+/// scope alone: a step of training is never left in its midst.
 class InferenceScope {
  public:
-  explicit InferenceScope(int threads) : threads_(threads) {}
+  explicit InferenceScope(int threads, core::StopToken stop = {}) : stop_(std::move(stop)), threads_(threads) {}
 
  private:
+  core::StopScope stop_;
   ThreadScope threads_;
   DenormalScope denormals_;
   c10::InferenceMode mode_;

@@ -207,7 +207,7 @@ TEST_CASE("engine=libtorch separates as our kernels do", "[bsrnn]") {
   REQUIRE(table.methods.size() == 1);
   const core::Spec spec = core::parse_spec("bsrnn:model=tiny,random=4,chunk=0.5,hop=0.25");
   const core::Params params = core::Params::resolve(registry.methods().front().params, spec.method.arguments, "bsrnn");
-  const auto torch = table.methods.front().second(params, spec.method);
+  const auto torch = table.methods.front().second(params, spec.method, {});
   const auto ours = registry.make(spec);
   audio::AudioBuffer x(2, 50'000, 44100);
   KeyedUniform u("track");

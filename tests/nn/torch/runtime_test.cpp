@@ -3,13 +3,16 @@
 
 #include <atomic>
 #include <fstream>
+#include <functional>
 #include <set>
 #include <string>
 #include <thread>
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/stop.h"
 #include "nn/device.h"
+#include "nn/torch/layers_torch.h"
 #include "nn/torch/runtime_torch.h"
 #include "tests/nn/torch/support_torch.h"
 
@@ -86,6 +89,31 @@ TEST_CASE("there is one OpenMP runtime in the process", "[nn_torch]") {
     }
   }
   CHECK(runtimes.size() == 1);
+}
+
+TEST_CASE("a stop ends an inference between two layers, and no step of training", "[nn_torch]") {
+  RandomSource source(1);
+  TorchWeights weights(source);
+  const Torch::Linear layer(Torch::Scope(weights), {.inputs = 2, .outputs = 2});
+  const at::Tensor x = at::ones({1, 1, 2});
+  core::StopSource stop;
+  {
+    const InferenceScope scope(1, stop.token());
+    (void)layer(x);
+    stop.request_stop();
+    const auto code_of = [](const std::function<void()>& call) {
+      try {
+        call();
+      } catch (const Error& error) {
+        return error.code();
+      }
+      return Code::internal;
+    };
+    CHECK(code_of([&] { (void)layer(x); }) == Code::cancelled);
+    CHECK(code_of([&] { with_torch_errors("layer", [&] { (void)layer(x); }); }) == Code::cancelled);
+  }
+  const core::StopScope training(stop.token());
+  (void)layer(x);
 }
 
 TEST_CASE("denormals are flushed on all threads of a scope, and only there", "[nn_torch]") {
