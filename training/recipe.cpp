@@ -387,7 +387,7 @@ std::vector<Field> make_fields() {
       integer("augment.spec.time_frames", MSS_AT(augment.spec.time_frames), kFromZero, "widest, frames"),
       real("augment.spec.time_share", MSS_AT(augment.spec.time_share), kShare, "and at most this share of the frames"),
 
-      text("model.family", MSS_AT(model.family), "method name: umx, xumx, demucs, conv-tasnet, bsrnn, conv1d, dprnn"),
+      text("model.family", MSS_AT(model.family), "name of a network's method: umx, demucs, bsrnn, …"),
       text("model.preset", MSS_AT(model.preset), "named configuration; empty = the family's default"),
       texts("model.targets", MSS_AT(model.targets), "what the network yields, in order; empty = all stems"),
       text("model.weights", MSS_AT(model.weights), "first weights: a file or a run; empty = random"),

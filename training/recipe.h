@@ -152,7 +152,7 @@ struct AugmentRecipe {
 };
 
 struct ModelRecipe {
-  std::string family{};  ///< method name: umx, xumx, demucs, conv-tasnet, bsrnn, conv1d, dprnn
+  std::string family{};  ///< name of a network's method: umx, demucs, bsrnn, …
   std::string preset{};  ///< named configuration of the family ("light", "v7", …); empty = its default
   core::Value configuration = core::Value::object();  ///< [model.configuration]: single values over the preset's
   std::vector<std::string> targets{};                 ///< what the network yields, in order; empty = all stems
