@@ -93,17 +93,27 @@ Value to_value(const methods::Weights& weights) {
 void tell_assumptions(Console& console, const methods::Weights& weights, const std::string& place) {
   const Value* assumed = weights.provenance.find("assumed");
   if (assumed == nullptr || assumed->size() == 0) return;
-  std::vector<std::string> names, options;
-  for (const Value& value : assumed->as_array()) {
-    const std::string& name = value.as_string();
+  std::vector<std::string> names, values, options;
+  for (const Value& each : assumed->as_array()) {
+    const std::string& name = each.as_string();
     names.push_back(name);
     if (name == "rate_hz") options.emplace_back("--rate");
     if (name == "fft_size") options.emplace_back("--fft");
     if (name == "hop_samples") options.emplace_back("--hop");
+    const Value* value = weights.configuration.find(name);
+    if (name == "targets") {
+      values.push_back("targets " + core::join(weights.targets(), ", "));
+    } else if (name != "rate_hz" && name != "fft_size" && name != "hop_samples" && value != nullptr) {
+      values.push_back(name + " " + core::dump_json(*value));
+    }
   }
+  if (!options.empty()) values.insert(values.begin(), weights.family->timing(weights.configuration));
+  const std::string last = names.back();
+  names.pop_back();
+  const std::string missing = names.empty() ? last : core::join(names, ", ") + " and " + last;
   console.message(core::LogLevel::warning,
-                  fmt::format("{}: the files do not say {}; assumed {}{}", place, fmt::join(names, " and "),
-                              weights.family->timing(weights.configuration),
+                  fmt::format("{}: the files do not say {}{}{}", place, missing,
+                              values.empty() ? "" : "; assumed " + core::join(values, "; "),
                               options.empty() ? "" : fmt::format(" ({})", fmt::join(options, ", "))));
 }
 

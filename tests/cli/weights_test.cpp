@@ -54,13 +54,21 @@ TEST_CASE("import names a single network's target and says what it assumed", "[c
             .folder = folder.path()});
   REQUIRE(assumed.status == 0);
   CHECK(contains(assumed.out, "targets     vocals\n"));
-  CHECK(contains(assumed.err, "best.pth: the files do not say rate_hz and hop_samples; assumed 44100 Hz, FFT 8, hop 2"));
+  CHECK(
+      contains(assumed.err, "best.pth: the files do not say rate_hz and hop_samples; assumed 44100 Hz, FFT 8, hop 2"));
   const Result stated =
       call({.arguments = {"import", "openunmix", "best.pth", "--rate", "22050", "--hop", "4", "-o", "w.safetensors"},
             .folder = folder.path()});
   CHECK(stated.status == 0);
   CHECK(stated.err.empty());
   CHECK(contains(stated.out, "22050 Hz, FFT 8, hop 4"));
+  // Of another family: what was assumed, and nothing else.
+  const Result bare =
+      call({.arguments = {"import", "demucs", MSSBENCH_TESTS_DIR "/demucs/files/bare.th", "-o", "d.safetensors"},
+            .folder = folder.path()});
+  CHECK(bare.status == 0);
+  CHECK(contains(bare.err, "; assumed "));
+  CHECK(contains(bare.err, "targets drums, bass, other, vocals"));
 }
 
 TEST_CASE("export writes state dicts, and checkpoint lists what files hold", "[cli]") {
