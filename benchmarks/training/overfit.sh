@@ -24,6 +24,6 @@ for name in "${@:-demucs-light umx dprnn bsrnn}"; do
       --metrics sdr -q
     "$program" report "$work/scores-$one" -o "$work/report-$one" --allow-training-tracks --metrics uSDR -q >/dev/null
     printf '%s\n' "$one"
-    grep -E '^\| `' "$work/report-$one/table.md" | sort -u
+    grep -E '^\| `.*\(' "$work/report-$one/table.md" | sort -u
   done
 done
