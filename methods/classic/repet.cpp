@@ -150,10 +150,16 @@ std::vector<std::vector<std::int32_t>> similar_frames(std::vector<T> v, std::int
   const Eigen::Map<const Matrix> unit(v.data(), frames, bins);
   // The similarity matrix is made in rows of blocks and only its peaks are kept: 4 minutes would be 430 MB.
   std::vector<std::vector<std::int32_t>> neighbours(static_cast<std::size_t>(frames));
-  constexpr std::int64_t kBlock = 64;
+  // A product with all frames at once would also take, per thread, a quarter of `v` for Eigen's copy of them.
+  constexpr std::int64_t kBlock = 64, kTile = 4096;
   core::parallel_for((frames + kBlock - 1) / kBlock, threads, [&](std::int64_t block) {
     const std::int64_t begin = block * kBlock, rows = std::min(kBlock, frames - begin);
-    const Matrix similarity = unit.middleRows(begin, rows) * unit.transpose();
+    Matrix similarity(rows, frames);
+    for (std::int64_t at = 0; at < frames; at += kTile) {
+      const std::int64_t count = std::min(kTile, frames - at);
+      similarity.middleCols(at, count).noalias() =
+          unit.middleRows(begin, rows) * unit.middleRows(at, count).transpose();
+    }
     std::vector<std::pair<T, std::int32_t>> peaks;
     for (std::int64_t r = 0; r < rows; ++r) {
       peaks.clear();
@@ -174,6 +180,7 @@ std::vector<std::vector<std::int32_t>> similar_frames(std::vector<T> v, std::int
         peaks.resize(static_cast<std::size_t>(options.max_neighbours));
       }
       auto& out = neighbours[static_cast<std::size_t>(begin + r)];
+      out.reserve(std::max<std::size_t>(peaks.size(), 1));
       for (const auto& [unused, frame] : peaks) out.push_back(frame);
       if (out.empty()) out.push_back(static_cast<std::int32_t>(begin + r));
     }

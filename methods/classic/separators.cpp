@@ -491,7 +491,7 @@ class RepetSim final : public Background {
       : Background(params, spec, audio::WindowKind::hamming), distance_s_(params.real("distance")) {
     options_.threshold = params.real("threshold");
     options_.max_neighbours = static_cast<int>(params.integer("neighbours"));
-    needs_memory(5, 4);  // normalised mean and the lists of neighbours; magnitudes
+    needs_memory(6, 4);  // normalised mean, lists of neighbours and rows of similarities; magnitudes
   }
 
  private:
