@@ -42,10 +42,11 @@ class SharedSource {
   }
   const audio::Source& source() const { return source_; }
 
+  static constexpr std::int64_t kMemoryBytes = std::int64_t{64} << 20;
+
  private:
   static constexpr std::int64_t kClosed = INT64_MAX;
   static constexpr std::int64_t kBlockSamples = 65536;
-  static constexpr std::int64_t kMemoryBytes = std::int64_t{64} << 20;
 
   /// Up to the end of a block.
   void pull() {
@@ -111,6 +112,17 @@ class FilteredSeparator final : public Separator {
           core::Value(core::Value::Object{{"spec", filter->spec()}, {"options", filter->resolved_options()}}));
       // Each filter sees the options of all that stands before it.
       info_.resolved_options["filters"] = listed;
+    }
+    if (info_.memory) {
+      // The mixture that filters wait for, and what they work in: some windows of all stems.
+      info_.memory = [inner = info_.memory, count = std::ssize(filters_)](std::int64_t samples, int channels,
+                                                                          int rate_hz) {
+        MemoryNeed need = inner(samples, channels, rate_hz);
+        const std::int64_t track = 4 * samples * channels;
+        need.call_bytes += std::min(track, SharedSource::kMemoryBytes) + count * kShellBytes;
+        need.file_bytes += std::max<std::int64_t>(track - SharedSource::kMemoryBytes, 0);
+        return need;
+      };
     }
   }
 

@@ -57,6 +57,9 @@ struct MemoryNeed {
   std::int64_t file_bytes = 0;   ///< of the temporary file of one call
 };
 
+/// What the program and a call of a method hold besides: blocks of samples, code, the planner's tables.
+inline constexpr std::int64_t kShellBytes = std::int64_t{48} << 20;
+
 struct SeparatorInfo {
   std::string spec;                  ///< canonical spec string of this object
   std::string method;                ///< its first name: "nmf"

@@ -59,6 +59,12 @@ Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make) {
   if (std::ranges::find(request.info.targets, "accompaniment") == request.info.targets.end())
     request.info.targets.emplace_back("accompaniment");
   request.info.streams = true;
+  // Pieces have one length, so that neither needs more for a longer track: the activations of a piece of 10 s of
+  // waveform or 6 s of spectrogram (measured with the sizes of the report and of the shipped weights).
+  request.info.memory = [parameters = request.info.parameters](std::int64_t, int, int) {
+    constexpr std::int64_t kPieceBytes = std::int64_t{128} << 20;
+    return MemoryNeed{.fixed_bytes = 4 * parameters, .call_bytes = kShellBytes + kPieceBytes};
+  };
   return out;
 }
 

@@ -178,10 +178,35 @@ class RippleSink final : public StemSink {
   std::optional<std::int64_t> samples_;
 };
 
+/// A chunk's activations in the largest network.
+std::int64_t activation_bytes(const std::vector<Configuration>& networks, const ChunkPlan& plan, int channels) {
+  std::int64_t most = 1;
+  for (const Configuration& c : networks) {
+    const std::int64_t frames = plan.chunk_samples / c.hop_samples + 1, items = c.joint ? 1 : channels;
+    const std::int64_t values = c.bands() * (4 * c.features + 2 * c.lstm_hidden) +
+                                c.spectrum_channels() * (2 + 3 * static_cast<std::int64_t>(c.targets.size()));
+    most = std::max(most, items * frames * values * std::int64_t{sizeof(float)});
+  }
+  return most;
+}
+
+/// Chunks at once.
+std::int64_t batch_of(std::int64_t chunk_bytes) { return std::clamp<std::int64_t>(kBatchBytes / chunk_bytes, 1, 16); }
+
 class BandSplitSeparator final : public Separator {
  public:
   BandSplitSeparator(std::vector<Member> members, ChunkPlan plan, bool residual, SeparatorInfo info)
-      : Separator(std::move(info)), members_(std::move(members)), plan_(plan), residual_(residual) {}
+      : Separator(std::move(info)), members_(std::move(members)), plan_(plan), residual_(residual) {
+    std::vector<Configuration> configurations;
+    for (const Member& m : members_) configurations.push_back(m.configuration);
+    info_.memory = [configurations = std::move(configurations), plan, parameters = info_.parameters,
+                    stems = std::ssize(info_.targets)](std::int64_t, int channels, int) {
+      const std::int64_t chunk = activation_bytes(configurations, plan, channels), count = batch_of(chunk);
+      // Rows of the batch's stems, and their sums in float64 until they are joined.
+      const std::int64_t rows = stems * channels * plan.chunk_samples * (4 * count + 16);
+      return MemoryNeed{.fixed_bytes = 4 * parameters, .call_bytes = kShellBytes + chunk * count * 3 / 2 + rows};
+    };
+  }
 
  private:
   void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const override {
@@ -207,17 +232,10 @@ class BandSplitSeparator final : public Separator {
     separate_in_segments(padded, ripple, spec, context, process);
   }
 
-  /// Chunks at once, by the largest network's activations.
   std::int64_t batch(int channels) const {
-    std::int64_t most = 1;
-    for (const Member& m : members_) {
-      const Configuration& c = m.configuration;
-      const std::int64_t frames = plan_.chunk_samples / c.hop_samples + 1, items = c.joint ? 1 : channels;
-      const std::int64_t values = c.bands() * (4 * c.features + 2 * c.lstm_hidden) +
-                                  c.spectrum_channels() * (2 + 3 * static_cast<std::int64_t>(c.targets.size()));
-      most = std::max(most, items * frames * values * std::int64_t{sizeof(float)});
-    }
-    return std::clamp<std::int64_t>(kBatchBytes / most, 1, 16);
+    std::vector<Configuration> configurations;
+    for (const Member& m : members_) configurations.push_back(m.configuration);
+    return batch_of(activation_bytes(configurations, plan_, channels));
   }
 
   /// Into `out`, the rows of each segment, whose memory is used again.

@@ -93,9 +93,6 @@ class StemWriter {
   std::int64_t begin_ = 0;
 };
 
-/// What the program and a call of a method hold besides: blocks of samples, code, the planner's tables.
-constexpr std::int64_t kShellBytes = std::int64_t{48} << 20;
-
 /// Points of a spectrogram of one channel.
 std::int64_t points(const audio::StftSpec& stft, std::int64_t samples) {
   return (samples / stft.hop_samples + 2) * stft.bins();

@@ -124,8 +124,10 @@ MemoryNeed memory_of(const Configuration& c, const SeparatorOptions& options, st
   const std::int64_t track = samples * c.channels * 4;
   MemoryNeed need;
   need.fixed_bytes = 4 * parameters;
-  need.call_bytes = std::min(track, kTrackBytes) + windows * (window_bytes(c, segment) + 8 * c.channels * window) +
-                    4 * outermost + 16 * stems * segment;
+  // An eighth for what lies unused between windows of different sizes.
+  need.call_bytes = kShellBytes + std::min(track, kTrackBytes) +
+                    windows * (window_bytes(c, segment) + 8 * c.channels * window) / 8 * 9 + 4 * outermost +
+                    16 * stems * segment;
   need.file_bytes = std::max<std::int64_t>(track - kTrackBytes, 0);
   return need;
 }

@@ -164,7 +164,7 @@ class NmfSeparator final : public Separator, public Factoriser {
       if (info_.streams) fixed_ = std::make_unique<FixedTemplates<float>>(d.stacked(), d.stft.bins(), d.components());
     }
     info_.memory = [this_stft = options_.stft, streams = info_.streams, references = info_.needs_references,
-                    mono = options_.mono,
+                    mono = options_.mono, calibrate = options_.calibrate,
                     components = std::max<Index>(64, dictionary_first_.empty() ? 0 : dictionary_first_.back())](
                        Index samples, int channels, int) {
       const Index frames = samples / this_stft.hop_samples + 2, bins = this_stft.bins(), own = mono ? 1 : channels;
@@ -173,6 +173,8 @@ class NmfSeparator final : public Separator, public Factoriser {
       // The mixture (and the true stems of oracles), its magnitudes, the activations.
       need.call_bytes += 4 * samples * channels * (1 + (mono ? 1 : 0) + (references ? 4 : 0)) +
                          4 * bins * frames * own + 8 * components * frames * own;
+      // The cues of all channels together, while they are found: three maps of floats and two of bytes.
+      if (calibrate) need.call_bytes += 14 * bins * frames;
       return need;
     };
     if (options_.calibrate) {

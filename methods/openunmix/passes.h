@@ -185,7 +185,28 @@ class PassesSeparator final : public Separator {
         config_(std::move(configuration)),
         networks_(std::move(networks)),
         wanted_(std::move(wanted)),
-        options_(options) {}
+        options_(options) {
+    info_.memory = [c = config_, options, parameters = info_.parameters, targets = std::ssize(networks_)](
+                       std::int64_t samples, int channels, int rate_hz) {
+      return memory_of(c, options, parameters, targets, samples * c.rate_hz / std::max(rate_hz, 1), channels);
+    };
+  }
+
+  /// Weights; what stands between the passes (audio, and for each target the encoding and the outputs of two layers), up to
+  /// the buffer; a block's activations of every target.
+  static MemoryNeed memory_of(const Configuration& c, const SeparatorOptions& options, std::int64_t parameters,
+                              std::int64_t targets, std::int64_t samples, int channels) {
+    const std::int64_t frames = samples / c.hop_samples + options.block_frames;
+    const std::int64_t kept = c.architecture == Architecture::xumx ? 1 : targets;
+    const std::int64_t between = 4 * (frames * c.hop_samples * channels + frames * c.hidden * (kept + 2 * targets));
+    const std::int64_t block =
+        4 * options.block_frames * (16 * c.hidden + 8 * channels * (c.fft_size / 2 + 1)) * targets;
+    MemoryNeed need;
+    need.fixed_bytes = 4 * parameters;
+    need.call_bytes = kShellBytes + std::min(between, options.buffer_bytes) + block;
+    need.file_bytes = std::max<std::int64_t>(between - options.buffer_bytes, 0);
+    return need;
+  }
 
   /// Which targets' networks have to be there.
   static std::vector<bool> needed(const Configuration& c, const std::vector<std::size_t>& wanted) {
