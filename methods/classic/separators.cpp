@@ -161,7 +161,10 @@ class Hpss final : public Separator {
     info_.memory = [stft = stft_, options = options_, two = two_passes_](std::int64_t, int channels, int) {
       const audio::StftSpec longest{.fft_size = std::max(stft.fft_size, 4096), .hop_samples = 1024};
       MemoryNeed need{.call_bytes = kShellBytes + HpssStream::memory_bytes(two ? longest : stft, options, channels)};
-      if (two) need.call_bytes += HpssStream::memory_bytes({.fft_size = 256, .hop_samples = 64}, options, channels);
+      if (two) {
+        need.call_bytes +=
+            kShellBytes / 2 + HpssStream::memory_bytes({.fft_size = 256, .hop_samples = 64}, options, channels);
+      }
       return need;
     };
     hpss_masks(std::vector<float>(1, 0.0f), 1, 1, options_, 1);
@@ -420,7 +423,7 @@ class Repet final : public Background {
       : Background(params, spec, audio::WindowKind::hamming),
         low_(params.real("min-period")),
         high_(params.real("max-period")) {
-    needs_memory(8, 4);  // power in double; magnitudes
+    needs_memory(9, 4);  // power in double and what it becomes; magnitudes
   }
 
  private:
