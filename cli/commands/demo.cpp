@@ -45,9 +45,8 @@ Command demo_command() {
           .summary = "compare ten methods on the built-in songs",
           .description =
               "Runs floors (trivial rows), NMF and NMFD with learned dictionaries, small networks of four families "
-              "with the "
-              "weights that the program carries, and an oracle (which knows the true stems) over the built-in songs, "
-              "prints the table and writes the report. Needs no files and less than two minutes on two cores.",
+              "with the weights that the program carries, and an oracle (which knows the true stems) over the built-in "
+              "songs, prints the table and writes the report. Needs no files and less than two minutes on two cores.",
           .arguments = {},
           .options = {{.param = {.name = "out",
                                  .type = core::ParamType::file,

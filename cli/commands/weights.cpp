@@ -90,6 +90,10 @@ Value to_value(const methods::Weights& weights) {
   return out;
 }
 
+/// What says it instead, for what NetworkFamily::timing puts into words.
+const std::map<std::string, std::string> kTimingOptions{
+    {"rate_hz", "--rate"}, {"fft_size", "--fft"}, {"hop_samples", "--hop"}};
+
 void tell_assumptions(Console& console, const methods::Weights& weights, const std::string& place) {
   const Value* assumed = weights.provenance.find("assumed");
   if (assumed == nullptr || assumed->size() == 0) return;
@@ -97,13 +101,11 @@ void tell_assumptions(Console& console, const methods::Weights& weights, const s
   for (const Value& each : assumed->as_array()) {
     const std::string& name = each.as_string();
     names.push_back(name);
-    if (name == "rate_hz") options.emplace_back("--rate");
-    if (name == "fft_size") options.emplace_back("--fft");
-    if (name == "hop_samples") options.emplace_back("--hop");
-    const Value* value = weights.configuration.find(name);
-    if (name == "targets") {
+    if (const auto option = kTimingOptions.find(name); option != kTimingOptions.end()) {
+      options.push_back(option->second);
+    } else if (name == "targets") {
       values.push_back("targets " + core::join(weights.targets(), ", "));
-    } else if (name != "rate_hz" && name != "fft_size" && name != "hop_samples" && value != nullptr) {
+    } else if (const Value* value = weights.configuration.find(name); value != nullptr) {
       values.push_back(name + " " + core::dump_json(*value));
     }
   }

@@ -178,6 +178,12 @@ class RippleSink final : public StemSink {
   std::optional<std::int64_t> samples_;
 };
 
+std::vector<Configuration> configurations_of(const std::vector<Member>& members) {
+  std::vector<Configuration> out;
+  for (const Member& m : members) out.push_back(m.configuration);
+  return out;
+}
+
 /// A chunk's activations in the largest network.
 std::int64_t activation_bytes(const std::vector<Configuration>& networks, const ChunkPlan& plan, int channels) {
   std::int64_t most = 1;
@@ -197,9 +203,7 @@ class BandSplitSeparator final : public Separator {
  public:
   BandSplitSeparator(std::vector<Member> members, ChunkPlan plan, bool residual, SeparatorInfo info)
       : Separator(std::move(info)), members_(std::move(members)), plan_(plan), residual_(residual) {
-    std::vector<Configuration> configurations;
-    for (const Member& m : members_) configurations.push_back(m.configuration);
-    info_.memory = [configurations = std::move(configurations), plan, parameters = info_.parameters,
+    info_.memory = [configurations = configurations_of(members_), plan, parameters = info_.parameters,
                     stems = std::ssize(info_.targets)](std::int64_t, int channels, int) {
       const std::int64_t chunk = activation_bytes(configurations, plan, channels), count = batch_of(chunk);
       // Rows of the batch's stems, and their sums in float64 until they are joined.
@@ -214,7 +218,7 @@ class BandSplitSeparator final : public Separator {
     SegmentSpec spec{.segment_samples = plan_.chunk_samples,
                      .hop_samples = plan_.hop_samples,
                      .weights = {},
-                     .batch = batch(mixture.channels())};
+                     .batch = batch_of(activation_bytes(configurations_of(members_), plan_, mixture.channels()))};
     if (plan_.window != audio::ChunkWindow::rectangular)
       spec.weights = segment_weights({plan_.chunk_samples, plan_.hop_samples, plan_.window});
     std::vector<Rows<float>> rows;
@@ -230,12 +234,6 @@ class BandSplitSeparator final : public Separator {
                       static_cast<double>(plan_.hop_samples) / static_cast<double>(plan_.chunk_samples),
                       mixture.length());
     separate_in_segments(padded, ripple, spec, context, process);
-  }
-
-  std::int64_t batch(int channels) const {
-    std::vector<Configuration> configurations;
-    for (const Member& m : members_) configurations.push_back(m.configuration);
-    return batch_of(activation_bytes(configurations, plan_, channels));
   }
 
   /// Into `out`, the rows of each segment, whose memory is used again.

@@ -328,6 +328,20 @@ TEST_CASE("learner: Open-Unmix's training trace in float64", "[training]") {
   }
 }
 
+/// Input mean and scale of a learner of the vocals, whose sums are held against the golden ones.
+static std::pair<std::vector<double>, std::vector<double>> checked_statistics(const Learner& network,
+                                                                              const core::Value& golden,
+                                                                              double epsilon) {
+  const auto values = values_of(network.weights(false));
+  const std::vector<double>& mean = values.at("vocals.input_mean");
+  const std::vector<double>& scale = values.at("vocals.input_scale");
+  double deviations = 0;
+  for (const double s : scale) deviations += 1 / s;
+  CHECK(-sum(mean) == Approx(golden.at("mean_sum").as_real()).epsilon(epsilon));
+  CHECK(deviations == Approx(golden.at("std_sum").as_real()).epsilon(epsilon));
+  return {mean, scale};
+}
+
 TEST_CASE("learner: Open-Unmix's input statistics", "[training]") {
   const core::Value golden = core::read_json_file(mss::tests::golden("openunmix.json"));
   const core::Value& g = golden.at("scaler");
@@ -366,13 +380,7 @@ TEST_CASE("learner: Open-Unmix's input statistics", "[training]") {
   network->add_statistics(track("signal", 8229).view());
   network->add_statistics(track("signal2", 5000).view());
   network->set_statistics();
-  const auto values = values_of(network->weights(false));
-  const std::vector<double>& mean = values.at("vocals.input_mean");
-  const std::vector<double>& scale = values.at("vocals.input_scale");
-  double deviations = 0;
-  for (const double s : scale) deviations += 1 / s;
-  CHECK(-sum(mean) == Approx(g.at("mean_sum").as_real()).epsilon(1e-10));
-  CHECK(deviations == Approx(g.at("std_sum").as_real()).epsilon(1e-10));
+  const auto [mean, scale] = checked_statistics(*network, g, 1e-10);
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(-mean[i] == Approx(g.at("mean_first4").as_array()[i].as_real()).epsilon(1e-10));
     CHECK(1 / scale[i] == Approx(g.at("std_first4").as_array()[i].as_real()).epsilon(1e-10));
@@ -394,13 +402,7 @@ TEST_CASE("learner: Open-Unmix's input statistics of real songs are the Python p
     network->add_statistics(mixture.view());
   }
   network->set_statistics();
-  const auto values = values_of(network->weights(false));
-  const std::vector<double>& mean = values.at("vocals.input_mean");
-  const std::vector<double>& scale = values.at("vocals.input_scale");
-  double deviations = 0;
-  for (const double s : scale) deviations += 1 / s;
-  CHECK(-sum(mean) == Approx(g.at("mean_sum").as_real()).epsilon(1e-5));
-  CHECK(deviations == Approx(g.at("std_sum").as_real()).epsilon(1e-5));
+  const auto [mean, scale] = checked_statistics(*network, g, 1e-5);
   const auto every = static_cast<std::size_t>(g.at("every").as_integer());
   for (std::size_t i = 0; i < g.at("mean").size(); ++i) {
     CAPTURE(i);
