@@ -161,7 +161,10 @@ class NmfSeparator final : public Separator, public Factoriser {
     if (options_.dictionary != nullptr || options_.start != nullptr) {
       const Dictionary& d = options_.dictionary != nullptr ? *options_.dictionary : *options_.start;
       dictionary_first_ = first_components(d);
-      if (info_.streams) fixed_ = std::make_unique<FixedTemplates<float>>(d.stacked(), d.stft.bins(), d.components());
+      for (int m = 0; m < d.members && info_.streams; ++m) {
+        const Dictionary one = d.member(m);
+        fixed_.emplace_back(one.stacked(), d.stft.bins(), one.components());
+      }
     }
     info_.memory = [this_stft = options_.stft, streams = info_.streams, references = info_.needs_references,
                     mono = options_.mono, calibrate = options_.calibrate,
@@ -169,7 +172,10 @@ class NmfSeparator final : public Separator, public Factoriser {
                        Index samples, int channels, int) {
       const Index frames = samples / this_stft.hop_samples + 2, bins = this_stft.bins(), own = mono ? 1 : channels;
       MemoryNeed need{.fixed_bytes = 8 * components * bins, .call_bytes = Index{96} << 20};
-      if (streams) return need;
+      if (streams) {
+        if (calibrate) need.call_bytes += CueStream::memory_bytes(own, bins, kBlockSamples / this_stft.hop_samples + 2);
+        return need;
+      }
       // The mixture (and the true stems of oracles), its magnitudes, the activations.
       need.call_bytes += 4 * samples * channels * (1 + (mono ? 1 : 0) + (references ? 4 : 0)) +
                          4 * bins * frames * own + 8 * components * frames * own;
@@ -224,13 +230,12 @@ class NmfSeparator final : public Separator, public Factoriser {
     out.members = members();
     out.rate_hz = input.rate_hz();
     out.channels = input.channels();
-    if (fixed_ != nullptr) {
+    if (!fixed_.empty()) {
       const Spectrum x = audio::Stft<float>(options_.stft).forward(input.view(), context.threads);
       const Index columns = x.channels() * x.frames();
-      std::vector<float> h;
-      fit_frames(*fixed_, options_, x.data().data(), columns, context, h);
+      const std::vector<float> h = fit_members(x, context);
       out.frames = x.frames();
-      out.factors = Factors<float>(fixed_->bins(), columns, fixed_->components());
+      out.factors = Factors<float>(x.bins(), columns, dictionary_first_.back());
       out.factors.w = options_.dictionary->stacked();
       for (Index i = 0; i < columns; ++i) {
         for (int r = 0; r < out.factors.components; ++r) out.factors.h_at(r, i) = h[sz(i * out.factors.components + r)];
@@ -249,7 +254,7 @@ class NmfSeparator final : public Separator, public Factoriser {
 
   void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const override {
     const int channels = mixture.channels(), rate_hz = mixture.rate_hz();
-    if (fixed_ != nullptr) {
+    if (!fixed_.empty()) {
       sink.begin({.targets = context.targets,
                   .channels = channels,
                   .rate_hz = rate_hz,
@@ -341,24 +346,37 @@ class NmfSeparator final : public Separator, public Factoriser {
     }
   }
 
-  // Supervised, one template frame: frames are independent, so blocks are fitted and masked as they come.
+  // Activations of the dictionary's members beside each other, frame-major: column i's at [i * R].
+  std::vector<float> fit_members(const Spectrum& x, const Context& context) const {
+    const Index columns = x.channels() * x.frames(), components = dictionary_first_.back();
+    std::vector<float> all, h;
+    Index begin = 0;
+    for (const FixedTemplates<float>& member : fixed_) {
+      fit_frames(member, options_, x.data().data(), columns, context, h);
+      if (fixed_.size() == 1) return h;
+      all.resize(sz(columns * components));
+      const Index own = member.components();
+      for (Index i = 0; i < columns; ++i) std::copy_n(h.begin() + i * own, own, all.begin() + i * components + begin);
+      begin += own;
+    }
+    return all;
+  }
+
+  // Supervised, one template frame: frames are independent but for the cues, which look a few frames ahead, so blocks
+  // are fitted and masked as they come.
   void separate_stream(audio::Source& mixture, StemSink& sink, Context& context) const {
     const Dictionary& d = *options_.dictionary;
-    const Index bins = d.stft.bins();
-    const int channels = mixture.channels(), components = d.components(), stems = static_cast<int>(d.parts.size());
-    Factors<float> factors(bins, 0, components);
+    const int channels = mixture.channels(), components = d.components(), stems = d.target_count();
+    Factors<float> factors(d.stft.bins(), 0, components);
     factors.w = d.stacked();
     const PartModel parts(factors, dictionary_first_);
-    std::vector<int> target(sz(stems));
-    for (int s = 0; s < stems; ++s) target[sz(s)] = s;
+    const std::vector<int> target = targets_of(parts, factors, {}, {}, context);
     StemWriter writer(&sink, d.stft, stems, channels, mixture.rate_hz(), context.threads);
     audio::StreamingStft forward(d.stft, channels);
-    std::vector<float> h;
-    const auto process = [&](const Spectrum& x) {
-      const Index columns = x.channels() * x.frames();
-      if (columns == 0) return;
-      fit_frames(*fixed_, options_, x.data().data(), columns, context, h);
-      const Mixer mixer{parts, target, alpha(), false, 1.0F};
+    const auto mix = [&](const Spectrum& x, const Cues* cues) {
+      if (x.frames() == 0) return;
+      const std::vector<float> h = fit_members(x, context);
+      const Mixer mixer{parts, target, alpha(), false, 1.0F, d.members, calibrator_.get(), cues};
       mix_block(
           mixer,
           [&](int c, Index n) {
@@ -366,6 +384,15 @@ class NmfSeparator final : public Separator, public Factoriser {
             return [column](int r, int) { return column[r]; };
           },
           x, 0, stems, writer, context.threads);
+    };
+    CueStream cue_stream(channels, d.stft.bins(), context.threads);
+    const auto with_cues = [&](const Spectrum& x, const Cues& cues) { mix(x, &cues); };
+    const auto process = [&](const Spectrum& x) {
+      if (calibrator_ == nullptr) {
+        mix(x, nullptr);
+      } else {
+        cue_stream.push(x, with_cues);
+      }
     };
     Index samples = 0;
     audio::AudioBuffer buffer(channels, kBlockSamples, mixture.rate_hz());
@@ -376,6 +403,7 @@ class NmfSeparator final : public Separator, public Factoriser {
       context.progress(samples);
     }
     process(forward.finish());
+    cue_stream.finish(with_cues);
     writer.finish(samples);
   }
 
@@ -576,7 +604,7 @@ class NmfSeparator final : public Separator, public Factoriser {
 
   SeparatorOptions options_;
   std::vector<int> dictionary_first_;
-  std::unique_ptr<FixedTemplates<float>> fixed_;
+  std::vector<FixedTemplates<float>> fixed_;  ///< per member, where frames are fitted as they come
   std::unique_ptr<Calibrator> calibrator_;
 };
 

@@ -210,3 +210,18 @@ TEST_CASE("every public header guards itself and starts with what it is for", "[
     CHECK(source.text.rfind("//", 0) == 0);
   }
 }
+
+TEST_CASE("scripts that name their interpreter can be started", "[lint]") {
+  int scripts = 0;
+  for (const char* folder : {"benchmarks", "configs", "tests"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(top() / folder)) {
+      const std::string extension = entry.path().extension().string();
+      if (!entry.is_regular_file() || (extension != ".sh" && extension != ".py")) continue;
+      if (mss::core::read_text_file(entry.path()).rfind("#!", 0) != 0) continue;
+      ++scripts;
+      INFO(entry.path().string());
+      CHECK((entry.status().permissions() & fs::perms::owner_exec) != fs::perms::none);
+    }
+  }
+  CHECK(scripts > 20);
+}
