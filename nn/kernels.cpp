@@ -91,103 +91,102 @@ __attribute__((noinline)) void lstm_cells(const LstmSteps& s, Index item, Index 
   }
 }
 
-/// kR items, kP panels of one vector of units each, one step. Sums of a quarter of kV gates at a time stay in registers: with
-/// kV = 2 there is room for twice the items, which each read of a weight then serves.
-template <int kR, int kP, int kV>
+/// kR items, kP panels of one vector of units each, one step. All sums stay in registers: 16 of them hold three items' four
+/// gates, the items' states and a weight; six items' gates in two passes over the weights were slower by 4 to 35 %.
+template <int kR, int kP>
 MSS_INLINE void lstm_tile(const LstmSteps& s, Index item, Index first_panel, const float* gates, const float* h,
                           float* next) {
   constexpr Index kGates = 4 * kLanes;
   const Index units = s.units, ld = s.ld_state;
+  Vec sum[kR][kP][4];
+#pragma GCC unroll 8
+  for (int r = 0; r < kR; ++r) {
+    const float* g = gates + (item + r) * s.gates_item_stride + first_panel * kGates;
+#pragma GCC unroll 4
+    for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) sum[r][p][v] = load(g + p * kGates + v * kLanes);
+    }
+  }
+  const float* w[kP];
+#pragma GCC unroll 4
+  for (int p = 0; p < kP; ++p) w[p] = s.w + (first_panel + p) * units * kGates;
+  const float* x = h + item * ld;
+  for (Index k = 0; k < units; ++k, ++x) {
+    // Whichever is fewer stays in registers.
+    if constexpr (kR <= 4) {
+      Vec in[kR];
+#pragma GCC unroll 8
+      for (int r = 0; r < kR; ++r) in[r] = splat(x[r * ld]);
+#pragma GCC unroll 4
+      for (int p = 0; p < kP; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) {
+          const Vec weight = load(w[p] + v * kLanes);
+#pragma GCC unroll 8
+          for (int r = 0; r < kR; ++r) sum[r][p][v] += in[r] * weight;
+        }
+        w[p] += kGates;
+      }
+    } else {
+      static_assert(kP == 1);
+      Vec weight[4];
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) weight[v] = load(w[0] + v * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kR; ++r) {
+        const Vec in = splat(x[r * ld]);
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) sum[r][0][v] += in * weight[v];
+      }
+      w[0] += kGates;
+    }
+  }
   alignas(64) float whole[kR * kP * kGates];
-#pragma GCC unroll 2
-  for (int part = 0; part < 4 / kV; ++part) {
-    Vec sum[kR][kP][kV];
 #pragma GCC unroll 8
-    for (int r = 0; r < kR; ++r) {
-      const float* g = gates + (item + r) * s.gates_item_stride + first_panel * kGates + part * kV * kLanes;
+  for (int r = 0; r < kR; ++r) {
 #pragma GCC unroll 4
-      for (int p = 0; p < kP; ++p) {
+    for (int p = 0; p < kP; ++p) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kV; ++v) sum[r][p][v] = load(g + p * kGates + v * kLanes);
-      }
-    }
-    const float* w[kP];
-#pragma GCC unroll 4
-    for (int p = 0; p < kP; ++p) w[p] = s.w + (first_panel + p) * units * kGates + part * kV * kLanes;
-    const float* x = h + item * ld;
-    for (Index k = 0; k < units; ++k) {
-      // Whichever is fewer stays in registers.
-      if constexpr (kR <= kV) {
-        Vec in[kR];
-#pragma GCC unroll 8
-        for (int r = 0; r < kR; ++r) in[r] = splat(x[r * ld]);
-#pragma GCC unroll 4
-        for (int p = 0; p < kP; ++p) {
-#pragma GCC unroll 4
-          for (int v = 0; v < kV; ++v) {
-            const Vec weight = load(w[p] + v * kLanes);
-#pragma GCC unroll 8
-            for (int r = 0; r < kR; ++r) sum[r][p][v] += in[r] * weight;
-          }
-          w[p] += kGates;
-        }
-      } else {
-        static_assert(kP == 1);
-        Vec weight[kV];
-#pragma GCC unroll 4
-        for (int v = 0; v < kV; ++v) weight[v] = load(w[0] + v * kLanes);
-#pragma GCC unroll 8
-        for (int r = 0; r < kR; ++r) {
-          const Vec in = splat(x[r * ld]);
-#pragma GCC unroll 4
-          for (int v = 0; v < kV; ++v) sum[r][0][v] += in * weight[v];
-        }
-        w[0] += kGates;
-      }
-      ++x;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kR; ++r) {
-#pragma GCC unroll 4
-      for (int p = 0; p < kP; ++p) {
-#pragma GCC unroll 4
-        for (int v = 0; v < kV; ++v) store(whole + ((r * kP + p) * 4 + part * kV + v) * kLanes, sum[r][p][v]);
-      }
+      for (int v = 0; v < 4; ++v) store(whole + ((r * kP + p) * 4 + v) * kLanes, sum[r][p][v]);
     }
   }
   lstm_cells(s, item, kR, first_panel, kP, whole, next);
 }
 
-constexpr int kItemsAtOnce = 6;
 #if defined(__AVX512F__)
-constexpr int kPanelsOfOne = 4, kPanelsOfTwo = 2, kGatesOfMany = 4;
+constexpr int kPanelsOfOne = 4, kPanelsOfTwo = 2, kItemsAtOnce = 6;
 #else
-constexpr int kPanelsOfOne = 2, kPanelsOfTwo = 1, kGatesOfMany = 2;
+constexpr int kPanelsOfOne = 2, kPanelsOfTwo = 1, kItemsAtOnce = 3;
 #endif
 
-template <int kR, int kP, int kV>
+template <int kR, int kP>
 void lstm_panels(const LstmSteps& s, Index item, Index first, Index last, const float* gates, const float* h,
                  float* next) {
   Index p = first;
-  for (; p + kP <= last; p += kP) lstm_tile<kR, kP, kV>(s, item, p, gates, h, next);
-  for (; p < last; ++p) lstm_tile<kR, 1, kV>(s, item, p, gates, h, next);
+  for (; p + kP <= last; p += kP) lstm_tile<kR, kP>(s, item, p, gates, h, next);
+  for (; p < last; ++p) lstm_tile<kR, 1>(s, item, p, gates, h, next);
 }
 
 void lstm_items(const LstmSteps& s, Index count, Index item, Index first, Index last, const float* gates,
                 const float* h, float* next) {
   switch (count) {
     case 1:
-      return lstm_panels<1, kPanelsOfOne, 4>(s, item, first, last, gates, h, next);
+      return lstm_panels<1, kPanelsOfOne>(s, item, first, last, gates, h, next);
     case 2:
-      return lstm_panels<2, kPanelsOfTwo, 4>(s, item, first, last, gates, h, next);
+      return lstm_panels<2, kPanelsOfTwo>(s, item, first, last, gates, h, next);
     case 3:
-      return lstm_panels<3, 1, 4>(s, item, first, last, gates, h, next);
+      return lstm_panels<3, 1>(s, item, first, last, gates, h, next);
+#if defined(__AVX512F__)
     case 4:
-      return lstm_panels<4, 1, kGatesOfMany>(s, item, first, last, gates, h, next);
+      return lstm_panels<4, 1>(s, item, first, last, gates, h, next);
     case 5:
-      return lstm_panels<5, 1, kGatesOfMany>(s, item, first, last, gates, h, next);
+      return lstm_panels<5, 1>(s, item, first, last, gates, h, next);
+    case 6:
+      return lstm_panels<6, 1>(s, item, first, last, gates, h, next);
+#endif
     default:
-      return lstm_panels<6, 1, kGatesOfMany>(s, item, first, last, gates, h, next);
+      return;  // no more than kItemsAtOnce
   }
 }
 
