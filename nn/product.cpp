@@ -108,9 +108,13 @@ Packed::Division Packed::divide(std::int64_t rows) const {
   std::int64_t cuts = 1;
   if (threads > 1 && d.row_blocks % threads != 0 && d.row_blocks < 4 * threads)
     cuts = (2 * threads + d.row_blocks - 1) / d.row_blocks * 2;
-  // Sums of one item stay within a megabyte.
+  // Sums of one item stay within half a megabyte.
   const std::int64_t width = 2 * lanes_;
-  if (inputs_ > kDepth) cuts = std::max(cuts, (panels_ * width * kRows * 4 + (1 << 20) - 1) / (1 << 20));
+  if (inputs_ > kDepth) cuts = std::max(cuts, (panels_ * width * kRows * 4 + (1 << 19) - 1) / (1 << 19));
+  // Eight items a thread, as long as the rows' copies for each cut are small beside its columns' products.
+  if (threads > 1) {
+    while (d.row_blocks * cuts < 8 * threads && panels_ * width / (cuts + 1) >= 512) ++cuts;
+  }
   cuts = std::clamp<std::int64_t>(cuts, 1, panels_);
   d.panels_each = (panels_ + cuts - 1) / cuts;
   d.panel_blocks = (panels_ + d.panels_each - 1) / d.panels_each;
