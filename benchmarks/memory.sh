@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Peak memory and time of methods on 2 and on 20 minutes of stereo noise at 44.1 kHz, or on other lengths.
+# Peak memory of methods on 2 and on 20 minutes of stereo noise at 44.1 kHz, or on other lengths, beside what the program
+# says that they need, and their processor time.
 #
 #   benchmarks/memory.sh PROGRAM [SPEC…]
 #   LENGTHS_S='60 600' benchmarks/memory.sh PROGRAM bsrnn@small:random=1,hop=3
@@ -20,11 +21,14 @@ read -ra lengths <<<"${LENGTHS_S:-120 1200}"
 for length in "${lengths[@]}"; do noise "$length.wav" "$length"; done
 number() { sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" | head -n 1; }
 printf '%-32s' method
-for length in "${lengths[@]}"; do printf ' %14s %14s' "$length s, MB" 'processor, s'; done
+for length in "${lengths[@]}"; do printf ' %14s %8s %14s' "$length s, MB" says 'processor, s'; done
 printf '\n'
 for spec in "${specs[@]}"; do
   printf '%-32s' "$spec"
   for length in "${lengths[@]}"; do
+    # Refused for want of memory, the program says how much it would want.
+    says=$({ "$program" separate "$length.wav" -m "$spec" -o stems --threads 2 --memory-gb 0.001 2>&1 || true; } |
+      sed -n 's/.*found: *about \([0-9.]*\) GB.*/\1/p' | awk '{printf "%.0f", $1 * 1000}')
     if answer=$("$program" separate "$length.wav" -m "$spec" -o stems --json -q --threads 2 2>error); then
       peak=$(number peak_rss_bytes <<<"$answer" | awk '{printf "%.0f", $1 / 1e6}')
       time=$(number cpu_s <<<"$answer" | awk '{printf "%.1f", $1}')
@@ -34,7 +38,7 @@ for spec in "${specs[@]}"; do
       head -n 1 error >&2
     fi
     rm -rf stems
-    printf ' %14s %14s' "$peak" "$time"
+    printf ' %14s %8s %14s' "$peak" "$says" "$time"
   done
   printf '\n'
 done

@@ -39,6 +39,14 @@ FitOptions<float> fit_options(const SeparatorOptions& options, const Context& co
   return o;
 }
 
+int blind_components(const SeparatorOptions& options, int stems) {
+  if (options.start != nullptr) return options.start->components();
+  if (options.components > 0) return options.components;
+  return options.protocol == Protocol::p3 ? stems : 16;
+}
+
+int components_per_stem(const SeparatorOptions& options) { return options.components > 0 ? options.components : 30; }
+
 /// The spectrogram at a level near 1, and by how much it was scaled.
 Magnitudes levelled(audio::AudioView input, const SeparatorOptions& options, const Context& context, double& scale) {
   Magnitudes v = magnitudes_of(input, options.stft, context.threads, context.stop);
@@ -143,10 +151,7 @@ Fitted fit_blind(const SeparatorOptions& options, audio::AudioView input, int st
                  const Report& report) {
   Fitted out;
   const Magnitudes v = levelled(input, options, context, out.scale);
-  const int components = options.start != nullptr           ? options.start->components()
-                         : options.components > 0           ? options.components
-                         : options.protocol == Protocol::p3 ? stems
-                                                            : 16;
+  const int components = blind_components(options, stems);
   if (options.start != nullptr) {
     out.first = first_components(*options.start);
   } else {
@@ -230,7 +235,7 @@ Fitted fit_to_dictionary(const SeparatorOptions& options, audio::AudioView input
 Fitted fit_to_references(const SeparatorOptions& options, audio::AudioView input,
                          const std::vector<audio::AudioBuffer>& references, const Context& context,
                          const Report& report) {
-  const int per_stem = options.components > 0 ? options.components : 30;
+  const int per_stem = components_per_stem(options);
   const int stems = static_cast<int>(references.size());
   Fitted out;
   const Magnitudes v = levelled(input, options, context, out.scale);
@@ -261,6 +266,31 @@ Fitted fit_to_references(const SeparatorOptions& options, audio::AudioView input
   o.progress = [&](int i) { report((stems * options.iterations + i) / rounds); };
   out.factors = fit(v.view(), std::move(start), o).factors;
   return out;
+}
+
+Index fit_whole_bytes(const SeparatorOptions& options, Index bins, Index frames, int channels, int stems) {
+  const Index columns = frames * channels, magnitudes = 4 * bins * columns;
+  FitOptions<float> o = fit_options(options, {});
+  o.threads = 0;
+  // Activations: of the start, as drawn, and of the result.
+  const auto factors = [&](Index count) { return 3 * 4 * count * columns; };
+  if (options.protocol == Protocol::p5) {
+    const int components = stems * components_per_stem(options);
+    o.fix_w = true;
+    // Beside the mixture's magnitudes one stem's at a time, while its templates are learned.
+    return 2 * magnitudes + factors(components) + fit_bytes(bins, columns, components, o, options.template_frames);
+  }
+  if (options.dictionary != nullptr) {
+    const Dictionary& d = *options.dictionary;
+    const int each = d.components() / d.members + options.free_components;
+    o.fix_w = options.free_components == 0;
+    return magnitudes + factors(Index{each} * d.members) + fit_bytes(bins, columns, each, o, d.template_frames);
+  }
+  const int components = blind_components(options, stems);
+  if (options.tensor)
+    return 2 * magnitudes + factors(components) + products_bytes(bins * channels, frames, components, 0);
+  if (options.hals) return magnitudes + factors(components) + products_bytes(bins, columns, components, 0);
+  return magnitudes + factors(components) + fit_bytes(bins, columns, components, o, options.template_frames);
 }
 
 void fit_frames(const FixedTemplates<float>& templates, const SeparatorOptions& options, const std::complex<float>* x,

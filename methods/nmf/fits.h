@@ -53,6 +53,10 @@ Fitted fit_to_references(const SeparatorOptions& options, audio::AudioView input
 void fit_frames(const FixedTemplates<float>& templates, const SeparatorOptions& options, const std::complex<float>* x,
                 std::int64_t columns, const Context& context, std::vector<float>& h);
 
+/// Bytes of all that: |X|, factors and what their fits hold. `stems` as in fit_blind.
+std::int64_t fit_whole_bytes(const SeparatorOptions& options, std::int64_t bins, std::int64_t frames, int channels,
+                             int stems);
+
 /// First component of each target of a dictionary, and their number at the end.
 std::vector<int> first_components(const Dictionary& dictionary);
 

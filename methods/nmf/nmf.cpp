@@ -114,6 +114,23 @@ void stack_shifts(const T* h, Index components, Index frames, Index template_fra
 // sums over frames seldom leave the registers.
 constexpr Index kBlockFrames = 256;
 
+struct Tiling {
+  Index rows, tiles, groups;
+};
+
+template <class T>
+Tiling tiling_of(Index bins, Index padded_frames, Index columns) {
+  Tiling out{};
+  // A tile of V stays in the second-level cache from the update of W to that of H.
+  const Index budget = 196608 / static_cast<Index>(sizeof(T));
+  out.rows = std::clamp<Index>(budget / std::max<Index>(padded_frames, 1) / 12 * 12, 24, 96);
+  out.tiles = (bins + out.rows - 1) / out.rows;
+  // Sums over tiles are kept per group of consecutive tiles and added in group order, so the groups follow from the
+  // shape alone.
+  out.groups = std::clamp<Index>(std::min<Index>(out.tiles, bins / (4 * std::max<Index>(columns, 1))), 1, 8);
+  return out;
+}
+
 template <class T>
 class Engine {
  public:
@@ -144,13 +161,10 @@ class Engine {
       }
       ratio_.scale = static_cast<T>(1.0 / (kEps + sum));
     }
-    // A tile of V stays in the second-level cache from the update of W to that of H.
-    const Index budget = 196608 / static_cast<Index>(sizeof(T));
-    tile_rows_ = std::clamp<Index>(budget / std::max<Index>(frames_padded_, 1) / 12 * 12, 24, 96);
-    tiles_ = (bins_ + tile_rows_ - 1) / tile_rows_;
-    // Sums over tiles are kept per group of consecutive tiles and added in group order, so the groups follow from the
-    // shape alone.
-    groups_ = std::clamp<Index>(std::min<Index>(tiles_, bins_ / (4 * std::max<Index>(columns_, 1))), 1, 8);
+    const Tiling tiling = tiling_of<T>(bins_, frames_padded_, columns_);
+    tile_rows_ = tiling.rows;
+    tiles_ = tiling.tiles;
+    groups_ = tiling.groups;
     threads_ = core::resolve_threads(options.threads);
     workers_ = static_cast<int>(std::min<Index>(threads_, groups_));
 
@@ -677,6 +691,23 @@ Fit<T> fit(MatrixView<T> v, Factors<T> start, const FitOptions<T>& options) {
 }
 
 template <class T>
+Index fit_bytes(Index bins, Index frames, int components, const FitOptions<T>& options, int template_frames) {
+  const Kernels<T>& k = kernels<T>();
+  const Index columns = Index{components} * template_frames, padded = round_up(columns, k.lanes);
+  const Index padded_frames = round_up(frames, k.lanes);
+  const Tiling tiling = tiling_of<T>(bins, padded_frames, columns);
+  const bool clean = options.update == Update::clean;
+  const Index sides = ratio_kind(options.beta) == Ratio::kl ? 1 : 2;
+  const Index workers = std::min<Index>(core::resolve_threads(options.threads), tiling.groups);
+  const Index line = (clean ? kBlockFrames : padded_frames) + k.lanes;
+  Index values = bins * padded + columns * round_up(frames, k.panel) + frames + 2 * components * frames +
+                 workers * tiling.rows * (line + padded) * sides;
+  if (!options.fix_w) values += frames * round_up(columns, k.panel);
+  if (!options.fix_h) values += tiling.groups * columns * padded_frames * sides;
+  return values * static_cast<Index>(sizeof(T));
+}
+
+template <class T>
 FixedTemplates<T>::FixedTemplates(std::vector<T> w, std::int64_t bins, int components)
     : w_(std::move(w)), bins_(bins), components_(components) {
   if (bins < 1 || components < 1 || w_.size() != sz(bins * components)) bad("templates have a wrong number of entries");
@@ -843,6 +874,7 @@ template struct Factors<float>;
 template struct Factors<double>;
 template Fit<float> fit(MatrixView<float>, Factors<float>, const FitOptions<float>&);
 template Fit<double> fit(MatrixView<double>, Factors<double>, const FitOptions<double>&);
+template Index fit_bytes<float>(Index, Index, int, const FitOptions<float>&, int);
 template class FixedTemplates<float>;
 template class FixedTemplates<double>;
 template std::vector<float> model(const Factors<float>&, std::int64_t, int, int, int);

@@ -107,6 +107,11 @@ struct Fit {
 template <class T>
 Fit<T> fit(MatrixView<T> v, Factors<T> start, const FitOptions<T>& options);
 
+/// Bytes that fit() holds beside V and the factors.
+template <class T>
+std::int64_t fit_bytes(std::int64_t bins, std::int64_t frames, int components, const FitOptions<T>& options,
+                       int template_frames);
+
 /// Activations for fixed templates with T = 1 (supervised separation): frames are independent of each other.
 template <class T>
 class FixedTemplates {

@@ -26,6 +26,10 @@ void check(const T* x, std::size_t count, const char* what) {
   }
 }
 
+constexpr Index kRows = 48;  ///< of a tile
+
+Index groups_of(Index rows) { return std::clamp<Index>(rows / 64, 1, 16); }
+
 /// Products with V (rows x M) and R x M or rows x R partners, over threads in fixed groups of rows.
 template <class T>
 class Products {
@@ -34,7 +38,7 @@ class Products {
     threads_ = core::resolve_threads(threads);
     padded_components_ = round_up(components, kernels_.lanes);
     padded_frames_ = round_up(v.columns, kernels_.lanes);
-    groups_ = std::clamp<Index>(v.rows / 64, 1, 16);
+    groups_ = groups_of(v.rows);
     h_.assign(sz(components_ * padded_frames_), T(0));
     h_transposed_.assign(sz(v.columns * padded_components_), T(0));
     w_.assign(sz(v.rows * padded_components_), T(0));
@@ -149,7 +153,6 @@ class Products {
             .ldc = padded_frames_};
   }
 
-  static constexpr Index kRows = 48;
   const Kernels<T>& kernels_;
   MatrixView<T> v_;
   Index components_, padded_components_ = 0, padded_frames_ = 0, groups_ = 1;
@@ -260,6 +263,13 @@ TensorFit<T> fit_tensor(MatrixView<T> v, TensorFactors<T> start, const FitOption
   }
   result.factors = std::move(start);
   return result;
+}
+
+Index products_bytes(Index rows, Index frames, int components, int threads) {
+  const Kernels<float>& k = kernels<float>();
+  const Index padded = round_up(frames, k.lanes), groups = groups_of(rows), wide = round_up(components, k.lanes);
+  return 4 * (components * padded + frames * wide + 2 * rows * wide + groups * components * padded +
+              std::min<Index>(core::resolve_threads(threads), groups) * kRows * padded);
 }
 
 template <class T>

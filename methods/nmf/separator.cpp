@@ -166,21 +166,21 @@ class NmfSeparator final : public Separator, public Factoriser {
         fixed_.emplace_back(one.stacked(), d.stft.bins(), one.components());
       }
     }
-    info_.memory = [this_stft = options_.stft, streams = info_.streams, references = info_.needs_references,
-                    mono = options_.mono, calibrate = options_.calibrate,
+    info_.memory = [o = options_, streams = info_.streams, references = info_.needs_references,
                     components = std::max<Index>(64, dictionary_first_.empty() ? 0 : dictionary_first_.back())](
                        Index samples, int channels, int) {
-      const Index frames = samples / this_stft.hop_samples + 2, bins = this_stft.bins(), own = mono ? 1 : channels;
+      const Index frames = samples / o.stft.hop_samples + 2, bins = o.stft.bins();
+      const int own = o.mono ? 1 : channels, stems = 4;
       MemoryNeed need{.fixed_bytes = 8 * components * bins, .call_bytes = Index{96} << 20};
       if (streams) {
-        if (calibrate) need.call_bytes += CueStream::memory_bytes(own, bins, kBlockSamples / this_stft.hop_samples + 2);
+        if (o.calibrate) need.call_bytes += CueStream::memory_bytes(own, bins, kBlockSamples / o.stft.hop_samples + 2);
         return need;
       }
-      // The mixture (and the true stems of oracles), its magnitudes, the activations.
-      need.call_bytes += 4 * samples * channels * (1 + (mono ? 1 : 0) + (references ? 4 : 0)) +
-                         4 * bins * frames * own + 8 * components * frames * own;
-      // The cues of all channels together, while they are found: three maps of floats and two of bytes.
-      if (calibrate) need.call_bytes += 14 * bins * frames;
+      // The mixture, and the true stems of oracles.
+      need.call_bytes += 4 * samples * channels * (1 + (o.mono ? 1 : 0) + (references ? stems : 0));
+      need.call_bytes += fit_whole_bytes(o, bins, frames, own, stems);
+      // The cues, two bytes.
+      if (o.calibrate) need.call_bytes += 2 * bins * frames;
       return need;
     };
     if (options_.calibrate) {
