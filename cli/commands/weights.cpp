@@ -183,7 +183,17 @@ struct Listed {
 };
 
 int run_checkpoint(Invocation& invocation) {
-  const fs::path path = invocation.arguments[0];
+  fs::path path = invocation.arguments[0];
+  std::error_code unknown_path;
+  if (fs::is_directory(path, unknown_path)) {
+    // A training run holds one file of weights to be used; in other folders people have to say which they mean.
+    const std::vector<methods::FileName> files = methods::files_in(path);
+    if (files.size() != 1) {
+      throw Error({Code::checkpoint, path.string(), "is a folder", "a file, or a folder with one file of weights",
+                   fmt::format("{} files of weights", files.size()), "name one of its files"});
+    }
+    path = files.front().path;
+  }
   std::vector<Listed> tensors;
   Value value = Value::object();
   value["file"] = path.string();
@@ -394,9 +404,14 @@ Command checkpoint_command() {
           "it. Nothing in the file is executed. Names that files of weights do not need (anything but tensors, "
           "containers, numbers and known configuration classes) are listed, and the exit status is 3. Status 0 says "
           "that nothing of the kind was found, not that a file is safe to load in Python.",
-      .arguments = {{.name = "FILE", .help = "The file.", .least = 1, .most = 1, .complete = Complete::file}},
+      .arguments = {{.name = "FILE",
+                     .help = "The file; or the folder of a training run, whose best weights are listed.",
+                     .least = 1,
+                     .most = 1,
+                     .complete = Complete::file}},
       .options = {},
-      .examples = {{"mssbench checkpoint vocals-b62c91ce.pth", "before trusting a download"}},
+      .examples = {{"mssbench checkpoint vocals-b62c91ce.pth", "before trusting a download"},
+                   {"mssbench checkpoint runs/umx-tiny", "what a training run made"}},
       .run = run_checkpoint};
 }
 

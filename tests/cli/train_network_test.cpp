@@ -268,6 +268,8 @@ TEST_CASE("train: a teacher and its student go on to the same bits too", "[cli]"
   CHECK(about.at("data").at("unlabelled").at("licence").as_string() == "CC0 (built in)");
   const Result report = run(folder.path(), {"checkpoint", "whole/best.safetensors", "--json"});
   CHECK(contains(report.out, "unlabelled"));
+  CHECK(run(folder.path(), {"checkpoint", "whole", "--json"}).out == report.out);
+  CHECK(run(folder.path(), {"checkpoint", "."}).status == 3);
   // Other music is another run; a song that validates is refused.
   std::vector<std::string> other = semi;
   other.back() = "semi.dataset=synthetic:songs=1,seconds=4,seed=78";

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "core/error.h"
 #include "core/json.h"
@@ -201,6 +202,28 @@ TEST_CASE("scores are the same bits for any number of threads", "[eval]") {
       CHECK(std::memcmp(values.data(), first.data(), values.size() * sizeof(double)) == 0);
     }
   }
+}
+
+TEST_CASE("every value that the scorer gives is a metric of the list, and every metric of the list is given", "[eval]") {
+  const IntSignals r = golden_references(5, 3, 50000, 2);
+  const PlanarSignals<float> refs(r), ests(golden_estimates(5, r));
+  const std::vector<std::string> names{"vocals", "drums", "bass"};
+  ScorerOptions o = frame_options(Metrics::all);
+  o.stable = o.sources_sdr = true;
+  std::set<std::string> given, listed;
+  for (const Scores& s : ReferenceSet(names, refs.views, refs.views[0], 2000, o).score(names, ests.views)) {
+    for (const auto& v : s.joint) given.insert(v.metric);
+    for (const auto& t : s.targets) {
+      for (const auto& f : t.frames) {
+        given.insert(f.metric);
+        CHECK(eval::metric(f.metric).framewise);
+      }
+      for (const auto& v : t.track) given.insert(v.metric);
+    }
+  }
+  for (const eval::MetricInfo& m : eval::metrics()) listed.insert(m.id);
+  listed.erase("GNSDR");  // of several clips
+  CHECK(given == listed);
 }
 
 TEST_CASE("improvements are differences to the mixture", "[eval]") {
