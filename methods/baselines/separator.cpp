@@ -49,7 +49,7 @@ void add_rest(const Segment<float>& segment, Rows<float>& rows, std::size_t chan
 }
 
 /// The targets' networks in order; `accompaniment` joins the stems.
-Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make) {
+Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make, std::int64_t piece_bytes) {
   Networks out;
   for (const std::string& target : request.targets) {
     nn::ArraySource source = request.weights.source(target);
@@ -59,14 +59,15 @@ Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make) {
   if (std::ranges::find(request.info.targets, "accompaniment") == request.info.targets.end())
     request.info.targets.emplace_back("accompaniment");
   request.info.streams = true;
-  // Pieces have one length, so that neither needs more for a longer track: the activations of a piece of 10 s of
-  // waveform or 6 s of spectrogram (measured with the sizes of the report and of the shipped weights).
-  request.info.memory = [parameters = request.info.parameters](std::int64_t, int, int) {
-    constexpr std::int64_t kPieceBytes = std::int64_t{128} << 20;
-    return MemoryNeed{.fixed_bytes = 4 * parameters, .call_bytes = kShellBytes + kPieceBytes};
+  // Pieces have one length, so that neither needs more for a longer track.
+  request.info.memory = [parameters = request.info.parameters, piece_bytes](std::int64_t, int, int) {
+    return MemoryNeed{.fixed_bytes = 4 * parameters, .call_bytes = kShellBytes + piece_bytes};
   };
   return out;
 }
+
+/// Two layers' activations of a second are some 17 MB; of ten, which take 5 % longer, 170.
+constexpr std::int64_t kConv1dPieceSeconds = 1;
 
 class Conv1dSeparator final : public Separator {
  public:
@@ -76,7 +77,7 @@ class Conv1dSeparator final : public Separator {
   void do_separate(audio::Source& mixture, StemSink& sink, Context& context) const override {
     constexpr std::int64_t kReach = Conv1dBaseline<nn::Cpu>::kReach;
     const nn::RunScope scope(context.threads, context.stop);
-    const std::int64_t size = 10 * std::int64_t{mixture.rate_hz()};
+    const std::int64_t size = kConv1dPieceSeconds * std::int64_t{mixture.rate_hz()};
     const std::optional<std::int64_t> length = mixture.length();
     const SegmentSpec spec{
         .segment_samples = size, .hop_samples = size, .before_samples = kReach, .after_samples = kReach};
@@ -190,12 +191,15 @@ std::unique_ptr<Network> make_native_dprnn(nn::Source& weights, const core::Valu
 }
 
 std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetworkFn& make) {
-  Networks networks = networks_of(request, make);
+  // Two layers' activations; of every stem's two channels the sums in float64 and four copies on the way out.
+  const auto stems = static_cast<std::int64_t>(request.targets.size()) + 1;
+  Networks networks = networks_of(request, make, kConv1dPieceSeconds * 44100 * (4 * (32 + 64) + 2 * stems * (8 + 4 * 4)));
   return std::make_unique<Conv1dSeparator>(std::move(networks), std::move(request.info));
 }
 
 std::unique_ptr<Separator> make_dprnn(NetworkRequest request, const MakeNetworkFn& make) {
-  Networks networks = networks_of(request, make);
+  // The activations of six seconds of spectrogram, measured with the sizes of the report and of the shipped weights.
+  Networks networks = networks_of(request, make, std::int64_t{128} << 20);
   return std::make_unique<DprnnSeparator>(std::move(networks), std::move(request.info));
 }
 

@@ -1,6 +1,6 @@
 // Separators of the baselines: one network per target, and what the targets leave of the mixture as `accompaniment`.
 //
-// conv1d sees its 28 samples of the track around every piece of 10 s, so that pieces leave no trace. dprnn runs on pieces of
+// conv1d sees its 28 samples of the track around every piece of a second, so that pieces leave no trace. dprnn runs on pieces of
 // 6 s, one every 3 s, joined with linear ramps; a shorter piece is filled with zeros. Its masks multiply the mixture's
 // spectrum, whose phase stays.
 //
