@@ -139,12 +139,15 @@ void Packed::distribute(
 }
 
 void Packed::multiply(std::int64_t rows, const float* a, std::int64_t lda, float* out, std::int64_t ld_out) const {
-  // Rows whose distance is no large power of two are read where they are.
-  if (inputs_ <= kDepth && lda % 256 != 0) {
+  // Rows are read where they are, unless their distance is a large power of two and a tile's rows, which then meet in the
+  // same sets of the first cache, are more than its ways.
+  constexpr int kWays = 8;
+  if (lda % 256 != 0 || kernels().rows <= kWays) {
     distribute(rows, [&](std::int64_t first_row, std::int64_t count, std::int64_t first_panel, std::int64_t last_panel,
                          float*, float* sums) {
-      accumulate({count, first_panel, last_panel, out + first_row * ld_out, ld_out}, a + first_row * lda, lda, 0,
-                 inputs_, sums);
+      const Block block{count, first_panel, last_panel, out + first_row * ld_out, ld_out};
+      for (std::int64_t from = 0; from < inputs_; from += kDepth)
+        accumulate(block, a + first_row * lda + from, lda, from, std::min(kDepth, inputs_ - from), sums);
     });
     return;
   }
