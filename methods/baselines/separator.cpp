@@ -199,7 +199,7 @@ std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetwork
 
 std::unique_ptr<Separator> make_dprnn(NetworkRequest request, const MakeNetworkFn& make) {
   // The activations of six seconds of spectrogram, measured with the sizes of the report and of the shipped weights.
-  Networks networks = networks_of(request, make, std::int64_t{128} << 20);
+  Networks networks = networks_of(request, make, std::int64_t{132} << 20);
   return std::make_unique<DprnnSeparator>(std::move(networks), std::move(request.info));
 }
 
