@@ -1088,11 +1088,17 @@ TrainingResult train(const TrainingRequest& request) { return Run(request)(); }
 
 namespace {
 
+struct Trial {
+  std::int64_t step_bytes = -1;  ///< -1 = not measured
+  std::int64_t input_samples = 0;
+};
+
 /// What a step keeps: measured on one example of a second, or of the whole length where the network takes no other, and
-/// multiplied.
-std::int64_t step_bytes_of(const TrainingRequest& request, const Recipe& recipe, const Model& model,
-                           const std::vector<std::string>& stems, std::int64_t parameters) {
-  if (16 * parameters > core::available_memory_bytes()) return -1;
+/// multiplied. And the length of an example with the samples that the network's layers leave over.
+Trial trial_of(const TrainingRequest& request, const Recipe& recipe, const Model& model,
+               const std::vector<std::string>& stems, std::int64_t parameters) {
+  Trial out{.input_samples = recipe.crop_samples()};
+  if (16 * parameters > core::available_memory_bytes()) return out;
   LearnerSettings settings = learner_settings(request, recipe, model, stems);
   settings.device = nn::parse_device("cpu");
   settings.trial = true;
@@ -1101,10 +1107,11 @@ std::int64_t step_bytes_of(const TrainingRequest& request, const Recipe& recipe,
   try {
     learner = make_learner(settings);
   } catch (const Error& error) {
-    if (error.code() == Code::unsupported) return -1;
+    if (error.code() == Code::unsupported) return out;
     throw;
   }
   const std::int64_t whole = learner->input_samples(recipe.crop_samples());
+  if (recipe.data.crop_samples == 0) out.input_samples = whole;
   const auto measured = [&](std::int64_t samples) {
     BatchView batch{1, std::ssize(stems), recipe.data.channels, samples};
     std::vector<float> values(static_cast<std::size_t>(batch.stems * batch.channels * samples));
@@ -1116,10 +1123,11 @@ std::int64_t step_bytes_of(const TrainingRequest& request, const Recipe& recipe,
   };
   const std::int64_t piece = std::min(whole, learner->input_samples(recipe.data.rate_hz));
   try {
-    return measured(piece);
+    out.step_bytes = measured(piece);
   } catch (const Error&) {
-    return piece == whole ? -1 : measured(whole);
+    if (piece != whole) out.step_bytes = measured(whole);
   }
+  return out;
 }
 
 }  // namespace
@@ -1128,7 +1136,6 @@ TrainingPreview preview(const TrainingRequest& request) {
   const Recipe& recipe = request.recipe.recipe;
   TrainingPreview out;
   const datasets::Dataset dataset = open_dataset(recipe);
-  const TrainingTracks tracks = choose_tracks(dataset, recipe);
   const std::vector<std::string> stems = stems_of(recipe, dataset);
   const Model model = model_of(recipe, registry_of(request), stems);
   check_semi(recipe, model, stems);
@@ -1142,7 +1149,11 @@ TrainingPreview preview(const TrainingRequest& request) {
   out.state_bytes = 4 * copies * out.parameters;
   out.batch_bytes = 4 * (recipe.data.queue_batches + 1) * recipe.data.batch * recipe.data.channels *
                     recipe.crop_samples() * (std::ssize(stems) + 1 + (recipe.semi.enabled ? 1 : 0));
-  out.step_bytes = step_bytes_of(request, recipe, model, stems, out.parameters);
+  const Trial trial = trial_of(request, recipe, model, stems, out.parameters);
+  out.step_bytes = trial.step_bytes;
+  Recipe cut = recipe;
+  cut.data.crop_samples = trial.input_samples;
+  const TrainingTracks tracks = choose_tracks(dataset, cut);
   out.crop_seconds = static_cast<double>(recipe.crop_samples()) / static_cast<double>(recipe.data.rate_hz);
   out.training_tracks = std::ssize(tracks.training);
   out.validation_tracks = std::ssize(tracks.validation);

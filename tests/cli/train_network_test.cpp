@@ -213,6 +213,15 @@ TEST_CASE("train: unknown keys, families and data are told with the nearest name
   refused({"--recipe", "loss.terms=[\"xumx\"]"}, 2, "two targets");
   refused({"--device", "cuda:31"}, 2, "cuda:31");
   refused({"-d", "nowhere"}, 3, "nowhere");
+  // Demucs needs some samples more than an example has; a dry run says so too.
+  for (const bool dry : {false, true}) {
+    std::vector<std::string> arguments = train("demucs-light-tiny", "short", {"-d", "synthetic:songs=2,seconds=1"});
+    if (dry) arguments.emplace_back("--dry-run");
+    const Result result = run(folder.path(), arguments);
+    CAPTURE(dry, result.err);
+    CHECK(result.status == 3);
+    CHECK(contains(result.err, "too short"));
+  }
 }
 
 TEST_CASE("train: a run killed at any moment goes on to the same bits, with other loader threads", "[cli]") {
