@@ -55,6 +55,18 @@ std::int64_t reflected_index(std::int64_t i, std::int64_t n) {
   return i < n ? i : period - 1 - i;
 }
 
+std::vector<float> reflected_frames(const std::vector<float>& v, std::int64_t kept, std::int64_t known, bool ended,
+                                    std::int64_t begin, std::int64_t end, int bins) {
+  std::vector<float> out;
+  out.reserve(static_cast<std::size_t>((end - begin) * bins));
+  for (std::int64_t n = begin; n < end; ++n) {
+    const std::int64_t at = ended ? reflected_index(n, known) : n < 0 ? -1 - n : n;
+    const auto frame = v.begin() + (at - kept) * bins;
+    out.insert(out.end(), frame, frame + bins);
+  }
+  return out;
+}
+
 template <class T>
 std::vector<T> inner_median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads) {
   check_length(length, "time");

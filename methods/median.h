@@ -21,6 +21,12 @@ std::vector<T> median_over_bins(const std::vector<T>& v, std::int64_t frames, in
 template <class T>
 std::vector<T> inner_median_over_time(const std::vector<T>& v, std::int64_t frames, int bins, int length, int threads);
 
+/// Frames [begin, end) of a stream of which `v` holds those from `kept` to `known`, reflected at the stream's beginning
+/// and, once it has `ended`, at its end. Before the end only the beginning reflects, and only once: callers wait until
+/// there are frames enough for that.
+std::vector<float> reflected_frames(const std::vector<float>& v, std::int64_t kept, std::int64_t known, bool ended,
+                                    std::int64_t begin, std::int64_t end, int bins);
+
 /// Index of n values reflected with the edge repeated, for any distance outside; n >= 1.
 std::int64_t reflected_index(std::int64_t i, std::int64_t n);
 

@@ -111,9 +111,9 @@ Packed::Division Packed::divide(std::int64_t rows) const {
   // Sums of one item stay within half a megabyte.
   const std::int64_t width = 2 * lanes_;
   if (inputs_ > kDepth) cuts = std::max(cuts, (panels_ * width * kRows * 4 + (1 << 19) - 1) / (1 << 19));
-  // Eight items a thread, as long as the rows' copies for each cut are small beside its columns' products.
+  // Eight items a thread, as long as each has 512 columns: what it does once for its rows is then small beside them.
   if (threads > 1) {
-    while (d.row_blocks * cuts < 8 * threads && panels_ * width / (cuts + 1) >= 512) ++cuts;
+    cuts = std::max(cuts, std::min((8 * threads + d.row_blocks - 1) / d.row_blocks, panels_ * width / 512));
   }
   cuts = std::clamp<std::int64_t>(cuts, 1, panels_);
   d.panels_each = (panels_ + cuts - 1) / cuts;

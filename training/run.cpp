@@ -296,6 +296,12 @@ plots::Image spectrogram(audio::AudioView audio, const std::string& title) {
 
 // -------------------------------------------------------------------------------------------------------- the run
 
+/// Samples of an example: networks whose layers leave samples over get the next longer one that fits, unless the recipe
+/// says how many.
+std::int64_t example_samples(const Recipe& recipe, const Learner& learner) {
+  return recipe.data.crop_samples > 0 ? recipe.data.crop_samples : learner.input_samples(recipe.crop_samples());
+}
+
 class Run {
  public:
   explicit Run(const TrainingRequest& request)
@@ -380,9 +386,8 @@ class Run {
     learner_ = make_learner(settings);
     threads_ = settings.threads;
 
-    // Networks whose layers leave samples over get the next longer example that fits.
     Recipe cut = recipe_;
-    if (cut.data.crop_samples == 0) cut.data.crop_samples = learner_->input_samples(recipe_.crop_samples());
+    cut.data.crop_samples = example_samples(recipe_, *learner_);
     tracks_ = choose_tracks(dataset_, cut);
     for (const std::string& note : tracks_.notes) log(core::LogLevel::warning, note);
     log(core::LogLevel::info, fmt::format("{} training tracks, {} validation tracks ({})", tracks_.training.size(),
@@ -1111,7 +1116,7 @@ Trial trial_of(const TrainingRequest& request, const Recipe& recipe, const Model
     throw;
   }
   const std::int64_t whole = learner->input_samples(recipe.crop_samples());
-  if (recipe.data.crop_samples == 0) out.input_samples = whole;
+  out.input_samples = example_samples(recipe, *learner);
   const auto measured = [&](std::int64_t samples) {
     BatchView batch{1, std::ssize(stems), recipe.data.channels, samples};
     std::vector<float> values(static_cast<std::size_t>(batch.stems * batch.channels * samples));

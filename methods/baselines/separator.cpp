@@ -193,7 +193,9 @@ std::unique_ptr<Network> make_native_dprnn(nn::Source& weights, const core::Valu
 std::unique_ptr<Separator> make_conv1d(NetworkRequest request, const MakeNetworkFn& make) {
   // Two layers' activations; of every stem's two channels the sums in float64 and four copies on the way out.
   const auto stems = static_cast<std::int64_t>(request.targets.size()) + 1;
-  Networks networks = networks_of(request, make, kConv1dPieceSeconds * 44100 * (4 * (32 + 64) + 2 * stems * (8 + 4 * 4)));
+  constexpr auto& channels = Conv1dBaseline<nn::Cpu>::kChannels;
+  const std::int64_t sample_bytes = 4 * (channels[1] + channels[2]) + channels[0] * stems * (8 + 4 * 4);
+  Networks networks = networks_of(request, make, kConv1dPieceSeconds * 44100 * sample_bytes);
   return std::make_unique<Conv1dSeparator>(std::move(networks), std::move(request.info));
 }
 

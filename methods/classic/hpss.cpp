@@ -102,13 +102,7 @@ struct HpssStream::Impl {
     for (int c = 0; c < channels; ++c) {
       const std::vector<float>& from = v[static_cast<std::size_t>(c)];
       const auto frame = [&](std::int64_t i) { return from.begin() + (i - kept) * bins; };
-      std::vector<float> around;
-      around.reserve(static_cast<std::size_t>(count + 2 * half) * row);
-      for (std::int64_t i = next - half; i < next + count + half; ++i) {
-        // Before the end only the beginning reflects, and only once: there are enough frames for that.
-        const std::int64_t at = ended ? reflected_index(i, known) : i < 0 ? -1 - i : i;
-        around.insert(around.end(), frame(at), frame(at) + bins);
-      }
+      const std::vector<float> around = reflected_frames(from, kept, known, ended, next - half, next + count + half, bins);
       const std::vector<float> own(frame(next), frame(next) + count * bins);
       HpssMasks<float> masks;
       masks.harmonic = inner_median_over_time(around, count + 2 * half, bins, options.kernel_frames, threads);

@@ -62,18 +62,12 @@ void CueStream::finish(const Use& use) {
 void CueStream::hand_on(Index count, bool ended, const Use& use) {
   constexpr Index half = kMedianFrames / 2;
   const auto row = [&](Index n) { return mean_.begin() + (n - kept_) * bins_; };
-  std::vector<float> around;
-  around.reserve(sz((count + 2 * half) * bins_));
-  for (Index n = next_ - half; n < next_ + count + half; ++n) {
-    // Before the end only the beginning reflects, and only once: there are enough frames for that.
-    const Index from = ended ? reflected_index(n, known_) : n < 0 ? -1 - n : n;
-    around.insert(around.end(), row(from), row(from) + bins_);
-  }
   const auto bins = static_cast<int>(bins_);
   const std::vector<float> tonal =
-      inner_median_over_time(around, count + 2 * half, bins, kMedianFrames, threads_);
-  around.assign(row(next_), row(next_ + count));
-  const std::vector<float> clicks = median_over_bins(around, count, bins, kMedianBins, threads_);
+      inner_median_over_time(reflected_frames(mean_, kept_, known_, ended, next_ - half, next_ + count + half, bins),
+                             count + 2 * half, bins, kMedianFrames, threads_);
+  const std::vector<float> own(row(next_), row(next_ + count));
+  const std::vector<float> clicks = median_over_bins(own, count, bins, kMedianBins, threads_);
 
   Cues cues;
   cues.frames = count;

@@ -690,6 +690,7 @@ Fit<T> fit(MatrixView<T> v, Factors<T> start, const FitOptions<T>& options) {
   return result;
 }
 
+// What Engine takes.
 template <class T>
 Index fit_bytes(Index bins, Index frames, int components, const FitOptions<T>& options, int template_frames) {
   const Kernels<T>& k = kernels<T>();

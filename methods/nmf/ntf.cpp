@@ -265,11 +265,12 @@ TensorFit<T> fit_tensor(MatrixView<T> v, TensorFactors<T> start, const FitOption
   return result;
 }
 
-Index products_bytes(Index rows, Index frames, int components, int threads) {
+// What Products takes.
+Index products_bytes(Index rows, Index frames, int components) {
   const Kernels<float>& k = kernels<float>();
   const Index padded = round_up(frames, k.lanes), groups = groups_of(rows), wide = round_up(components, k.lanes);
   return 4 * (components * padded + frames * wide + 2 * rows * wide + groups * components * padded +
-              std::min<Index>(core::resolve_threads(threads), groups) * kRows * padded);
+              std::min<Index>(core::resolve_threads(0), groups) * kRows * padded);
 }
 
 template <class T>

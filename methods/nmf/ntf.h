@@ -45,8 +45,8 @@ struct HalsOptions {
 template <class T>
 Fit<T> fit_hals(MatrixView<T> v, Factors<T> start, const FitOptions<T>& options, HalsOptions hals = {});
 
-/// Bytes that fit_tensor() and fit_hals() hold beside V (rows x frames, float) and the factors.
-std::int64_t products_bytes(std::int64_t rows, std::int64_t frames, int components, int threads);
+/// Bytes that fit_tensor() and fit_hals() hold beside V (rows x frames, float) and the factors, on all processors.
+std::int64_t products_bytes(std::int64_t rows, std::int64_t frames, int components);
 
 extern template TensorFit<float> fit_tensor(MatrixView<float>, TensorFactors<float>, const FitOptions<float>&);
 extern template TensorFit<double> fit_tensor(MatrixView<double>, TensorFactors<double>, const FitOptions<double>&);
