@@ -43,9 +43,9 @@ std::string shell_quoted(const std::string& word) {
 
 /// A variable that looks like a setting of ours and is none is most likely a slip.
 void warn_about_environment(Console& console) {
-  std::vector<std::string> known = {"MSSBENCH_CONFIG",  "MSSBENCH_PRESET", "MSSBENCH_ISA",      "MSSBENCH_TEST_DATA",
-                                    "MSSBENCH_WEIGHTS", "MSSBENCH_DEVICE", "MSSBENCH_NETWORKS", "MSSBENCH_TORCH",
-                                    "MSSBENCH_CACHE"};
+  std::vector<std::string> known = {"MSSBENCH_CONFIG",    "MSSBENCH_PRESET",  "MSSBENCH_ISA",
+                                    "MSSBENCH_TEST_DATA", "MSSBENCH_WEIGHTS", "MSSBENCH_DEVICE",
+                                    "MSSBENCH_NETWORKS",  "MSSBENCH_TORCH",   "MSSBENCH_CACHE"};
   for (const Option& option : global_options()) known.push_back(environment_name(nullptr, option));
   for (const Command& command : commands()) {
     for (const Option& option : command.options) known.push_back(environment_name(&command, option));

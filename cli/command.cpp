@@ -20,9 +20,9 @@ std::string Option::long_name() const {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      separate_command(), run_command(),    evaluate_command(),   report_command(),  compare_command(),
-      corpus_command(),   plot_command(),   train_command(),      shift_command(),   demo_command(),
-      import_command(),   export_command(), checkpoint_command(), methods_command(), datasets_command(),
+      separate_command(), run_command(),    evaluate_command(),   report_command(),     compare_command(),
+      corpus_command(),   plot_command(),   train_command(),      shift_command(),      demo_command(),
+      import_command(),   export_command(), checkpoint_command(), methods_command(),    datasets_command(),
       synth_command(),    merge_command(),  config_command(),     completion_command(), man_command(),
       help_command()};
   return table;

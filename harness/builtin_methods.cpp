@@ -5,8 +5,8 @@
 #include "methods/classic/register.h"
 #include "methods/filters/register.h"
 #include "methods/floors/floors.h"
-#include "methods/nmf/register.h"
 #include "methods/network_families.h"
+#include "methods/nmf/register.h"
 #include "methods/oracle/oracle.h"
 
 namespace mss::harness {

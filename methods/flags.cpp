@@ -73,8 +73,8 @@ class Folder {
 
  private:
   [[noreturn]] void refuse(const std::string& option, const std::string& said) const {
-    throw Error({Code::config, core::to_string(given_), fmt::format("{} and '{}' in the spec disagree", option, said), "", "",
-                 "leave one of them out"});
+    throw Error({Code::config, core::to_string(given_), fmt::format("{} and '{}' in the spec disagree", option, said),
+                 "", "", "leave one of them out"});
   }
   void disagree(const std::string& option, const std::string& name, const FlagSetting& setting,
                 const std::string& said) const {

@@ -78,8 +78,8 @@ struct SeparatorInfo {
   /// On what the weights were trained, as they say it: {"dataset", "tracks": [{"subset", "name", "sha256", …}], …}; null =
   /// they say nothing. harness/training_data.h reads it.
   core::Value provenance;
-  std::int64_t parameters = 0;  ///< trained numbers of all networks in the weights; 0 = no network
-  double macs_per_second = 0;   ///< multiply-accumulates of theirs per second of music, one pass; 0 = no network
+  std::int64_t parameters = 0;   ///< trained numbers of all networks in the weights; 0 = no network
+  double macs_per_second = 0;    ///< multiply-accumulates of theirs per second of music, one pass; 0 = no network
   core::Value resolved_options;  ///< every parameter with its value
   /// What a mixture of this shape needs; null where the method has not said: then memory_need() guesses.
   std::function<MemoryNeed(std::int64_t samples, int channels, int rate_hz)> memory;

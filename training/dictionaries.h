@@ -36,7 +36,7 @@ struct NmfTraining {
   /// that train_classifier() names; NmfTrained::components are what a factorisation has in all, for no target by
   /// itself.
   bool classifier = false;
-  double memory_gb = 0;  ///< most memory; 0 = no bound
+  double memory_gb = 0;                ///< most memory; 0 = no bound
   methods::nmf::TrainOptions options;  ///< stop is honoured; progress is set here
   core::Progress* progress = nullptr;
   core::LogFn log;

@@ -51,8 +51,8 @@ struct SemiDraw {
 /// One example in memory.
 struct Example {
   std::int64_t sources = 0, channels = 0, samples = 0;
-  std::vector<float> stems;    ///< (S, C, T)
-  std::vector<float> mixture;  ///< (C, T)
+  std::vector<float> stems;         ///< (S, C, T)
+  std::vector<float> mixture;       ///< (C, T)
   std::vector<float> unlabelled{};  ///< (C, T), or empty
   /// What was drawn: per stem track, start, gain, …; for previews and tests.
   core::Value drawn;

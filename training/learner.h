@@ -45,7 +45,7 @@ struct LearnerSettings {
   bool recompute = false;           ///< blocks are computed again in the backward pass (less memory)
   bool dropout = true;
   SpecAugmentRecipe spec_augment{};  ///< of the batches of add_gradients(); Error(config) for networks on waveforms
-  bool float64 = false;  ///< weights and arithmetic in double: for tests
+  bool float64 = false;              ///< weights and arithmetic in double: for tests
   bool deterministic = true;
   bool trial = false;  ///< for trial_bytes() alone: without the memory of an optimiser and an average
   nn::DeviceChoice device;
@@ -65,11 +65,11 @@ class Learner {
  public:
   virtual ~Learner() = default;
 
-  virtual std::string device() const = 0;          ///< "cpu", "cuda:0"
-  virtual std::int64_t parameters() const = 0;     ///< trained numbers, without frozen ones
-  virtual std::int64_t frozen() const = 0;         ///< numbers that are kept as they are
+  virtual std::string device() const = 0;       ///< "cpu", "cuda:0"
+  virtual std::int64_t parameters() const = 0;  ///< trained numbers, without frozen ones
+  virtual std::int64_t frozen() const = 0;      ///< numbers that are kept as they are
   virtual bool has_average() const = 0;
-  virtual std::int64_t steps() const = 0;          ///< updates so far
+  virtual std::int64_t steps() const = 0;  ///< updates so far
   /// The least samples of a mixture for estimates of at least `samples`.
   virtual std::int64_t input_samples(std::int64_t samples) const = 0;
 

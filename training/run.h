@@ -61,7 +61,8 @@ struct TargetScore {
   double csdr = 0;  ///< median over the frames of "SDR" (BSS Eval v4)
 };
 /// Scores separated stems against a track's, as benchmarks do; the caller's, because training knows no harness.
-using ScoreTrack = std::function<std::vector<TargetScore>(const datasets::TrackAudio& track, const methods::StemSet& stems)>;
+using ScoreTrack =
+    std::function<std::vector<TargetScore>(const datasets::TrackAudio& track, const methods::StemSet& stems)>;
 
 struct TrainingRequest {
   ResolvedRecipe recipe;
@@ -104,8 +105,8 @@ struct TrainingPreview {
   /// -1: not tried, because the network's weights alone fill the memory at hand, or there is no LibTorch.
   std::int64_t step_bytes = -1;
   std::int64_t training_tracks = 0, validation_tracks = 0;
-  std::string validation;                 ///< how they were chosen
-  std::int64_t examples_per_epoch = -1;   ///< -1: depends on the audio
+  std::string validation;                ///< how they were chosen
+  std::int64_t examples_per_epoch = -1;  ///< -1: depends on the audio
   std::int64_t steps_per_epoch = -1, steps = -1;
   double crop_seconds = 0;
   std::vector<std::string> notes;

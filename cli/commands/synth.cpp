@@ -168,9 +168,9 @@ Command synth_command() {
       .description =
           "Composes songs from seeds, plays and sings them, mixes and masters them, and writes mixture, drums, bass, "
           "other and vocals of each, with its score (song.mid, notes.json), its syllables (vocals.json) and all "
-          "choices (meta.json). Training, validation and test songs differ in keys, singers, programs and, with FluidSynth, in "
-          "soundfonts. A run that was stopped goes on where it was; the files have the same bytes for any number of "
-          "jobs.\n\n"
+          "choices (meta.json). Training, validation and test songs differ in keys, singers, programs and, with "
+          "FluidSynth, in soundfonts. A run that was stopped goes on where it was; the files have the same bytes for "
+          "any number of jobs.\n\n"
           "synth check OUT measures what docs/synthetic.md promises of such a folder (sums, levels, spectra, "
           "separability, the singer's pitch) against its tolerances; exit status 3 when a number is out of its "
           "tolerance.\n\n"

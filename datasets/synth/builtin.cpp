@@ -43,8 +43,7 @@ Drum drum_of(int note) {
   };
   const auto cymbal = [&](double tau) {
     const bool crash = note == 49 || note == 57;
-    return Drum{Drum::Tone::cymbal, 0,    tau,  crash ? .03 : .06, crash ? .4 : .08, tau, 2500, 9500, 5 * tau, .45,
-                -.35};
+    return Drum{Drum::Tone::cymbal, 0, tau, crash ? .03 : .06, crash ? .4 : .08, tau, 2500, 9500, 5 * tau, .45, -.35};
   };
   switch (note) {
     case 36:
@@ -116,9 +115,7 @@ void drum_tone(const Drum& drum, std::vector<double>& out) {
     case Drum::Tone::stick:
       return each([](double t) { return .7 * decay(t, .015) * sin_turns(1700 * t); });
     case Drum::Tone::tom:
-      return each([&](double t) {
-        return decay(t, .22) * sin_turns(drum.hz * (t + .0175 * (1 - decay(t, .05))));
-      });
+      return each([&](double t) { return decay(t, .22) * sin_turns(drum.hz * (t + .0175 * (1 - decay(t, .05)))); });
     case Drum::Tone::hat:
       return metal(kHatHz);
     case Drum::Tone::cymbal:
@@ -138,8 +135,8 @@ Stereo render_drums(const Score& score, std::int64_t samples) {
     const std::int64_t begin = kHop * (score.sample(note.start) / kHop);
     if (begin >= samples) continue;
     const Drum drum = drum_of(note.pitch);
-    const auto size = static_cast<std::size_t>(
-        std::min(samples - begin, static_cast<std::int64_t>(drum.seconds * kRateHz)));
+    const auto size =
+        static_cast<std::size_t>(std::min(samples - begin, static_cast<std::int64_t>(drum.seconds * kRateHz)));
     std::vector<double> sound(size), noise(size);
     drum_tone(drum, sound);
     draws.noise(noise, 120 + static_cast<std::uint32_t>(Part::drums), static_cast<std::uint32_t>(event));
@@ -194,8 +191,8 @@ Stereo render_notes(const Score& score, Part part, const Instrument& instrument,
     if (begin >= samples) continue;
     const double seconds = static_cast<double>(score.sample(note.end) - begin) / kRateHz;
     const Sounding sounding{note, hz_of_midi(note.pitch), seconds};
-    const auto size = static_cast<std::size_t>(std::min(
-        samples - begin, static_cast<std::int64_t>(std::ceil((seconds + instrument.release_s) * kRateHz))));
+    const auto size = static_cast<std::size_t>(
+        std::min(samples - begin, static_cast<std::int64_t>(std::ceil((seconds + instrument.release_s) * kRateHz))));
     const double level = loudness(note);
     for (std::size_t at = 0; at < size; at += kChunk) {
       const std::size_t count = std::min(kChunk, size - at);
@@ -249,7 +246,8 @@ int bass_variant(int program) {
 Instrument bass(const Score& score) {
   const int variant = bass_variant(score.program(Part::bass).number);
   return {.004, .04, false,
-          [variant, weights = power_law(variant == 2 ? 1.5 : 1.0)](const Sounding& s, const double* t, std::size_t, std::size_t count, double* out, double*) {
+          [variant, weights = power_law(variant == 2 ? 1.5 : 1.0)](const Sounding& s, const double* t, std::size_t,
+                                                                   std::size_t count, double* out, double*) {
             std::array<double, kChunk> corner{}, level{}, gain{}, swell{};
             exponentials(corner.data(), t, count, -1 / .18);
             exponentials(swell.data(), t, count, -1 / .4);
@@ -340,12 +338,12 @@ Instrument pad() {
 
 Instrument lead() {
   return {.02, .06, false,
-          [weights = power_law(1.1)](const Sounding& s, const double* t, std::size_t, std::size_t count, double* out, double*) {
+          [weights = power_law(1.1)](const Sounding& s, const double* t, std::size_t, std::size_t count, double* out,
+                                     double*) {
             std::array<double, kChunk> turns{}, gain{};
             for (std::size_t i = 0; i < count; ++i) {
               // Vibrato of 5 Hz, 0.69 % (the phase in radians is 2 pi f t + (0.0069 f / 5) (1 - cos)).
-              turns[i] = s.hz * t[i] +
-                         .0069 * s.hz / 5 * (1 - cos_turns(5 * t[i])) * (0.5 * std::numbers::inv_pi);
+              turns[i] = s.hz * t[i] + .0069 * s.hz / 5 * (1 - cos_turns(5 * t[i])) * (0.5 * std::numbers::inv_pi);
             }
             const int highest = harmonics_of(s.hz, 7000, 30);
             for (int h = 1; h <= highest; ++h) {

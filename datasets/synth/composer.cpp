@@ -358,8 +358,8 @@ class Composer {
   void drums(int k) {
     const int bar = section_.first_bar + k;
     const bool last = k == section_.bars - 1;
-    const bool filled = (last && draw_.chance(850, {kDrums, u32(bar), 0})) ||
-                        (k % 4 == 3 && draw_.chance(300, {kDrums, u32(bar), 1}));
+    const bool filled =
+        (last && draw_.chance(850, {kDrums, u32(bar), 0})) || (k % 4 == 3 && draw_.chance(300, {kDrums, u32(bar), 1}));
     const auto& fill = fills()[draw_.weighted(kFillWeights, {kDrums, u32(bar), 2})];
     const int fill_from = filled ? fill.front().step : kStepsPerBar;
     const bool hats_only = section_.letter == 'I' && draw_.chance(350, {kDrums, u32(j_), 3});

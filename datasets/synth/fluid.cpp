@@ -123,8 +123,8 @@ class FluidRenderer : public Renderer {
     if (!synth) throw Error(Code::resource, "FluidSynth", "cannot make a synthesiser");
     const int id = fluid_synth_sfload(synth.get(), font.path.c_str(), 0);
     if (id == FLUID_FAILED) {
-      throw Error({Code::format, font.path.string(), "FluidSynth cannot read this soundfont", "a SoundFont 2 file", "",
-                   ""});
+      throw Error(
+          {Code::format, font.path.string(), "FluidSynth cannot read this soundfont", "a SoundFont 2 file", "", ""});
     }
     const int bank = kit ? 128 : 0, number = program.acoustic ? 0 : program.number;
     if (fluid_synth_program_select(synth.get(), channel, id, bank, number) != FLUID_OK) {
@@ -149,8 +149,8 @@ class FluidRenderer : public Renderer {
       if (block <= done) return;
       core::check_stop();
       const auto at = static_cast<int>(done * kHop);
-      if (fluid_synth_write_float(synth.get(), static_cast<int>((block - done) * kHop), left.data(), at, 1, right.data(),
-                                  at, 1) != FLUID_OK) {
+      if (fluid_synth_write_float(synth.get(), static_cast<int>((block - done) * kHop), left.data(), at, 1,
+                                  right.data(), at, 1) != FLUID_OK) {
         throw Error(Code::internal, "FluidSynth", "rendering failed");
       }
       done = block;

@@ -138,7 +138,8 @@ class Mixer {
          {Part::guitar, -21, 150, .6, uniform("guitar_pan", .15, .6, kOtherBus, 1), .06, 0},
          {Part::pad, -25, 230, 1.3, 0, 0, .15},
          {Part::lead, -21, 200, .6, uniform("lead_pan", -.25, .25, kOtherBus, 2), 0, .12}}};
-    const double shine = test() ? uniform("other_shine_db", 4, 9, kOtherBus, 3) : uniform("other_shine_db", 1, 5, kOtherBus, 3);
+    const double shine =
+        test() ? uniform("other_shine_db", 4, 9, kOtherBus, 3) : uniform("other_shine_db", 1, 5, kOtherBus, 3);
     Bus bus;
     bus.sum = Stereo(samples_);
     Stereo to_room(samples_), to_plate(samples_);
@@ -305,7 +306,8 @@ class Mixer {
     if (guard < 1) out_.guard_db = db_of_gain(guard);
 
     // A song shorter than its fades has shorter ones.
-    const std::size_t fade_in = std::min<std::size_t>(441, count / 2), fade_out = std::min<std::size_t>(4410, count / 2);
+    const std::size_t fade_in = std::min<std::size_t>(441, count / 2),
+                      fade_out = std::min<std::size_t>(4410, count / 2);
     std::vector<double> edges(count, guard);
     for (std::size_t n = 0; n < fade_in; ++n) edges[n] *= static_cast<double>(n) / static_cast<double>(fade_in);
     for (std::size_t i = 0; i < fade_out; ++i) {

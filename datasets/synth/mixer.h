@@ -22,7 +22,8 @@ inline constexpr std::array<std::string_view, kStems> kStemNames = {"drums", "ba
 
 /// An instrument or a voice alone, as it is in its stem.
 struct InstrumentStem {
-  std::string name;  ///< "drums", "bass", "keys", "guitar", "pad", "lead", "vocals" (the lead voice), "doubles", "harmony"
+  /// "drums", "bass", "keys", "guitar", "pad", "lead", "vocals" (the lead voice), "doubles", "harmony"
+  std::string name;
   std::string stem;  ///< the stem that it is part of
   Pcm audio;
 };

@@ -31,8 +31,8 @@ MSS_BODY void partial_body(double* __restrict out, const double* __restrict turn
   for (std::size_t i = 0; i < count; ++i) out[i] += gain[i] * sin_turns(h * turns[i] + phase);
 }
 
-MSS_BODY void low_pass_body(double* __restrict gain, const double* __restrict level,
-                            const double* __restrict corner_hz, std::size_t count, double hz) {
+MSS_BODY void low_pass_body(double* __restrict gain, const double* __restrict level, const double* __restrict corner_hz,
+                            std::size_t count, double hz) {
   for (std::size_t i = 0; i < count; ++i) {
     const double ratio = hz / corner_hz[i], square = ratio * ratio;
     gain[i] = level[i] / std::sqrt(1 + square * square);
@@ -49,12 +49,12 @@ MSS_BODY void exponential_body(double* __restrict out, const double* __restrict 
 
 // Each function twice; which one runs is the same question everywhere.
 #if defined(__x86_64__)
-#define MSS_TWICE(NAME, BODY, PARAMETERS, ARGUMENTS)             \
-  void NAME##_baseline PARAMETERS { BODY ARGUMENTS; }            \
+#define MSS_TWICE(NAME, BODY, PARAMETERS, ARGUMENTS)  \
+  void NAME##_baseline PARAMETERS { BODY ARGUMENTS; } \
   [[gnu::target("avx2")]] void NAME##_avx2 PARAMETERS { BODY ARGUMENTS; }
-#define MSS_CHOOSE(NAME, ARGUMENTS)                                     \
-  static const bool wide = core::active_isa() != core::Isa::baseline;   \
-  if (wide) return NAME##_avx2 ARGUMENTS;                               \
+#define MSS_CHOOSE(NAME, ARGUMENTS)                                   \
+  static const bool wide = core::active_isa() != core::Isa::baseline; \
+  if (wide) return NAME##_avx2 ARGUMENTS;                             \
   return NAME##_baseline ARGUMENTS
 #else
 #define MSS_TWICE(NAME, BODY, PARAMETERS, ARGUMENTS) \

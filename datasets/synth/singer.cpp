@@ -99,7 +99,8 @@ class ControlMaker {
     }
     fill_gaps();
     const std::uint32_t stream = take.stream + 200;
-    const std::vector<double> slow = wander(draws, stream, 0, frames_, .985), fast = wander(draws, stream, 1, frames_, .6);
+    const std::vector<double> slow = wander(draws, stream, 0, frames_, .985),
+                              fast = wander(draws, stream, 1, frames_, .6);
     for (std::size_t j = 0; j < frames_; ++j) out_.cents[j] += 22 * slow[j] + 2 * fast[j];
   }
 
@@ -131,8 +132,7 @@ class ControlMaker {
     const double offset = take_.timing_sigma_s * normal(i, 0) * kRateHz;
     const std::int64_t begin =
         std::max<std::int64_t>(0, static_cast<std::int64_t>(static_cast<double>(n.start) + offset));
-    const std::int64_t end =
-        std::min(samples_ - 1, static_cast<std::int64_t>(static_cast<double>(n.end) + offset));
+    const std::int64_t end = std::min(samples_ - 1, static_cast<std::int64_t>(static_cast<double>(n.end) + offset));
     const std::int64_t first = begin / kHop, last = end / kHop;
     if (end <= begin || last - first <= 4) return;
     const double d = static_cast<double>(end - begin) / kRateHz;
@@ -180,8 +180,8 @@ class ControlMaker {
       }
       out_.cents[j] = cents;
 
-      double amplitude = unit((t - .8 * wait) / rise) * unit((d - t) / .07) *
-                         (.8 + .2 * sin_turns(.5 * unit(t / d))) * level;
+      double amplitude =
+          unit((t - .8 * wait) / rise) * unit((d - t) / .07) * (.8 + .2 * sin_turns(.5 * unit(t / d))) * level;
       if (t < c.seconds) amplitude *= c.hum;
       out_.amplitude[j] = std::max(out_.amplitude[j], amplitude);
 
@@ -429,8 +429,9 @@ std::vector<double> sing(const Draws& draws, const Take& take, std::int64_t samp
         const double gain = gain_of_db(c.level_db + 1.5 * draws.normal({take.stream, item, 14}));
         for (std::size_t i = 0; i < size; ++i) {
           const double u = static_cast<double>(i) / static_cast<double>(size);
-          const double envelope = c.sustained ? power_of(sin_turns(.5 * u), .7)
-                                              : std::min(1.0, u / .04) * exp_of(-static_cast<double>(i) / (.014 * kRateHz));
+          const double envelope = c.sustained
+                                      ? power_of(sin_turns(.5 * u), .7)
+                                      : std::min(1.0, u / .04) * exp_of(-static_cast<double>(i) / (.014 * kRateHz));
           voice[static_cast<std::size_t>(begin) + i] += gain * envelope * burst[i];
         }
       }

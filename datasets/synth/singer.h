@@ -22,7 +22,7 @@ struct SungNote {
 struct Take {
   std::vector<SungNote> notes;
   Singer singer{};
-  std::uint32_t stream = 40;    ///< of all its draws and noises
+  std::uint32_t stream = 40;  ///< of all its draws and noises
   double detune_cents = 0;
   double timing_sigma_s = 0;
   bool talk = false;

@@ -97,10 +97,11 @@ FoundFont find_font(Font font, const std::vector<fs::path>& folders, const core:
                                                facts.package, facts.package)});
   }
   if (!found->published) {
-    core::log(log, core::LogLevel::warning,
-              fmt::format("{}: SHA-256 {}…, the published file has {}…; songs made with it are recorded with its hash and "
-                          "are not the published ones",
-                          found->path.string(), found->sha256.substr(0, 16), facts.sha256));
+    core::log(
+        log, core::LogLevel::warning,
+        fmt::format("{}: SHA-256 {}…, the published file has {}…; songs made with it are recorded with its hash and "
+                    "are not the published ones",
+                    found->path.string(), found->sha256.substr(0, 16), facts.sha256));
   }
   return std::move(*found);
 }

@@ -102,11 +102,13 @@ class TrainableNetworks final : public nn::Trainable {
     at::Tensor mean, deviation;
     if (c.standardise) {
       // Of an item, as torch.std has it for complex numbers (n - 1).
-      const std::vector<std::int64_t> axes = c.joint ? std::vector<std::int64_t>{1, 2, 3} : std::vector<std::int64_t>{2, 3};
+      const std::vector<std::int64_t> axes =
+          c.joint ? std::vector<std::int64_t>{1, 2, 3} : std::vector<std::int64_t>{2, 3};
       const auto n = static_cast<double>((c.joint ? channels : 1) * bins * frames);
       mean = x.mean(axes, /*keepdim=*/true);
       const at::Tensor centred = x - mean;
-      deviation = at::sqrt(at::view_as_real(centred).square().sum(-1).sum(axes, /*keepdim=*/true) / std::max(n - 1, 1.0));
+      deviation =
+          at::sqrt(at::view_as_real(centred).square().sum(-1).sum(axes, /*keepdim=*/true) / std::max(n - 1, 1.0));
       x = centred / (deviation + 1e-5);
     }
     const auto rows = [&](const at::Tensor& spectrum) {
@@ -121,10 +123,10 @@ class TrainableNetworks final : public nn::Trainable {
     std::vector<at::Tensor> estimates;
     {
       const nn::AutocastScope autocast(options.bf16, x.device());
-      estimates = options.checkpoint
-                      ? model.forward(seen, x,
-                                      [](const auto& step, const at::Tensor& y) { return nn::recomputed(step, y); })
-                      : model.forward(seen, x, [](const auto& step, const at::Tensor& y) { return step(y); });
+      estimates =
+          options.checkpoint
+              ? model.forward(seen, x, [](const auto& step, const at::Tensor& y) { return nn::recomputed(step, y); })
+              : model.forward(seen, x, [](const auto& step, const at::Tensor& y) { return step(y); });
     }
     for (at::Tensor& y : estimates) {
       y = y.to(at::real(mixture).scalar_type());

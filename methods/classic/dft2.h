@@ -35,7 +35,8 @@ std::vector<float> dft2_mask(std::vector<float> v, std::int64_t frames, int bins
 /// Errors: Error(invalid_argument); Error(resource) where the temporary file has no room.
 class Dft2Background {
  public:
-  static constexpr std::int64_t kMemoryBytes = std::int64_t{256} << 20;  ///< of the transform, before it goes to the file
+  /// Of the transform, before it goes to the file.
+  static constexpr std::int64_t kMemoryBytes = std::int64_t{256} << 20;
   Dft2Background(std::int64_t frames, int bins, const Dft2Options& options, int threads,
                  std::int64_t memory_bytes = kMemoryBytes);
   ~Dft2Background();

@@ -102,7 +102,8 @@ struct HpssStream::Impl {
     for (int c = 0; c < channels; ++c) {
       const std::vector<float>& from = v[static_cast<std::size_t>(c)];
       const auto frame = [&](std::int64_t i) { return from.begin() + (i - kept) * bins; };
-      const std::vector<float> around = reflected_frames(from, kept, known, ended, next - half, next + count + half, bins);
+      const std::vector<float> around =
+          reflected_frames(from, kept, known, ended, next - half, next + count + half, bins);
       const std::vector<float> own(frame(next), frame(next) + count * bins);
       HpssMasks<float> masks;
       masks.harmonic = inner_median_over_time(around, count + 2 * half, bins, options.kernel_frames, threads);

@@ -3,9 +3,9 @@
 #include <memory>
 #include <utility>
 
+#include "methods/demucs/entries.h"
 #include "methods/demucs/runner.h"
 #include "methods/demucs/separator.h"
-#include "methods/demucs/entries.h"
 #include "nn/torch/layers_torch.h"
 #include "nn/torch/runtime_torch.h"
 #include "nn/torch/trainable_torch.h"
@@ -123,18 +123,16 @@ void add_networks(NetworkTable& table) {
 }
 
 void add_trainables(nn::TrainableTable& table) {
-  table.architectures.emplace_back(
-      architecture_name(Architecture::demucs),
-      [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
-        return std::make_unique<TrainableModel<Demucs<nn::Torch>>>(configuration_from_value(configuration, "training"),
-                                                                   source, options);
-      });
-  table.architectures.emplace_back(
-      architecture_name(Architecture::conv_tasnet),
-      [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
-        return std::make_unique<TrainableModel<ConvTasNet<nn::Torch>>>(
-            configuration_from_value(configuration, "training"), source, options);
-      });
+  table.architectures.emplace_back(architecture_name(Architecture::demucs),
+                                   [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+                                     return std::make_unique<TrainableModel<Demucs<nn::Torch>>>(
+                                         configuration_from_value(configuration, "training"), source, options);
+                                   });
+  table.architectures.emplace_back(architecture_name(Architecture::conv_tasnet),
+                                   [](const core::Value& configuration, nn::Source& source, at::TensorOptions options) {
+                                     return std::make_unique<TrainableModel<ConvTasNet<nn::Torch>>>(
+                                         configuration_from_value(configuration, "training"), source, options);
+                                   });
 }
 
 }  // namespace mss::methods::demucs

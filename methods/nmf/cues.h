@@ -43,9 +43,9 @@ class CueStream {
 
   int channels_, threads_;
   std::int64_t bins_;
-  std::int64_t known_ = 0, next_ = 0;       ///< frames pushed, frames handed on
-  std::int64_t kept_ = 0;                   ///< first frame of the maps
-  std::vector<float> mean_, centre_, side_;  ///< of frames from kept_ on
+  std::int64_t known_ = 0, next_ = 0;                ///< frames pushed, frames handed on
+  std::int64_t kept_ = 0;                            ///< first frame of the maps
+  std::vector<float> mean_, centre_, side_;          ///< of frames from kept_ on
   std::vector<std::vector<std::complex<float>>> x_;  ///< per channel, of frames from next_ on
 };
 

@@ -287,8 +287,7 @@ Index fit_whole_bytes(const SeparatorOptions& options, Index bins, Index frames,
     return magnitudes + factors(Index{each} * d.members) + fit_bytes(bins, columns, each, o, d.template_frames);
   }
   const int components = blind_components(options, stems);
-  if (options.tensor)
-    return 2 * magnitudes + factors(components) + products_bytes(bins * channels, frames, components);
+  if (options.tensor) return 2 * magnitudes + factors(components) + products_bytes(bins * channels, frames, components);
   if (options.hals) return magnitudes + factors(components) + products_bytes(bins, columns, components);
   return magnitudes + factors(components) + fit_bytes(bins, columns, components, o, options.template_frames);
 }

@@ -393,8 +393,8 @@ std::unique_ptr<Separator> make(const core::Params& params, const core::SpecPart
   info.is_oracle = references;
   info.is_random = o.dictionary != nullptr ? o.free_components > 0 : o.start == nullptr || !o.uniform_h;
   info.offers_magnitudes = !o.mono;
-  info.streams = o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono &&
-                 o.continuity == 0;
+  info.streams =
+      o.dictionary != nullptr && o.template_frames == 1 && o.free_components == 0 && !o.mono && o.continuity == 0;
   if (o.dictionary == nullptr && o.start == nullptr && o.classifier == nullptr && !references) {
     if (o.components == 0) o.components = 16;
     info.targets = component_names(o.components);

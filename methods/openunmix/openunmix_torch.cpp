@@ -62,8 +62,7 @@ class TrainableModel final : public nn::Trainable {
     const std::int64_t items = x.size(0), frames = x.size(3);
     std::vector<at::Tensor> masks;
     {
-      const at::Tensor seen =
-          options.feature_mask ? x * options.feature_mask(x.size(2), frames).unsqueeze(1) : x;
+      const at::Tensor seen = options.feature_mask ? x * options.feature_mask(x.size(2), frames).unsqueeze(1) : x;
       const nn::AutocastScope autocast(options.bf16, x.device());
       masks = model_.masks(seen.slice(2, 0, c.max_bin).permute({0, 3, 1, 2}).reshape({items, frames, -1}));
     }

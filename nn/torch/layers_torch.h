@@ -22,9 +22,9 @@
 #include <utility>
 #include <vector>
 
-#include "nn/torch/libtorch_torch.h"
 #include "nn/parameters.h"
 #include "nn/scope.h"
+#include "nn/torch/libtorch_torch.h"
 
 namespace mss::nn {
 

@@ -39,10 +39,10 @@ namespace mss::reports::html {
 
 struct Options {
   bool single = false;
-  std::vector<std::string> audio{};         ///< data sets (datasets::open); empty = no audio
+  std::vector<std::string> audio{};           ///< data sets (datasets::open); empty = no audio
   std::vector<std::filesystem::path> runs{};  ///< folders that may hold estimates (records/store.h)
-  std::vector<std::string> audio_tracks{};  ///< globs of track names; empty = all
-  double excerpt_s = 15;                    ///< 0 = whole tracks
+  std::vector<std::string> audio_tracks{};    ///< globs of track names; empty = all
+  double excerpt_s = 15;                      ///< 0 = whole tracks
   /// One sentence for each method and post-filter, by the name that specs have; what they say of rows that this program
   /// separated.
   std::vector<std::pair<std::string, std::string>> about{};

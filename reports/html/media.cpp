@@ -27,7 +27,7 @@ using audio::AudioBuffer;
 using audio::AudioView;
 using core::Value;
 
-constexpr int kPeaks = 900;                         ///< points of a waveform
+constexpr int kPeaks = 900;  ///< points of a waveform
 constexpr int kSpectrumWidth = 640, kSpectrumHeight = 160;
 constexpr double kLowestHz = 40, kFloorDb = -80, kMostGainDb = 30;
 
@@ -141,9 +141,10 @@ class TrackMedia {
              const fs::path& scratch)
       : name_(std::move(name)), audio_(audio), options_(options), sink_(sink), scratch_(scratch) {
     const std::int64_t total = audio.mixture.samples();
-    samples_ = options.excerpt_s > 0
-                   ? std::min(total, std::max<std::int64_t>(1, std::llround(options.excerpt_s * audio.mixture.rate_hz())))
-                   : total;
+    samples_ =
+        options.excerpt_s > 0
+            ? std::min(total, std::max<std::int64_t>(1, std::llround(options.excerpt_s * audio.mixture.rate_hz())))
+            : total;
     begin_ = excerpt_begin(audio, samples_);
   }
 
@@ -329,10 +330,12 @@ std::vector<std::string> write_media(const Report& report, const RecordIndex& in
     }
     if (options.progress != nullptr) options.progress->end();
   }
-  if (!any_track) warnings.push_back("no track of the report has audio in the data set, or is chosen by --audio-tracks");
+  if (!any_track)
+    warnings.push_back("no track of the report has audio in the data set, or is chosen by --audio-tracks");
   if (any_track && !any_estimate) {
-    warnings.push_back("no saved estimates were found: players and spectrograms show mixture and references only (run with "
-                       "--save-estimates, and give the run's folder)");
+    warnings.push_back(
+        "no saved estimates were found: players and spectrograms show mixture and references only (run with "
+        "--save-estimates, and give the run's folder)");
   }
   return warnings;
 }

@@ -94,7 +94,9 @@ class SingleSink final : public Sink {
   void data(const std::string& name, const Value& value) override {
     blocks += "<script type=\"application/json\" id=\"data-" + name + "\">" + script_json(value) + "</script>\n";
   }
-  std::string png(const std::string&, std::string_view bytes) override { return "data:image/png;base64," + base64(bytes); }
+  std::string png(const std::string&, std::string_view bytes) override {
+    return "data:image/png;base64," + base64(bytes);
+  }
 
   std::string blocks;
 };
@@ -122,7 +124,8 @@ std::string title_of(const Report& report) {
     if (std::find(names.begin(), names.end(), section.dataset) == names.end()) names.push_back(section.dataset);
   }
   std::string out = "Source separation on ";
-  for (std::size_t i = 0; i < names.size(); ++i) out += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  for (std::size_t i = 0; i < names.size(); ++i)
+    out += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
   return out;
 }
 
@@ -161,23 +164,24 @@ std::vector<std::string> write(const Report& report, const std::vector<records::
   const std::string title = core::escape_html(title_of(report));
   std::string policy, style, scripts;
   if (options.single) {
-    policy = fmt::format("default-src 'none'; script-src {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
-                         csp_hash(kPageScript), csp_hash(kPageStyle));
+    policy = fmt::format(
+        "default-src 'none'; script-src {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+        csp_hash(kPageScript), csp_hash(kPageStyle));
     style = std::string("<style>") + kPageStyle + "</style>";
     scripts = single.blocks + "<script>" + kPageScript + "</script>";
   } else {
     // Not every browser takes a file on disk for 'self'.
-    policy = "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:; base-uri 'none'; "
-             "form-action 'none'";
+    policy =
+        "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:; base-uri 'none'; "
+        "form-action 'none'";
     style = "<link rel=\"stylesheet\" href=\"page/report.css\">";
     scripts = "<script src=\"page/report.js\"></script>";
     core::write_file_atomic(out / "page/report.css", kPageStyle);
     core::write_file_atomic(out / "page/report.js", kPageScript);
   }
-  core::write_file_atomic(out / "index.html", filled(kPageTemplate, {{"@TITLE@", title},
-                                                                     {"@POLICY@", policy},
-                                                                     {"@STYLE@", style},
-                                                                     {"@SCRIPTS@", scripts}}));
+  core::write_file_atomic(
+      out / "index.html",
+      filled(kPageTemplate, {{"@TITLE@", title}, {"@POLICY@", policy}, {"@STYLE@", style}, {"@SCRIPTS@", scripts}}));
   return warnings;
 }
 

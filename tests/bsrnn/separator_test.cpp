@@ -284,7 +284,8 @@ TEST_CASE("projection=true makes the masks of profile authors sum to 1", "[bsrnn
   write_weights(path, constant_weights(c, 1));
   const audio::AudioBuffer x = noise(8000, 8000);
   for (const bool projected : {false, true}) {
-    const std::string spec = "bsrnn:weights=" + path + ",chunk=0.4,hop=0.2,projection=" + (projected ? "true" : "false");
+    const std::string spec =
+        "bsrnn:weights=" + path + ",chunk=0.4,hop=0.2,projection=" + (projected ? "true" : "false");
     const auto separator = registry.make(spec);
     CHECK(separator->info().resolved_options.at("projection").as_bool() == projected);
     for (const audio::AudioBuffer& stem : separator->separate(x.view(), {}).audio) {

@@ -103,8 +103,8 @@ TEST_CASE("the program's help lists every command and every exit status", "[cli]
   const Result result = mssbench({"--help"});
   CHECK(result.status == 0);
   const std::vector<std::string> listed = listed_commands(result.out);
-  for (const char* command : {"separate", "run", "evaluate", "report", "compare", "corpus", "plot", "demo", "methods", "datasets", "merge", "config",
-                              "completion", "man", "help"}) {
+  for (const char* command : {"separate", "run", "evaluate", "report", "compare", "corpus", "plot", "demo", "methods",
+                              "datasets", "merge", "config", "completion", "man", "help"}) {
     INFO(command);
     CHECK(std::find(listed.begin(), listed.end(), command) != listed.end());
   }

@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "core/rng.h"
-#include "methods/demucs/family.h"
 #include "methods/demucs/entries.h"
+#include "methods/demucs/family.h"
 #include "methods/demucs/separator.h"
 #include "methods/registry.h"
 #include "methods/weights.h"

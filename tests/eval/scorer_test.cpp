@@ -204,7 +204,8 @@ TEST_CASE("scores are the same bits for any number of threads", "[eval]") {
   }
 }
 
-TEST_CASE("every value that the scorer gives is a metric of the list, and every metric of the list is given", "[eval]") {
+TEST_CASE("every value that the scorer gives is a metric of the list, and every metric of the list is given",
+          "[eval]") {
   const IntSignals r = golden_references(5, 3, 50000, 2);
   const PlanarSignals<float> refs(r), ests(golden_estimates(5, r));
   const std::vector<std::string> names{"vocals", "drums", "bass"};

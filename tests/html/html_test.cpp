@@ -101,7 +101,8 @@ TEST_CASE("the page's data are the report's numbers", "[reports_html]") {
   CHECK(b.at("about").size() == 0);
   // Equal input, equal bytes.
   write(report, records, {}, folder / "again");
-  CHECK(core::read_text_file(folder / "out/page/data/report.js") == core::read_text_file(folder / "again/page/data/report.js"));
+  CHECK(core::read_text_file(folder / "out/page/data/report.js") ==
+        core::read_text_file(folder / "again/page/data/report.js"));
 }
 
 TEST_CASE("a row says what its method and filters do, where this program separated it", "[reports_html]") {
@@ -119,7 +120,7 @@ TEST_CASE("a row says what its method and filters do, where this program separat
     INFO(row.at("spec").as_string());
     const bool here = row.at("spec").as_string() != "umx";
     REQUIRE(row.at("about").size() == (here ? 2 : 0));
-      CHECK((here || row.at("training").as_string() == "unknown"));
+    CHECK((here || row.at("training").as_string() == "unknown"));
     if (!here) continue;
     CHECK(row.at("about").as_array()[0].as_string() == "A network.");
     CHECK(row.at("about").as_array()[1].as_string() == "A filter.");
@@ -180,7 +181,8 @@ TEST_CASE("nothing in a record ends a script or opens an element", "[reports_htm
   const TempDir folder;
   write(report, records, {.single = true}, folder / "one");
   write(report, records, {}, folder / "many");
-  for (const char* file : {"one/index.html", "many/index.html", "many/page/data/report.js", "many/page/data/track-0-0.js"}) {
+  for (const char* file :
+       {"one/index.html", "many/index.html", "many/page/data/report.js", "many/page/data/track-0-0.js"}) {
     INFO(file);
     const std::string text = core::read_text_file(folder / file);
     CHECK(text.find("<img") == std::string::npos);
@@ -215,7 +217,8 @@ TEST_CASE("audio of another data set is refused, saying which one is meant", "[r
   const TempDir folder;
   const std::vector<Record> records = example();
   const Report report = build_report(records);
-  const Error error = tests::error_of([&] { write(report, records, {.audio = {"synthetic:songs=1,seconds=1"}}, folder / "out"); });
+  const Error error =
+      tests::error_of([&] { write(report, records, {.audio = {"synthetic:songs=1,seconds=1"}}, folder / "out"); });
   CHECK(error.code() == Code::dataset);
   CHECK(std::string(error.what()).find("Songs") != std::string::npos);
   CHECK(std::string(error.what()).find("synthetic") != std::string::npos);

@@ -14,7 +14,8 @@ audio::AudioBuffer tone(double hz, double amplitude, double seconds, int rate_hz
   audio::AudioBuffer out(channels, static_cast<std::int64_t>(seconds * rate_hz), rate_hz);
   for (int c = 0; c < channels; ++c) {
     for (std::size_t t = 0; t < out.channel(c).size(); ++t) {
-      out.channel(c)[t] = static_cast<float>(amplitude * std::sin(2 * std::numbers::pi * hz * static_cast<double>(t) / rate_hz));
+      out.channel(c)[t] =
+          static_cast<float>(amplitude * std::sin(2 * std::numbers::pi * hz * static_cast<double>(t) / rate_hz));
     }
   }
   return out;
@@ -38,7 +39,8 @@ TEST_CASE("quiet passages do not count", "[reports_html]") {
   const auto put = [&](double db, double from, double to) {
     for (int c = 0; c < 2; ++c) {
       for (auto t = static_cast<std::size_t>(from * 48000); t < static_cast<std::size_t>(to * 48000); ++t) {
-        all.channel(c)[t] = static_cast<float>(std::pow(10.0, db / 20) * std::sin(2 * std::numbers::pi * 1000 * static_cast<double>(t) / 48000));
+        all.channel(c)[t] = static_cast<float>(std::pow(10.0, db / 20) *
+                                               std::sin(2 * std::numbers::pi * 1000 * static_cast<double>(t) / 48000));
       }
     }
   };

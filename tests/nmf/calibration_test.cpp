@@ -134,7 +134,9 @@ TEST_CASE("cues that come in blocks are those of the whole", "[nmf]") {
     Cues found;
     const auto take = [&](const audio::Spectrogram<float>& x, const Cues& cues) {
       REQUIRE(x.frames() == cues.frames);
-      for (int c = 0; c < 2; ++c) CHECK(std::equal(x.at(c, 0), x.at(c, 0) + x.frames() * bins, all.at(c, found.frames)));
+      for (int c = 0; c < 2; ++c) {
+        CHECK(std::equal(x.at(c, 0), x.at(c, 0) + x.frames() * bins, all.at(c, found.frames)));
+      }
       found.frames += cues.frames;
       found.percussive.insert(found.percussive.end(), cues.percussive.begin(), cues.percussive.end());
       found.side.insert(found.side.end(), cues.side.begin(), cues.side.end());

@@ -44,7 +44,8 @@ TEST_CASE("a stop request reaches long transforms and fits", "[robustness]") {
     for (const int signal : {SIGINT, SIGTERM}) {
       CAPTURE(spec, signal);
       const std::string name = std::string_view(spec).find("hop=") != std::string_view::npos ? "short" : "long";
-      const Stopped end = stopped({"separate", name + ".wav", "-m", spec, "-o", "out", "-q"}, folder.path(), signal, 2500);
+      const Stopped end =
+          stopped({"separate", name + ".wav", "-m", spec, "-o", "out", "-q"}, folder.path(), signal, 2500);
       CHECK((end.result.status == 130 || end.result.status == 0));
       CHECK(end.seconds < kLimit_s);
       if (end.result.status == 130) CHECK_FALSE(fs::exists(folder / "out" / name / "vocals.wav"));

@@ -115,8 +115,8 @@ TEST_CASE("a missing soundfont names its package, another file of its name gives
     tests::TempDir folder;
     core::write_file_atomic(folder / std::string(facts.file), "not a soundfont");
     std::string warning;
-    const FoundFont found =
-        find_font(static_cast<Font>(i), {folder.path()}, [&](core::LogLevel, std::string_view text) { warning = text; });
+    const FoundFont found = find_font(static_cast<Font>(i), {folder.path()},
+                                      [&](core::LogLevel, std::string_view text) { warning = text; });
     if (!found.published) {
       CHECK(found.path == folder / std::string(facts.file));
       CHECK(tests::contains(warning, std::string(facts.sha256)));

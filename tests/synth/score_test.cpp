@@ -96,8 +96,7 @@ TEST_CASE("whole default splits have the golden hashes, and no two songs are ali
       hashes.push_back(hash_of_score(first_seed(1, split) + static_cast<std::uint64_t>(i), split));
     }
     all.insert(hashes.begin(), hashes.end());
-    CHECK(core::sha256_hex(core::join(hashes, "\n")) ==
-          golden().at("splits").at(split_name(split)).as_string());
+    CHECK(core::sha256_hex(core::join(hashes, "\n")) == golden().at("splits").at(split_name(split)).as_string());
   }
   CHECK(all.size() == 150);
 }

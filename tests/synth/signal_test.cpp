@@ -15,7 +15,8 @@ TEST_CASE("functions without libm agree with libm", "[synth]") {
   double trigonometric = 0, exponential = 0, hyperbolic = 0, logarithm = 0, angle = 0;
   for (int i = -20000; i <= 20000; ++i) {
     const double x = i / 1000.0;
-    trigonometric = std::max(trigonometric, std::abs(sin_turns(x) - std::sin(2 * std::numbers::pi * std::remainder(x, 1))));
+    trigonometric =
+        std::max(trigonometric, std::abs(sin_turns(x) - std::sin(2 * std::numbers::pi * std::remainder(x, 1))));
     exponential = std::max(exponential, std::abs(exp_of(x) / std::exp(x) - 1));
     hyperbolic = std::max(hyperbolic, std::abs(tanh_of(x) - std::tanh(x)));
     if (x > 0) logarithm = std::max(logarithm, std::abs(log_of(x) - std::log(x)) / (1 + std::abs(std::log(x))));

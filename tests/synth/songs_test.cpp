@@ -65,7 +65,8 @@ TEST_CASE("stems of built-in songs add up to the mixture exactly and never clip"
       const auto song = datasets::synth::render_song(seed, index, kSixSeconds);
       INFO(seed << " " << index);
       REQUIRE(song.names == std::vector<std::string>{"drums", "bass", "other", "vocals"});
-      CHECK(datasets::sum_residual_db({song.mixture, song.names, song.stems}) == -std::numeric_limits<double>::infinity());
+      CHECK(datasets::sum_residual_db({song.mixture, song.names, song.stems}) ==
+            -std::numeric_limits<double>::infinity());
       float peak = 0;
       bool on_grid = true;
       for (int c = 0; c < 2; ++c) {

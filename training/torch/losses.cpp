@@ -18,8 +18,8 @@ struct Pair {
 /// Estimates and targets in every domain, each made when a term first asks for it.
 class Signals {
  public:
-  Signals(const LossRecipe& recipe, const nn::Estimates& estimates, const at::Tensor& mixture, const at::Tensor& targets,
-          const std::optional<audio::StftSpec>& own)
+  Signals(const LossRecipe& recipe, const nn::Estimates& estimates, const at::Tensor& mixture,
+          const at::Tensor& targets, const std::optional<audio::StftSpec>& own)
       : given_(estimates), mixture_(mixture), targets_(targets), spec_(own.value_or(transform_of(recipe))) {}
 
   at::Tensor estimated_waveforms() {
@@ -64,9 +64,8 @@ class Signals {
     if (given_.waveforms.defined()) {
       return {waveforms(), mixture_.narrow(2, given_.begin, given_.waveforms.size(3))};
     }
-    const std::int64_t samples = spec_.framing == audio::Framing::none
-                                     ? covered()
-                                     : spec_.hop_samples * (mixture_spectrum().size(3) - 1);
+    const std::int64_t samples =
+        spec_.framing == audio::Framing::none ? covered() : spec_.hop_samples * (mixture_spectrum().size(3) - 1);
     if (samples <= 0) throw Error(Code::config, "data.crop_seconds", "examples are too short for this loss");
     return {{nn::istft(estimated_spectra().narrow(4, 0, nn::stft_frames(spec_, samples)), spec_, samples),
              targets_.narrow(3, 0, samples)},
@@ -90,12 +89,12 @@ class Signals {
 
   const at::Tensor& mixture_spectrum() {
     if (!mixture_spectrum_.defined()) {
-      mixture_spectrum_ = given_.mixture.defined()
-                              ? given_.mixture
-                              : nn::stft(given_.waveforms.defined()
-                                             ? mixture_.narrow(2, given_.begin, given_.waveforms.size(3))
-                                             : mixture_,
-                                         spec_);
+      mixture_spectrum_ =
+          given_.mixture.defined()
+              ? given_.mixture
+              : nn::stft(
+                    given_.waveforms.defined() ? mixture_.narrow(2, given_.begin, given_.waveforms.size(3)) : mixture_,
+                    spec_);
     }
     return mixture_spectrum_;
   }
@@ -111,10 +110,8 @@ class Signals {
 
   const at::Tensor& target_spectra() {
     if (!target_spectra_.defined()) {
-      target_spectra_ = nn::stft(given_.waveforms.defined()
-                                     ? targets_.narrow(3, given_.begin, given_.waveforms.size(3))
-                                     : targets_,
-                                 spec_);
+      target_spectra_ = nn::stft(
+          given_.waveforms.defined() ? targets_.narrow(3, given_.begin, given_.waveforms.size(3)) : targets_, spec_);
     }
     return target_spectra_;
   }
@@ -187,9 +184,8 @@ at::Tensor multi_domain(const LossRecipe& recipe, Signals& signals) {
   // A target alone beside all that it is not: their weighted SDRs are the same number.
   at::Tensor time;
   for (std::int64_t s = 0; s < e.size(0); ++s) {
-    const at::Tensor one =
-        nn::combination_wsdr(at::stack({e[s], mixture - e[s]}), at::stack({t[s], mixture - t[s]}), mixture,
-                             recipe.trim_samples);
+    const at::Tensor one = nn::combination_wsdr(at::stack({e[s], mixture - e[s]}), at::stack({t[s], mixture - t[s]}),
+                                                mixture, recipe.trim_samples);
     time = time.defined() ? time + one : one;
   }
   return recipe.time_weight * time / static_cast<double>(e.size(0)) +

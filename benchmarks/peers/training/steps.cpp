@@ -50,21 +50,21 @@ std::vector<Case> cases(bool large) {
   const std::vector<std::string> four = {"drums", "bass", "other", "vocals"}, one = {"vocals"},
                                  crossed = {"bass", "drums", "vocals", "other"};
   // `large`: sizes of the papers, for a GPU. Else what two cores do in seconds.
-  return {
-      {"umx", "umx", "umxhq", one, members({}), LossTerm::mse_magnitude, 1e-3, 0, 1e-5, large ? 16 : 2,
-       large ? 264600 : 132300},
-      {"xumx", "xumx", "umxhq", crossed, members({}), LossTerm::xumx, 1e-3, 0, 1e-5, large ? 8 : 1,
-       large ? 264600 : 88200},
-      {"demucs-light", "demucs", "light", four, members({}), LossTerm::mse_time, 3e-4, 0, 0, large ? 16 : 1, 88532},
-      {"demucs", "demucs", "v2", four, members({{"width", large ? 64 : 16}}), LossTerm::l1_time, 3e-4, 0, 0,
-       large ? 8 : 1, large ? 446292 : 180052},
-      {"conv-tasnet", "conv-tasnet", "", four, large ? members({}) : members({{"repeats", 1}}), LossTerm::l1_time,
-       3e-4, 0, 0, large ? 4 : 1, large ? 176400 : 22050},
-      {"bsrnn", "bsrnn", "paper", one,
-       large ? members({}) : members({{"features", 32}, {"pairs", 4}, {"lstm_hidden", 64}, {"mask_hidden", 128}}),
-       LossTerm::l1_both, 1e-3, 5, 0, large ? 4 : 1, large ? 132300 : 44100},
-      {"conv1d", "conv1d", "vocals", one, members({}), LossTerm::l1_time, 1e-3, 0, 0, large ? 16 : 1, 132300},
-      {"dprnn", "dprnn", "vocals", one, members({}), LossTerm::mse_magnitude, 1e-3, 5, 0, large ? 16 : 1, large ? 264600 : 132300}};
+  return {{"umx", "umx", "umxhq", one, members({}), LossTerm::mse_magnitude, 1e-3, 0, 1e-5, large ? 16 : 2,
+           large ? 264600 : 132300},
+          {"xumx", "xumx", "umxhq", crossed, members({}), LossTerm::xumx, 1e-3, 0, 1e-5, large ? 8 : 1,
+           large ? 264600 : 88200},
+          {"demucs-light", "demucs", "light", four, members({}), LossTerm::mse_time, 3e-4, 0, 0, large ? 16 : 1, 88532},
+          {"demucs", "demucs", "v2", four, members({{"width", large ? 64 : 16}}), LossTerm::l1_time, 3e-4, 0, 0,
+           large ? 8 : 1, large ? 446292 : 180052},
+          {"conv-tasnet", "conv-tasnet", "", four, large ? members({}) : members({{"repeats", 1}}), LossTerm::l1_time,
+           3e-4, 0, 0, large ? 4 : 1, large ? 176400 : 22050},
+          {"bsrnn", "bsrnn", "paper", one,
+           large ? members({}) : members({{"features", 32}, {"pairs", 4}, {"lstm_hidden", 64}, {"mask_hidden", 128}}),
+           LossTerm::l1_both, 1e-3, 5, 0, large ? 4 : 1, large ? 132300 : 44100},
+          {"conv1d", "conv1d", "vocals", one, members({}), LossTerm::l1_time, 1e-3, 0, 0, large ? 16 : 1, 132300},
+          {"dprnn", "dprnn", "vocals", one, members({}), LossTerm::mse_magnitude, 1e-3, 5, 0, large ? 16 : 1,
+           large ? 264600 : 132300}};
 }
 
 void serve(const std::vector<std::string>& arguments) {
@@ -109,8 +109,8 @@ void serve(const std::vector<std::string>& arguments) {
         values[static_cast<std::size_t>(row * each.samples + t)] = static_cast<float>(low);
       }
     });
-    core::write_file_atomic(folder / (name + ".f32"),
-                            std::string_view(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
+    core::write_file_atomic(folder / (name + ".f32"), std::string_view(reinterpret_cast<const char*>(values.data()),
+                                                                       values.size() * sizeof(float)));
     methods::export_weights(folder / (name + ".safetensors"), weights);
     core::Value about = core::Value::object();
     about["items"] = each.items;
@@ -141,9 +141,9 @@ void serve(const std::vector<std::string>& arguments) {
     std::string line;
     while (std::getline(std::cin, line) && !line.empty()) {
       if (line == "state") {
-        const methods::Weights now = methods::make_weights(
-            *method->family, configuration, training::parts_of(*method->family, configuration, learner->weights(false)),
-            "now");
+        const methods::Weights now =
+            methods::make_weights(*method->family, configuration,
+                                  training::parts_of(*method->family, configuration, learner->weights(false)), "now");
         methods::export_weights(folder / (name + ".safetensors"), now);
         std::cout << "{}" << std::endl;
         continue;
