@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "audio/decoders.h"
+#include "audio/libav.h"
 #include "core/error.h"
 #include "core/stop.h"
 
@@ -53,12 +54,6 @@ void prepare_libav() {
     av_log_set_callback([](void*, int, const char*, va_list) {});
     av_max_alloc(kMostBytesAtOnce);
   });
-}
-
-std::string reason(int error) {
-  char text[AV_ERROR_MAX_STRING_SIZE] = {};
-  av_strerror(error, text, sizeof text);
-  return text;
 }
 
 /// The containers of docs/audio.md, by libavformat's names. All others, and above all playlists, are refused: they
@@ -141,17 +136,6 @@ class FileBytes {
 struct FormatDeleter {
   void operator()(AVFormatContext* c) const { avformat_close_input(&c); }
 };
-struct CodecDeleter {
-  void operator()(AVCodecContext* c) const { avcodec_free_context(&c); }
-};
-struct PacketDeleter {
-  void operator()(AVPacket* p) const { av_packet_free(&p); }
-};
-struct FrameDeleter {
-  void operator()(AVFrame* f) const { av_frame_free(&f); }
-};
-using PacketHandle = std::unique_ptr<AVPacket, PacketDeleter>;
-using FrameHandle = std::unique_ptr<AVFrame, FrameDeleter>;
 
 [[noreturn]] void out_of_memory(const fs::path& path) {
   throw Error({Code::resource, path.string(), "out of memory, or a part of the container claims too much of it",
@@ -329,7 +313,7 @@ class StreamDecoder {
   fs::path path_;
   int index_;
   bool mp4_;
-  std::unique_ptr<AVCodecContext, CodecDeleter> context_;
+  CodecHandle context_;
   FrameHandle frame_;
   bool lossy_ = true;
   int channels_ = 0, rate_hz_ = 0;

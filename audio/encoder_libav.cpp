@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "audio/encoders.h"
+#include "audio/libav.h"
 #include "core/error.h"
 
 #if MSSBENCH_HAVE_LIBAV
@@ -21,12 +22,6 @@ namespace mss::audio::detail {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string reason(int error) {
-  char text[AV_ERROR_MAX_STRING_SIZE] = {};
-  av_strerror(error, text, sizeof text);
-  return text;
-}
 
 const AVCodec* encoder_for(const std::string& extension) {
   if (extension == ".mp3") return avcodec_find_encoder(AV_CODEC_ID_MP3);
@@ -51,15 +46,6 @@ bool takes_planar_floats(const AVCodec& codec) {
 }
 #pragma GCC diagnostic pop
 
-struct CodecDeleter {
-  void operator()(AVCodecContext* c) const { avcodec_free_context(&c); }
-};
-struct PacketDeleter {
-  void operator()(AVPacket* p) const { av_packet_free(&p); }
-};
-struct FrameDeleter {
-  void operator()(AVFrame* f) const { av_frame_free(&f); }
-};
 struct FormatDeleter {
   void operator()(AVFormatContext* c) const {
     c->pb = nullptr;  // ours
@@ -215,9 +201,9 @@ class LibavEncoder final : public LossyEncoder {
   int channels_;
   std::unique_ptr<AVIOContext, BytesDeleter> bytes_;
   std::unique_ptr<AVFormatContext, FormatDeleter> format_;  // before the bytes that it writes to
-  std::unique_ptr<AVCodecContext, CodecDeleter> context_;
-  std::unique_ptr<AVFrame, FrameDeleter> frame_;
-  std::unique_ptr<AVPacket, PacketDeleter> packet_;
+  CodecHandle context_;
+  FrameHandle frame_;
+  PacketHandle packet_;
   std::int64_t frame_samples_ = 1024, filled_ = 0, samples_ = 0;
   AudioBuffer pending_;
 };
