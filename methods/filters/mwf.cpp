@@ -12,12 +12,15 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "methods/filters/register.h"
+#include "methods/kept_source.h"
+#include "methods/sisec18.h"
 
 namespace mss::methods::filters {
 namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();  // 2^-52
-constexpr std::int64_t kBlockSamples = 65536;
+/// Of the mixture and the references; what is longer goes on in a temporary file.
+constexpr std::int64_t kTrackBytes = std::int64_t{512} << 20;
 constexpr std::int64_t kChunkFrames = 64;
 constexpr int kBlockBins = 64;
 
@@ -94,65 +97,40 @@ class Mwf final : public Separator {
                 .channels = channels,
                 .rate_hz = rate_hz,
                 .samples = mixture.length().value_or(-1)});
-    const std::vector<audio::AudioBuffer> audio = read(mixture, *context.references);
-    const std::int64_t samples = audio.front().samples();
-    const std::vector<Covariance> covariances = learn(audio, context);
-    apply(audio, samples, rate_hz, covariances, sink, context);
+    const Tracks tracks = keep(mixture, *context.references, context.stop);
+    const std::vector<Covariance> covariances = learn(tracks, context);
+    apply(tracks, rate_hz, covariances, sink, context);
   }
 
-  /// The mixture and the references, in lockstep.
-  static std::vector<audio::AudioBuffer> read(audio::Source& mixture, const References& references) {
-    const int channels = mixture.channels();
-    const std::size_t count = references.sources.size() + 1;
-    std::vector<std::vector<std::vector<float>>> samples(
-        count, std::vector<std::vector<float>>(static_cast<std::size_t>(channels)));
-    std::vector<audio::AudioBuffer> blocks(count, audio::AudioBuffer(channels, kBlockSamples, mixture.rate_hz()));
-    while (const std::int64_t n = mixture.read(blocks[0].span())) {
-      for (std::size_t i = 1; i < count; ++i) {
-        const std::int64_t found = references.sources[i - 1]->read(blocks[i].span().slice(0, n));
-        if (found == n) continue;
-        throw Error({.code = Code::invalid_argument,
-                     .where = fmt::format("reference '{}'", references.names[i - 1]),
-                     .what = "shorter than the mixture",
-                     .expected = fmt::format("at least {} samples", samples[0][0].size() + static_cast<std::size_t>(n)),
-                     .found = fmt::format("{}", samples[0][0].size() + static_cast<std::size_t>(found)),
-                     .hint = {}});
-      }
-      for (std::size_t i = 0; i < count; ++i) {
-        for (int c = 0; c < channels; ++c) {
-          const auto block = blocks[i].channel(c).first(static_cast<std::size_t>(n));
-          auto& to = samples[i][static_cast<std::size_t>(c)];
-          to.insert(to.end(), block.begin(), block.end());
-        }
-      }
+  /// The mixture and the references, which are read twice.
+  using Tracks = std::vector<std::unique_ptr<const KeptTrack>>;
+  static Tracks keep(audio::Source& mixture, const References& references, const core::StopToken& stop) {
+    const auto each = kTrackBytes / (std::ssize(references.sources) + 1);
+    Tracks tracks;
+    tracks.push_back(std::make_unique<const KeptTrack>(mixture, each, stop));
+    const std::int64_t samples = tracks.front()->samples();
+    for (std::size_t i = 0; i < references.sources.size(); ++i) {
+      tracks.push_back(std::make_unique<const KeptTrack>(*references.sources[i], each, stop));
+      const std::int64_t found = tracks.back()->samples();
+      if (found < samples) fail_short_reference(references.names[i], found, samples);
     }
-    std::vector<audio::AudioBuffer> all;
-    for (auto& planes : samples) {
-      audio::AudioBuffer buffer(channels, static_cast<std::int64_t>(planes.front().size()), mixture.rate_hz());
-      for (int c = 0; c < channels; ++c) {
-        std::ranges::copy(planes[static_cast<std::size_t>(c)], buffer.channel(c).begin());
-        planes[static_cast<std::size_t>(c)] = {};
-      }
-      all.push_back(std::move(buffer));
-    }
-    return all;
+    return tracks;
   }
 
   /// Frames [first, first + count) of SciPy's framing, from a transform that knows no framing: zeros of half a frame in
   /// front, zeros behind. In float64, because the published axis error divides by what rounding leaves in bins 0 and 1.
-  audio::Spectrogram<double> frames_of(const audio::Stft<double>& transform, audio::AudioView audio, std::int64_t first,
-                                       std::int64_t count) const {
+  audio::Spectrogram<double> frames_of(const audio::Stft<double>& transform, const KeptTrack& track,
+                                       std::int64_t samples, std::int64_t first, std::int64_t count) const {
     const std::int64_t size = rule_.stft.fft_size, hop = rule_.stft.hop_samples;
-    audio::Spectrogram<double> spectrum(audio.channels(), count, rule_.stft.bins());
-    std::vector<double> samples(static_cast<std::size_t>((count - 1) * hop + size));
-    const std::int64_t begin = first * hop - size / 2;
-    for (int c = 0; c < audio.channels(); ++c) {
-      const auto x = audio.channel(c);
-      for (std::int64_t t = 0; t < static_cast<std::int64_t>(samples.size()); ++t) {
-        const bool inside = begin + t >= 0 && begin + t < audio.samples();
-        samples[static_cast<std::size_t>(t)] = inside ? x[static_cast<std::size_t>(begin + t)] : 0.0;
-      }
-      transform.forward(samples, spectrum.at(c, 0));
+    const std::int64_t begin = first * hop - size / 2, length = (count - 1) * hop + size;
+    const std::int64_t from = std::max<std::int64_t>(begin, 0), to = std::min(begin + length, samples);
+    audio::AudioBuffer read(track.channels(), std::max<std::int64_t>(to - from, 0), track.rate_hz());
+    track.read(from, read.span());
+    audio::Spectrogram<double> spectrum(track.channels(), count, rule_.stft.bins());
+    std::vector<double> padded(static_cast<std::size_t>(length));
+    for (int c = 0; c < track.channels(); ++c) {
+      std::ranges::copy(read.channel(c), padded.begin() + (from - begin));
+      transform.forward(padded, spectrum.at(c, 0));
     }
     return spectrum;
   }
@@ -163,22 +141,22 @@ class Mwf final : public Separator {
   }
   std::int64_t frames(std::int64_t samples) const { return audio::Stft<double>(rule_.stft).frames(samples); }
 
-  std::vector<Covariance> learn(const std::vector<audio::AudioBuffer>& audio, Context& context) const {
-    const int channels = audio.front().channels(), bins = rule_.stft.bins();
+  std::vector<Covariance> learn(const Tracks& tracks, Context& context) const {
+    const int channels = tracks.front()->channels(), bins = rule_.stft.bins();
     const auto entries = static_cast<std::size_t>(channels * channels);
-    std::vector<Covariance> all(audio.size() - 1);
+    const std::int64_t samples = tracks.front()->samples(), total = frames(samples);
+    std::vector<Covariance> all(tracks.size() - 1);
     core::parallel_for(static_cast<std::int64_t>(all.size()), context.threads, [&](std::int64_t j) {
-      context.stop.check();
       Covariance& cov = all[static_cast<std::size_t>(j)];
       cov.r.assign(entries * static_cast<std::size_t>(bins), 0.0);
       cov.inverse = cov.r;
       cov.usable.assign(static_cast<std::size_t>(bins), 0);
       std::vector<Complex> y(static_cast<std::size_t>(channels));
-      const audio::AudioBuffer& reference = audio[static_cast<std::size_t>(j) + 1];
+      const KeptTrack& reference = *tracks[static_cast<std::size_t>(j) + 1];
       const audio::Stft<double> transform(without_framing());
-      const std::int64_t total = frames(reference.samples());
       for (std::int64_t first = 0; first < total; first += kChunkFrames) {
-        const auto spectrum = frames_of(transform, reference, first, std::min(kChunkFrames, total - first));
+        context.stop.check();
+        const auto spectrum = frames_of(transform, reference, samples, first, std::min(kChunkFrames, total - first));
         for (std::int64_t n = 0; n < spectrum.frames(); ++n) {
           for (int f = 0; f < bins; ++f) {
             double power = 0;
@@ -243,14 +221,15 @@ class Mwf final : public Separator {
     }
   }
 
-  void apply(const std::vector<audio::AudioBuffer>& audio, std::int64_t samples, int rate_hz,
-             const std::vector<Covariance>& covariances, StemSink& sink, Context& context) const {
-    const int channels = audio.front().channels();
+  void apply(const Tracks& tracks, int rate_hz, const std::vector<Covariance>& covariances, StemSink& sink,
+             Context& context) const {
+    const int channels = tracks.front()->channels();
+    const std::int64_t samples = tracks.front()->samples();
     const auto stems = static_cast<std::int64_t>(covariances.size());
     const audio::Stft<double> transform(without_framing());
     std::vector<audio::StreamingIstft> inverse;
     for (std::int64_t s = 0; s < stems; ++s) inverse.emplace_back(rule_.stft, channels, rate_hz);
-    std::vector<audio::Spectrogram<double>> spectra(audio.size());
+    std::vector<audio::Spectrogram<double>> spectra(tracks.size());
     std::vector<audio::AudioBuffer> done(static_cast<std::size_t>(stems));
     std::int64_t written = 0;
     const auto write = [&] {
@@ -266,7 +245,7 @@ class Mwf final : public Separator {
       const std::int64_t count = std::min(kChunkFrames, total - first);
       core::parallel_for(stems + 1, context.threads, [&](std::int64_t i) {
         const auto at = static_cast<std::size_t>(i);
-        spectra[at] = frames_of(transform, audio[at], first, count);
+        spectra[at] = frames_of(transform, *tracks[at], samples, first, count);
       });
       filter(spectra, covariances, context.threads);
       core::parallel_for(stems, context.threads, [&](std::int64_t s) {
@@ -338,23 +317,16 @@ class Mwf final : public Separator {
   Rule rule_;
 };
 
-const char* const kSisec = "SiSEC 2018 (Stoeter, Liutkus, Ito 2018), sigsep-mus-oracle";
-
-core::ParamTable stft_params() {
-  return {{.name = "fft",
-           .type = core::ParamType::integer,
-           .default_value = "2048",
-           .unit = "samples",
-           .range = "[4,1048576]",
-           .help = "Size of the Fourier transform and of its Hann window; even.",
-           .source = kSisec},
-          {.name = "hop",
-           .type = core::ParamType::integer,
-           .default_value = "1024",
-           .unit = "samples",
-           .range = "[1,524288]",
-           .help = "Distance of frames, at most half of fft.",
-           .source = kSisec}};
+/// With four references.
+MemoryNeed memory_of(const audio::StftSpec& stft, std::int64_t samples, int channels) {
+  constexpr std::int64_t kTracks = 5, kBlock = 1 << 16;
+  const std::int64_t tracks = 4 * samples * channels * kTracks;
+  // Spectra of a chunk before and after its filter, one of them in float32 with its audio; covariances and their inverses.
+  const std::int64_t spectra = channels * kChunkFrames * stft.bins() * (2 * 16 * kTracks + 8 + 12);
+  const std::int64_t covariances = (kTracks - 1) * channels * channels * stft.bins() * 2 * 16;
+  const std::int64_t blocks = 4 * 4 * kBlock * channels * kTracks;
+  return {.call_bytes = kShellBytes + std::min(tracks, kTrackBytes) + blocks + spectra + covariances,
+          .file_bytes = std::max<std::int64_t>(tracks - kTrackBytes, 0)};
 }
 
 std::unique_ptr<Separator> make(const core::Params& values, const core::SpecPart& spec, bool sisec) {
@@ -363,26 +335,15 @@ std::unique_ptr<Separator> make(const core::Params& values, const core::SpecPart
   rule.energy = !sisec && values.text("covariance") == "energy";
   rule.reg = sisec ? kEps : values.real("reg");
   rule.inverse_eps = sisec ? kEps : values.real("inverse_eps");
-  rule.stft = {.fft_size = static_cast<int>(values.integer("fft")),
-               .hop_samples = static_cast<int>(values.integer("hop")),
-               .window_samples = 0,
-               .window = audio::WindowKind::hann,
-               .framing = audio::Framing::scipy,
-               .scaling = audio::Scaling::window_sum};
-  if (rule.stft.fft_size % 2 != 0 || rule.stft.hop_samples > rule.stft.fft_size / 2) {
-    throw Error({.code = Code::config,
-                 .where = to_string(spec),
-                 .what = "fft and hop do not fit",
-                 .expected = "an even fft and a hop of at most half of it",
-                 .found = fmt::format("fft {}, hop {}", rule.stft.fft_size, rule.stft.hop_samples),
-                 .hint = {}});
-  }
+  rule.stft = sisec18_stft(values, spec);
   SeparatorInfo info;
   info.spec = to_string(spec);
   info.method = spec.name;
   info.is_oracle = true;
   info.needs_references = true;
-  info.streams = false;
+  info.memory = [stft = rule.stft](std::int64_t samples, int channels, int) {
+    return memory_of(stft, samples, channels);
+  };
   if (sisec) info.channels = 2;
   info.resolved_options = values.resolved();
   info.resolved_options["covariance"] = rule.energy ? "energy" : "mean";
@@ -404,7 +365,7 @@ void add_methods(methods::Registry& registry) {
                  .unit = "",
                  .range = "mean|energy",
                  .help = "Spatial covariance: all frames alike (as published), or weighted by their energy.",
-                 .source = kSisec},
+                 .source = kSisec18},
                 {.name = "reg",
                  .type = core::ParamType::real,
                  .default_value = "1e-06",
@@ -418,8 +379,8 @@ void add_methods(methods::Registry& registry) {
                  .unit = "",
                  .range = "[0,1]",
                  .help = "Added to the determinants of 1x1 and 2x2 inverses; the published code has 2^-52.",
-                 .source = kSisec}};
-  for (core::Param& param : stft_params()) mwf.params.push_back(std::move(param));
+                 .source = kSisec18}};
+  for (core::Param& param : sisec18_params()) mwf.params.push_back(std::move(param));
   mwf.make = [](const core::Params& values, const core::SpecPart& spec) { return make(values, spec, false); };
   registry.add(std::move(mwf));
 
@@ -427,7 +388,7 @@ void add_methods(methods::Registry& registry) {
   sisec.name = "mwf-sisec18";
   sisec.family = "oracle";
   sisec.summary = "Oracle: SiSEC 2018's multichannel Wiener filter with the published script's axis error.";
-  sisec.params = stft_params();
+  sisec.params = sisec18_params();
   sisec.make = [](const core::Params& values, const core::SpecPart& spec) { return make(values, spec, true); };
   registry.add(std::move(sisec));
 }

@@ -12,6 +12,7 @@
 #include "audio/stft.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "methods/sisec18.h"
 
 namespace mss::methods::oracle {
 namespace {
@@ -72,7 +73,7 @@ class Oracle final : public Separator {
     while (const std::int64_t n = mixture.read(blocks[0].span())) {
       for (std::size_t i = 1; i < sources.size(); ++i) {
         const std::int64_t found = sources[i]->read(blocks[i].span().slice(0, n));
-        if (found != n) fail_short(context.references->names[i - 1], samples + found, samples + n);
+        if (found != n) fail_short_reference(context.references->names[i - 1], samples + found, samples + n);
       }
       core::parallel_for(stems + 1, context.threads, [&](std::int64_t i) {
         const auto at = static_cast<std::size_t>(i);
@@ -94,15 +95,6 @@ class Oracle final : public Separator {
     std::vector<audio::StreamingIstft> inverse;
     std::int64_t frames = 0, samples = 0;
   };
-
-  [[noreturn]] void fail_short(const std::string& name, std::int64_t found, std::int64_t expected) const {
-    throw Error({.code = Code::invalid_argument,
-                 .where = fmt::format("reference '{}'", name),
-                 .what = "shorter than the mixture",
-                 .expected = fmt::format("at least {} samples", expected),
-                 .found = fmt::format("{}", found),
-                 .hint = {}});
-  }
 
   /// Turns the spectra of some frames into estimates and hands them on; `total` = no more frames, the mixture's length.
   void emit(Spectra& spectra, Output& output, int threads, std::optional<std::int64_t> total) const {
@@ -184,25 +176,6 @@ class Oracle final : public Separator {
   Rule rule_;
 };
 
-const char* const kSisec = "SiSEC 2018 (Stoeter, Liutkus, Ito 2018), sigsep-mus-oracle";
-
-core::ParamTable stft_params() {
-  return {{.name = "fft",
-           .type = core::ParamType::integer,
-           .default_value = "2048",
-           .unit = "samples",
-           .range = "[4,1048576]",
-           .help = "Size of the Fourier transform and of its Hann window; even.",
-           .source = kSisec},
-          {.name = "hop",
-           .type = core::ParamType::integer,
-           .default_value = "1024",
-           .unit = "samples",
-           .range = "[1,524288]",
-           .help = "Distance of frames, at most half of fft.",
-           .source = kSisec}};
-}
-
 core::Param alpha_param(const char* default_value) {
   return {.name = "alpha",
           .type = core::ParamType::real,
@@ -210,7 +183,7 @@ core::Param alpha_param(const char* default_value) {
           .unit = "",
           .range = "(0,16]",
           .help = "Exponent of the magnitudes in the mask.",
-          .source = kSisec};
+          .source = kSisec18};
 }
 
 core::Param theta_param() {
@@ -220,7 +193,7 @@ core::Param theta_param() {
           .unit = "",
           .range = "(0,inf)",
           .help = "Share of the mixture from which on a bin belongs to a stem.",
-          .source = kSisec};
+          .source = kSisec18};
 }
 
 /// `alpha` fixed = part of the name (irm1); 0 = a parameter.
@@ -230,24 +203,11 @@ void add(Registry& registry, const char* name, const char* summary, Kind kind, d
   entry.family = "oracle";
   entry.summary = summary;
   entry.params = std::move(params);
-  for (core::Param& param : stft_params()) entry.params.push_back(std::move(param));
+  for (core::Param& param : sisec18_params()) entry.params.push_back(std::move(param));
   entry.make = [kind, alpha](const core::Params& values, const core::SpecPart& spec) -> std::unique_ptr<Separator> {
     Rule rule;
     rule.kind = kind;
-    rule.stft = {.fft_size = static_cast<int>(values.integer("fft")),
-                 .hop_samples = static_cast<int>(values.integer("hop")),
-                 .window_samples = 0,
-                 .window = audio::WindowKind::hann,
-                 .framing = audio::Framing::scipy,
-                 .scaling = audio::Scaling::window_sum};
-    if (rule.stft.fft_size % 2 != 0 || rule.stft.hop_samples > rule.stft.fft_size / 2) {
-      throw Error({.code = Code::config,
-                   .where = to_string(spec),
-                   .what = "fft and hop do not fit",
-                   .expected = "an even fft and a hop of at most half of it",
-                   .found = fmt::format("fft {}, hop {}", rule.stft.fft_size, rule.stft.hop_samples),
-                   .hint = {}});
-    }
+    rule.stft = sisec18_stft(values, spec);
     SeparatorInfo info;
     info.spec = to_string(spec);
     info.method = spec.name;

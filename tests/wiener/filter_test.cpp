@@ -245,6 +245,18 @@ TEST_CASE("wiener: the references' modes through the whole chain", "[wiener]") {
   }
 }
 
+TEST_CASE("wiener: the oracles' memory does not grow with the song, their temporary file does", "[wiener]") {
+  for (const char* spec : {"mwf", "mwf-sisec18"}) {
+    const auto need = [&](std::int64_t minutes) {
+      return methods::memory_need(registry().make(spec)->info(), minutes * 60 * 44100, 2, 44100);
+    };
+    CHECK(need(2).call_bytes < std::int64_t{350} << 20);
+    CHECK(need(2).file_bytes == 0);
+    CHECK(need(60).call_bytes < std::int64_t{640} << 20);
+    CHECK(need(60).file_bytes > std::int64_t{5} << 30);
+  }
+}
+
 TEST_CASE("wiener: oracles with several channels, silent and rank-one references", "[wiener]") {
   for (const int channels : {1, 2, 3}) {
     const Song song = synthetic(channels, 60000);
