@@ -620,14 +620,7 @@ Tensor Cpu::PRelu::operator()(const Tensor& x) const {
   Tensor y(x.items(), x.frames(), x.channels());
   for_row_blocks(x, [&](std::int64_t b, std::int64_t first, std::int64_t count) {
     for (std::int64_t t = first; t < first + count; ++t) {
-      const float* from = x.row(b, t);
-      float* to = y.row(b, t);
-      if (weight_.size() == 1) {
-        const float w = weight_[0];
-        for (std::int64_t c = 0; c < x.channels(); ++c) to[c] = from[c] > 0.0F ? from[c] : w * from[c];
-      } else {
-        for (std::int64_t c = 0; c < x.channels(); ++c) to[c] = from[c] > 0.0F ? from[c] : weight_[sz(c)] * from[c];
-      }
+      kernels().prelu(x.channels(), x.row(b, t), weight_.data(), weight_.size() == 1, y.row(b, t));
     }
   });
   return y;

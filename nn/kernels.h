@@ -70,6 +70,8 @@ struct Kernels {
   void (*unary)(Unary function, std::int64_t count, const float* x, float* y);
   /// y[i] = a[i] * sigmoid(b[i]).
   void (*gate)(std::int64_t count, const float* a, const float* b, float* y);
+  /// y[i] = x[i] where it is positive, else x[i] times weights[i], or times weights[0] if all share it.
+  void (*prelu)(std::int64_t count, const float* x, const float* weights, bool shared, float* y);
   /// exp(x[i] - largest) / sum, in place.
   void (*softmax)(std::int64_t count, float* x);
   /// y[t, c] = shift[c] + sum_k taps[k, c] x[t * row_step + k * tap_step + c]: rows at x + t * row_step.

@@ -127,11 +127,14 @@ void Packed::distribute(
   if (rows <= 0) return;
   const Division d = divide(rows);
   const std::int64_t sums = inputs_ <= kDepth ? kRows * 2 * lanes_ : kRows * d.panels_each * 2 * lanes_;
+  const std::int64_t tile = kernels().rows, tiles = (rows + tile - 1) / tile;
+  MSS_ASSERT(kRows % tile == 0);
   // Panels outermost: the weights of a block of panels meet all rows one after the other.
   core::parallel_for(d.row_blocks * d.panel_blocks, RunScope::threads(), [&](std::int64_t item) {
     const std::int64_t row_block = item % d.row_blocks, panel_block = item / d.row_blocks;
-    // Rows are divided evenly, so that the last block is not a short one.
-    const std::int64_t first = row_block * rows / d.row_blocks, end = (row_block + 1) * rows / d.row_blocks;
+    // Rows are divided evenly, so that the last block is not a short one, and in whole tiles, which cost less a row.
+    const std::int64_t first = row_block * tiles / d.row_blocks * tile,
+                       end = std::min(rows, (row_block + 1) * tiles / d.row_blocks * tile);
     Scratch& mine = scratch();
     work(first, end - first, panel_block * d.panels_each, std::min(panels_, (panel_block + 1) * d.panels_each),
          mine.held.room(kRows * kHeldStride), mine.sums.room(sums));

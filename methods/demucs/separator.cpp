@@ -100,7 +100,10 @@ ApplyOptions apply_options(const Configuration& c, const SeparatorOptions& optio
     }
   }
   const std::int64_t longest = std::min(apply.segment_samples, samples) + (apply.shifts > 0 ? apply.longest_shift : 0);
-  apply.windows_at_once = std::clamp<std::int64_t>(options.buffer_bytes / window_bytes(c, longest), 1, 4096);
+  // Windows wait for each other to share the weights of the LSTM; Conv-TasNet has none.
+  apply.windows_at_once = c.architecture == Architecture::conv_tasnet
+                              ? 1
+                              : std::clamp<std::int64_t>(options.buffer_bytes / window_bytes(c, longest), 1, 4096);
   apply.offset = drawn_offsets(seed, apply);
   return apply;
 }
