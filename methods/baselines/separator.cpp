@@ -48,7 +48,8 @@ void add_rest(const Segment<float>& segment, Rows<float>& rows, std::size_t chan
   }
 }
 
-/// The targets' networks in order; `accompaniment` joins the stems.
+/// The targets' networks in order. Beside a single one `accompaniment` joins the stems; what several leave of the mixture
+/// is none.
 Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make, std::int64_t piece_bytes) {
   Networks out;
   for (const std::string& target : request.targets) {
@@ -56,7 +57,7 @@ Networks networks_of(NetworkRequest& request, const MakeNetworkFn& make, std::in
     out.push_back(make(source, request.weights.configuration));
     source.check(request.info.spec);
   }
-  if (std::ranges::find(request.info.targets, "accompaniment") == request.info.targets.end())
+  if (request.targets.size() == 1 && request.targets[0] != "accompaniment")
     request.info.targets.emplace_back("accompaniment");
   request.info.streams = true;
   // Pieces have one length, so that neither needs more for a longer track.

@@ -106,6 +106,16 @@ TEST_CASE("the convolutional baseline is the formula, from spec to stems", "[bas
   CHECK(rest < 1e-6);
 }
 
+TEST_CASE("only what a single target leaves is the accompaniment", "[baselines]") {
+  Registry registry;
+  baselines::add_methods(registry);
+  // Scored as the sum of all stems but the vocals, what four targets leave of the mixture would be worth nothing.
+  const auto targets = [&](const char* spec) { return registry.make(spec)->info().targets; };
+  CHECK(targets("conv1d@four:random=1") == std::vector<std::string>{"vocals", "drums", "bass", "other"});
+  CHECK(targets("conv1d@four:random=1,targets=vocals+drums") == std::vector<std::string>{"vocals", "drums"});
+  CHECK(targets("dprnn:random=1") == std::vector<std::string>{"vocals", "accompaniment"});
+}
+
 TEST_CASE("pieces of 10 s leave no trace", "[baselines]") {
   Registry registry;
   baselines::add_methods(registry);
