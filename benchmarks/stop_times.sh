@@ -80,6 +80,11 @@ for spec in nmf nmf@cc0 nmfd hpss hpss:passes=2 repet repet-sim 2dft rpca classi
   both separate song.wav -m "$spec" -o stems
 done
 both separate second.wav -m nmf:fft=65536,hop=8 -o stems
+if [[ "separate song.wav -m irm2 mwf -o stems --references true" =~ $pattern ]]; then
+  mkdir true
+  for stem in vocals drums bass other; do noise "true/$stem.wav" 240; done
+fi
+for spec in irm2 mwf; do both separate song.wav -m "$spec" -o stems --references true; done
 for spec in umx:random=1 'umx@official:random=1' xumx:random=1 umx-crossskip:random=1 demucs:random=1 demucs@light:random=1 conv-tasnet:random=1 \
   bsrnn:random=1 conv1d:random=1 dprnn:random=1; do
   both separate song.wav -m "$spec" -o stems
@@ -114,6 +119,12 @@ if "$program" --version | grep -q 'LibTorch [0-9]'; then
     done
     # Within the first epochs' validation and after a resume.
     signal=TERM measure 20 train "$recipe" -d synthetic -o trained --resume
+  done
+  # One step takes longer than a stop may.
+  for after in 4 10 20; do
+    measure "$after" train bsrnn-paper -d "$synthetic" --dry-run
+    rm -rf trained
+    measure "$after" train bsrnn-paper -d "$synthetic" -o trained --recipe data.batch=1 --recipe data.crop_seconds=2
   done
   both separate song.wav -m umx:random=1,engine=libtorch -o stems
   both separate song.wav -m demucs:random=1,engine=libtorch -o stems

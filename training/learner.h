@@ -26,6 +26,7 @@
 
 #include "audio/buffer.h"
 #include "checkpoints/safetensors.h"
+#include "core/stop.h"
 #include "core/value.h"
 #include "nn/device.h"
 #include "training/recipe.h"
@@ -51,6 +52,7 @@ struct LearnerSettings {
   nn::DeviceChoice device;
   int threads = 1;
   std::uint64_t seed = 0;
+  core::StopToken stop;  ///< ends a batch in its midst, forward or back, with Error(cancelled); then abandon()
 };
 
 /// A batch of examples in memory, C order; the caller's.
@@ -75,6 +77,9 @@ class Learner {
 
   /// Adds `share` times the gradient of the batch's loss; returns the loss.
   virtual double add_gradients(const BatchView& batch, double share) = 0;
+  /// Drops what add_gradients() has begun since the last update(), running statistics included, as if it had not been
+  /// called: after a stop in its midst.
+  virtual void abandon() = 0;
   /// Clips, steps with learning rate `rate`, averages (ema_clock = step), forgets the gradients. Returns the gradient's
   /// norm before clipping if it was computed (`norm` or a bound), else NaN.
   virtual double update(double rate, bool norm) = 0;

@@ -162,6 +162,7 @@ LearnerSettings learner_settings(const TrainingRequest& request, const Recipe& r
   out.device = request.device;
   out.threads = core::resolve_threads(request.threads);
   out.seed = static_cast<std::uint64_t>(recipe.seed);
+  out.stop = request.stop;
   return out;
 }
 
@@ -745,7 +746,17 @@ class Run {
         settings.number = batch_;
         loader.emplace(training_, settings);
       }
-      step(*loader, result);
+      const auto kinds = kinds_;
+      try {
+        step(*loader, result);
+      } catch (const Error& error) {
+        if (error.code() != Code::cancelled) throw;
+        // A step of a large network may take minutes: it is dropped, and done again when the run goes on.
+        progress_.end();
+        learner_->abandon();
+        kinds_ = kinds;
+        save_stopped();
+      }
       progress_.update(learner_->steps(),
                        fmt::format("epoch {}, loss {:.5g}, {:.3g} examples/s", epoch_ + 1, latest_,
                                    static_cast<double>(result.examples) / std::max(session_s_, 1e-9)));
@@ -1129,7 +1140,8 @@ Trial trial_of(const TrainingRequest& request, const Recipe& recipe, const Model
   const std::int64_t piece = std::min(whole, learner->input_samples(recipe.data.rate_hz));
   try {
     out.step_bytes = measured(piece);
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == Code::cancelled) throw;
     if (piece != whole) out.step_bytes = measured(whole);
   }
   return out;

@@ -8,9 +8,10 @@
 namespace mss::nn {
 namespace {
 
-/// Before what may take long.
-void check_stop() {
-  if (c10::InferenceMode::is_enabled()) core::check_stop();
+/// What took long: a stop request is heeded on the way back too, before its gradient is worked out.
+at::Tensor heeding(at::Tensor y) {
+  if (y.requires_grad()) y.register_hook([](const at::Tensor&) { core::check_stop(); });
+  return y;
 }
 
 /// `axis` is that of the channels, for gated linear units.
@@ -89,8 +90,9 @@ Torch::Linear::Linear(const Scope& scope, const LinearOptions& options) : option
 }
 
 at::Tensor Torch::Linear::operator()(const Tensor& x) const {
-  check_stop();
-  return activated(options_.activation, bias_.defined() ? at::linear(x, weight_, bias_) : at::linear(x, weight_));
+  core::check_stop();
+  return heeding(
+      activated(options_.activation, bias_.defined() ? at::linear(x, weight_, bias_) : at::linear(x, weight_)));
 }
 
 Torch::BatchNorm::BatchNorm(const Scope& scope, const BatchNormOptions& options)
@@ -138,11 +140,11 @@ Torch::Conv1d::Conv1d(const Scope& scope, const Conv1dOptions& options) : option
 }
 
 at::Tensor Torch::Conv1d::operator()(const Tensor& x) const {
-  check_stop();
+  core::check_stop();
   const Conv1dOptions& o = options_;
   if (o.frames(x.size(1)) == 0) return at::empty({x.size(0), 0, o.outputs}, x.options());
-  return activated_rows(o.activation,
-                        at::conv1d(x.transpose(1, 2), weight_, bias_, o.stride, o.padding, o.dilation, o.groups));
+  return heeding(activated_rows(
+      o.activation, at::conv1d(x.transpose(1, 2), weight_, bias_, o.stride, o.padding, o.dilation, o.groups)));
 }
 
 Torch::ConvTranspose1d::ConvTranspose1d(const Scope& scope, const ConvTranspose1dOptions& options) : options_(options) {
@@ -152,8 +154,9 @@ Torch::ConvTranspose1d::ConvTranspose1d(const Scope& scope, const ConvTranspose1
 }
 
 at::Tensor Torch::ConvTranspose1d::operator()(const Tensor& x) const {
-  check_stop();
-  return activated_rows(options_.activation, at::conv_transpose1d(x.transpose(1, 2), weight_, bias_, options_.stride));
+  core::check_stop();
+  return heeding(
+      activated_rows(options_.activation, at::conv_transpose1d(x.transpose(1, 2), weight_, bias_, options_.stride)));
 }
 
 Torch::Lstm::Lstm(const Scope& scope, const LstmOptions& options)
@@ -163,11 +166,11 @@ Torch::Lstm::Lstm(const Scope& scope, const LstmOptions& options)
       dropout_(scope.dropout()) {}
 
 at::Tensor Torch::Lstm::operator()(const Tensor& x) const {
-  check_stop();
+  core::check_stop();
   const at::Tensor zero = at::zeros({options_.layers * options_.directions(), x.size(0), options_.hidden}, x.options());
-  return std::get<0>(at::lstm(x, {zero, zero}, weights_, /*has_biases=*/true, options_.layers,
-                              *dropout_ ? options_.dropout : 0.0, *training_, options_.bidirectional,
-                              /*batch_first=*/true));
+  return heeding(std::get<0>(at::lstm(x, {zero, zero}, weights_, /*has_biases=*/true, options_.layers,
+                                      *dropout_ ? options_.dropout : 0.0, *training_, options_.bidirectional,
+                                      /*batch_first=*/true)));
 }
 
 Torch::Lstm::State Torch::Lstm::start(std::int64_t items) const {
@@ -178,7 +181,7 @@ Torch::Lstm::State Torch::Lstm::start(std::int64_t items) const {
 at::Tensor Torch::Lstm::project(std::int64_t, std::int64_t, const Tensor& x) const { return x; }
 
 void Torch::Lstm::recur(std::int64_t layer, std::int64_t direction, const Tensor& x, State& state, Tensor out) const {
-  check_stop();
+  core::check_stop();
   const auto first = static_cast<std::size_t>(4 * (layer * options_.directions() + direction));
   const std::vector<at::Tensor> weights(weights_.begin() + static_cast<std::ptrdiff_t>(first),
                                         weights_.begin() + static_cast<std::ptrdiff_t>(first + 4));

@@ -54,8 +54,8 @@ class DenormalScope {
 };
 
 /// What every inference holds, once per calling thread: threads, the token that layers ask before they begin
-/// (Error(cancelled)), no gradients and no version counters (at::InferenceMode), denormals flushed. Layers ask in this
-/// scope alone: a step of training is never left in its midst.
+/// (Error(cancelled)), no gradients and no version counters (at::InferenceMode), denormals flushed. Layers ask the
+/// thread's token without this scope too, in the backward pass as well: who trains drops the step that was begun.
 class InferenceScope {
  public:
   explicit InferenceScope(int threads, core::StopToken stop = {}) : stop_(std::move(stop)), threads_(threads) {}

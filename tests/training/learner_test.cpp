@@ -14,6 +14,7 @@
 
 #include "audio/file.h"
 #include "core/error.h"
+#include "core/stop.h"
 #include "methods/baselines/family.h"
 #include "methods/bsrnn/family.h"
 #include "methods/demucs/family.h"
@@ -934,6 +935,27 @@ TEST_CASE("learner: a state that was taken and given to another learner goes on 
     CHECK(second->steps() == 3);
     steps(*second, one.batch, 2);
     CHECK(values_of(whole->state()) == values_of(second->state()));
+  }
+}
+
+TEST_CASE("learner: a step that was given up has left nothing", "[training]") {
+  for (Case& one : cases()) {
+    CAPTURE(one.name);
+    const std::unique_ptr<Learner> whole = learner(one.settings);
+    steps(*whole, one.batch, 2);
+    core::StopSource stop;
+    one.settings.stop = stop.token();
+    const std::unique_ptr<Learner> disturbed = learner(one.settings);
+    steps(*disturbed, one.batch, 1);
+    disturbed->add_gradients(one.batch.view(), 0.5);
+    disturbed->abandon();
+    steps(*disturbed, one.batch, 1);
+    CHECK(values_of(whole->state()) == values_of(disturbed->state()));
+
+    stop.request_stop();
+    CHECK(error_of([&] { disturbed->add_gradients(one.batch.view(), 1); }).code() == Code::cancelled);
+    disturbed->abandon();
+    CHECK(values_of(whole->state()) == values_of(disturbed->state()));
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "core/stop.h"
 #include "core/text.h"
 #include "nn/scope.h"
 #include "nn/torch/runtime_torch.h"
@@ -234,6 +235,7 @@ class TorchLearner final : public Learner {
   double add_gradients(const BatchView& batch, double share) override {
     double value = 0;
     guarded([&] {
+      if (added_ == 0) remember_buffers();
       // Dropout is the one random part of a step.
       const core::PhiloxBlock draw = core::philox4x32(
           {static_cast<std::uint32_t>(steps_), static_cast<std::uint32_t>(steps_ >> 32), added_++, 0x64726f70},
@@ -254,6 +256,16 @@ class TorchLearner final : public Learner {
     });
     if (!std::isfinite(value)) refuse_loss(value, "of training");
     return value;
+  }
+
+  void abandon() override {
+    if (added_ == 0) return;
+    guarded([&] {
+      const torch::NoGradGuard no_grad;
+      for (const auto& [buffer, before] : begun_buffers_) buffer.copy_(before);
+      for (const auto& [name, p] : network_->weights().parameters()) p.mutable_grad() = at::Tensor();
+    });
+    added_ = 0;
   }
 
   double update(double rate, bool norm) override {
@@ -471,8 +483,20 @@ class TorchLearner final : public Learner {
     nn::with_torch_errors(kWhere, [&] {
       const nn::ThreadScope threads(settings_.threads);
       const nn::DenormalScope denormals;
+      // The thread's token is the program's; the module has tokens of its own.
+      const core::StopScope stop(settings_.stop);
       body();
     });
+  }
+
+  void remember_buffers() {
+    const torch::NoGradGuard no_grad;
+    if (begun_buffers_.empty()) {
+      for (const auto& [name, buffer] : network_->weights().buffers())
+        begun_buffers_.emplace_back(buffer, buffer.clone());
+    } else {
+      for (auto& [buffer, before] : begun_buffers_) before.copy_(buffer);
+    }
   }
 
   static std::int64_t count(const Named& tensors) {
@@ -603,6 +627,8 @@ class TorchLearner final : public Learner {
   nn::ForwardOptions forward_;
   Named trained_;
   std::vector<std::pair<at::Tensor, at::Tensor>> kept_buffers_;  ///< frozen running statistics, and their values
+  std::vector<std::pair<at::Tensor, at::Tensor>>
+      begun_buffers_;  ///< all running statistics, and before this step's batches
   std::optional<Optimiser> optimiser_;
   Named average_;
   double average_count_ = 0;

@@ -91,29 +91,38 @@ TEST_CASE("there is one OpenMP runtime in the process", "[nn_torch]") {
   CHECK(runtimes.size() == 1);
 }
 
-TEST_CASE("a stop ends an inference between two layers, and no step of training", "[nn_torch]") {
+TEST_CASE("a stop ends an inference and a step of training between two layers, on the way back too", "[nn_torch]") {
   RandomSource source(1);
   TorchWeights weights(source);
-  const Torch::Linear layer(Torch::Scope(weights), {.inputs = 2, .outputs = 2});
-  const at::Tensor x = at::ones({1, 1, 2});
-  core::StopSource stop;
-  {
-    const InferenceScope scope(1, stop.token());
-    (void)layer(x);
-    stop.request_stop();
-    const auto code_of = [](const std::function<void()>& call) {
-      try {
-        call();
-      } catch (const Error& error) {
-        return error.code();
-      }
-      return Code::internal;
-    };
+  const Torch::Scope scope(weights);
+  const Torch::Linear linear(scope / "linear", {.inputs = 2, .outputs = 2});
+  const Torch::Conv1d conv(scope / "conv", {.inputs = 2, .outputs = 2, .activation = Activation::relu});
+  const Torch::ConvTranspose1d transposed(scope / "transposed", {.inputs = 2, .outputs = 2, .kernel = 2});
+  const Torch::Lstm lstm(scope / "lstm", {.inputs = 2, .hidden = 2});
+  const std::vector<std::function<at::Tensor(const at::Tensor&)>> layers = {linear, conv, transposed, lstm};
+  const auto code_of = [](const std::function<void()>& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return Code::internal;
+  };
+  for (const auto& layer : layers) {
+    const at::Tensor x = at::ones({1, 3, 2});
+    core::StopSource stop;
+    {
+      const InferenceScope inference(1, stop.token());
+      (void)layer(x);
+      stop.request_stop();
+      CHECK(code_of([&] { (void)layer(x); }) == Code::cancelled);
+      CHECK(code_of([&] { with_torch_errors("layer", [&] { (void)layer(x); }); }) == Code::cancelled);
+    }
+    at::Tensor y = layer(x).sum();
+    const core::StopScope training(stop.token());
     CHECK(code_of([&] { (void)layer(x); }) == Code::cancelled);
-    CHECK(code_of([&] { with_torch_errors("layer", [&] { (void)layer(x); }); }) == Code::cancelled);
+    CHECK(code_of([&] { with_torch_errors("layer", [&] { y.backward(); }); }) == Code::cancelled);
   }
-  const core::StopScope training(stop.token());
-  (void)layer(x);
 }
 
 TEST_CASE("denormals are flushed on all threads of a scope, and only there", "[nn_torch]") {
