@@ -138,7 +138,7 @@ Command compare_command() {
             .placeholder = "FILE",
             .complete = Complete::file}},
       .examples = {{"mssbench compare runs/main runs/branch", "every row of two runs"},
-                   {"mssbench compare runs/a#umx@umxhq 'runs/a#umx@umxhq|wiener'", "two rows of one run"},
+                   {"mssbench compare runs/a#repet 'runs/a#repet|wiener'", "two rows of one run"},
                    {"mssbench compare scores/main scores/pr --strict --junit result.xml", "a gate that wants proof"}},
       .run = run_compare};
 }

@@ -270,7 +270,7 @@ Command report_command() {
       .examples =
           {{"mssbench report runs/first -o report", "one run"},
            {"mssbench report runs/a runs/b -o report --metrics SDR,SI-SDR --intervals", "two runs in one table"},
-           {"mssbench report runs/a -o report --against umx@umxhq --published", "differences to one row, papers apart"},
+           {"mssbench report runs/a -o report --against repet --published", "differences to one row, papers apart"},
            {"mssbench report runs/a -o report --audio musdb18 --audio-tracks 'A*'", "with players, for some tracks"},
            {"mssbench report submissions -o report --style sisec18 --dataset musdb18", "SiSEC 2018's files"}},
       .run = run_report};
