@@ -26,9 +26,7 @@ references() {
   truth=()
   [[ $oracles == *" ${1%%[:@+]*} "* ]] || return 0
   truth=(--references "true-$2")
-  [[ -d true-$2 ]] && return
-  mkdir "true-$2"
-  for stem in vocals drums bass other; do noise "true-$2/$stem.wav" "$2"; done
+  [[ -d true-$2 ]] || noise_stems "true-$2" "$2"
 }
 number() { sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" | head -n 1; }
 printf '%-32s' method

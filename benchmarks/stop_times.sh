@@ -81,8 +81,7 @@ for spec in nmf nmf@cc0 nmfd hpss hpss:passes=2 repet repet-sim 2dft rpca classi
 done
 both separate second.wav -m nmf:fft=65536,hop=8 -o stems
 if [[ "separate song.wav -m irm2 mwf -o stems --references true" =~ $pattern ]]; then
-  mkdir true
-  for stem in vocals drums bass other; do noise "true/$stem.wav" 240; done
+  noise_stems true 240
 fi
 for spec in irm2 mwf; do both separate song.wav -m "$spec" -o stems --references true; done
 for spec in umx:random=1 'umx@official:random=1' xumx:random=1 umx-crossskip:random=1 demucs:random=1 demucs@light:random=1 conv-tasnet:random=1 \

@@ -3,28 +3,22 @@
 #include <algorithm>
 
 namespace mss::methods {
-namespace {
-
-constexpr std::int64_t kBlock = std::int64_t{1} << 16;  // samples
-
-}  // namespace
-
 KeptTrack::KeptTrack(audio::Source& source, std::int64_t memory_bytes, const core::StopToken& stop,
                      const std::function<void(audio::AudioView)>& seen)
     : channels_(source.channels()), rate_hz_(source.rate_hz()), spill_(memory_bytes) {
-  audio::AudioBuffer buffer(channels_, kBlock, rate_hz_);
+  audio::AudioBuffer buffer(channels_, kBlockSamples, rate_hz_);
   for (bool more = true; more;) {
     stop.check();
     std::int64_t have = 0;
-    while (have < kBlock) {
-      const std::int64_t got = source.read(buffer.span().slice(have, kBlock - have));
+    while (have < kBlockSamples) {
+      const std::int64_t got = source.read(buffer.span().slice(have, kBlockSamples - have));
       if (got == 0) break;
       have += got;
     }
-    more = have == kBlock;
+    more = have == kBlockSamples;
     if (have == 0) break;
-    blocks_.push_back(spill_.add(channels_ * kBlock));
-    for (int c = 0; c < channels_; ++c) spill_.write(blocks_.back(), c * kBlock, have, buffer.channel(c).data());
+    blocks_.push_back(spill_.add(channels_ * kBlockSamples));
+    for (int c = 0; c < channels_; ++c) spill_.write(blocks_.back(), c * kBlockSamples, have, buffer.channel(c).data());
     samples_ += have;
     if (seen) seen(buffer.view().slice(0, have));
   }
@@ -32,10 +26,10 @@ KeptTrack::KeptTrack(audio::Source& source, std::int64_t memory_bytes, const cor
 
 void KeptTrack::read(std::int64_t begin, audio::AudioSpan out) const {
   for (std::int64_t done = 0; done < out.samples();) {
-    const std::int64_t at = begin + done, within = at % kBlock;
-    const std::int64_t count = std::min(kBlock - within, out.samples() - done);
+    const std::int64_t at = begin + done, within = at % kBlockSamples;
+    const std::int64_t count = std::min(kBlockSamples - within, out.samples() - done);
     for (int c = 0; c < channels_; ++c) {
-      spill_.read(blocks_[static_cast<std::size_t>(at / kBlock)], c * kBlock + within, count,
+      spill_.read(blocks_[static_cast<std::size_t>(at / kBlockSamples)], c * kBlockSamples + within, count,
                   out.channel(c).data() + done);
     }
     done += count;

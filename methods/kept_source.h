@@ -17,6 +17,7 @@ namespace mss::methods {
 
 class KeptTrack {
  public:
+  static constexpr std::int64_t kBlockSamples = std::int64_t{1} << 16;  ///< what a track is kept in multiples of
   /// Reads `source` to its end. `seen`, where it is not empty, gets every block.
   KeptTrack(audio::Source& source, std::int64_t memory_bytes, const core::StopToken& stop,
             const std::function<void(audio::AudioView)>& seen = {});

@@ -260,16 +260,15 @@ void gate(Index count, const float* a, const float* b, float* y) {
 MSS_INLINE Vec prelu_of(Vec x, Vec weight) { return x > 0.0F ? x : weight * x; }
 
 void prelu(Index count, const float* x, const float* weights, bool shared, float* y) {
-  Index i = 0;
   if (shared) {
     const Vec weight = splat(weights[0]);
-    for (; i + kLanes <= count; i += kLanes) store(y + i, prelu_of(load(x + i), weight));
-    if (i < count) store_part(y + i, prelu_of(load_part(x + i, count - i), weight), count - i);
-  } else {
-    for (; i + kLanes <= count; i += kLanes) store(y + i, prelu_of(load(x + i), load(weights + i)));
-    const Index rest = count - i;
-    if (rest > 0) store_part(y + i, prelu_of(load_part(x + i, rest), load_part(weights + i, rest)), rest);
+    return map(
+        count, x, y, [weight](Vec v) __attribute__((always_inline)) { return prelu_of(v, weight); });
   }
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, prelu_of(load(x + i), load(weights + i)));
+  const Index rest = count - i;
+  if (rest > 0) store_part(y + i, prelu_of(load_part(x + i, rest), load_part(weights + i, rest)), rest);
 }
 
 void softmax(Index count, float* x) {

@@ -746,7 +746,6 @@ class Run {
         settings.number = batch_;
         loader.emplace(training_, settings);
       }
-      const auto kinds = kinds_;
       try {
         step(*loader, result);
       } catch (const Error& error) {
@@ -754,7 +753,6 @@ class Run {
         // A step of a large network may take minutes: it is dropped, and done again when the run goes on.
         progress_.end();
         learner_->abandon();
-        kinds_ = kinds;
         save_stopped();
       }
       progress_.update(learner_->steps(),
@@ -782,13 +780,14 @@ class Run {
     const std::int64_t count = std::min(recipe_.optimiser.accumulation, batches_per_epoch_ - batch_);
     const double rate = schedule_->rate(learner_->steps(), epoch_);
     double loss = 0;
+    std::array<std::int64_t, kSegmentKinds> kinds = kinds_;  // kept when the step is done, as all else
     for (std::int64_t i = 0; i < count; ++i) {
       std::optional<Batch> batch = loader.next();
       MSS_ASSERT(batch.has_value());
       try {
         if (semi_) {
-          const std::array<std::int64_t, kSegmentKinds> kinds = mix_semi(*batch, *learner_, *semi_);
-          for (std::size_t k = 0; k < kinds.size(); ++k) kinds_[k] += kinds[k];
+          const std::array<std::int64_t, kSegmentKinds> mixed = mix_semi(*batch, *learner_, *semi_);
+          for (std::size_t k = 0; k < mixed.size(); ++k) kinds[k] += mixed[k];
         }
         loss += learner_->add_gradients(view_of(*batch), 1.0 / static_cast<double>(count)) / static_cast<double>(count);
       } catch (const Error& error) {
@@ -805,6 +804,7 @@ class Run {
     const double norm = learner_->update(rate, true);
     session_s_ += seconds_since(start);
     batch_ += count;
+    kinds_ = kinds;
     latest_ = loss;
     epoch_loss_.add(loss);
     window_.add(loss);

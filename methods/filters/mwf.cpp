@@ -319,12 +319,12 @@ class Mwf final : public Separator {
 
 /// With four references.
 MemoryNeed memory_of(const audio::StftSpec& stft, std::int64_t samples, int channels) {
-  constexpr std::int64_t kTracks = 5, kBlock = 1 << 16;
+  constexpr std::int64_t kTracks = 5;
   const std::int64_t tracks = 4 * samples * channels * kTracks;
   // Spectra of a chunk before and after its filter, one of them in float32 with its audio; covariances and their inverses.
   const std::int64_t spectra = channels * kChunkFrames * stft.bins() * (2 * 16 * kTracks + 8 + 12);
   const std::int64_t covariances = (kTracks - 1) * channels * channels * stft.bins() * 2 * 16;
-  const std::int64_t blocks = 4 * 4 * kBlock * channels * kTracks;
+  const std::int64_t blocks = 4 * 4 * KeptTrack::kBlockSamples * channels * kTracks;
   return {.call_bytes = kShellBytes + std::min(tracks, kTrackBytes) + blocks + spectra + covariances,
           .file_bytes = std::max<std::int64_t>(tracks - kTrackBytes, 0)};
 }

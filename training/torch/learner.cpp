@@ -235,7 +235,10 @@ class TorchLearner final : public Learner {
   double add_gradients(const BatchView& batch, double share) override {
     double value = 0;
     guarded([&] {
-      if (added_ == 0) remember_buffers();
+      if (added_ == 0) {
+        const torch::NoGradGuard no_grad;
+        for (const Buffer& b : buffers_) b.before.copy_(b.now);
+      }
       // Dropout is the one random part of a step.
       const core::PhiloxBlock draw = core::philox4x32(
           {static_cast<std::uint32_t>(steps_), static_cast<std::uint32_t>(steps_ >> 32), added_++, 0x64726f70},
@@ -251,7 +254,9 @@ class TorchLearner final : public Learner {
       const at::Tensor loss = loss_tensor(batch, options);
       (share == 1.0 ? loss : loss * share).backward();
       const torch::NoGradGuard no_grad;
-      for (const auto& [buffer, kept] : kept_buffers_) buffer.copy_(kept);
+      for (const Buffer& b : buffers_) {
+        if (b.frozen) b.now.copy_(b.before);
+      }
       value = loss.item<double>();
     });
     if (!std::isfinite(value)) refuse_loss(value, "of training");
@@ -262,7 +267,7 @@ class TorchLearner final : public Learner {
     if (added_ == 0) return;
     guarded([&] {
       const torch::NoGradGuard no_grad;
-      for (const auto& [buffer, before] : begun_buffers_) buffer.copy_(before);
+      for (const Buffer& b : buffers_) b.now.copy_(b.before);
       for (const auto& [name, p] : network_->weights().parameters()) p.mutable_grad() = at::Tensor();
     });
     added_ = 0;
@@ -442,7 +447,6 @@ class TorchLearner final : public Learner {
                      missing.empty() ? "" : missing, more, ""});
       }
       for (const auto& [name, tensor] : wanted) copy_to(tensor, state.find(name)->second, name);
-      for (auto& [buffer, kept] : kept_buffers_) kept.copy_(buffer);
     });
     steps_ = counters.at("steps", kWhere).as_integer(kWhere);
     average_count_ = counters.at("average_count", kWhere).as_real(kWhere);
@@ -489,16 +493,6 @@ class TorchLearner final : public Learner {
     });
   }
 
-  void remember_buffers() {
-    const torch::NoGradGuard no_grad;
-    if (begun_buffers_.empty()) {
-      for (const auto& [name, buffer] : network_->weights().buffers())
-        begun_buffers_.emplace_back(buffer, buffer.clone());
-    } else {
-      for (auto& [buffer, before] : begun_buffers_) before.copy_(buffer);
-    }
-  }
-
   static std::int64_t count(const Named& tensors) {
     std::int64_t sum = 0;
     for (const auto& [name, tensor] : tensors) sum += tensor.numel();
@@ -535,7 +529,7 @@ class TorchLearner final : public Learner {
       }
     }
     for (const auto& [name, tensor] : network_->weights().buffers()) {
-      if (is_frozen(name)) kept_buffers_.emplace_back(tensor, tensor.clone());
+      buffers_.push_back({tensor, tensor.clone(), is_frozen(name)});
     }
     for (std::size_t i = 0; i < used.size(); ++i) {
       if (used[i]) continue;
@@ -626,9 +620,12 @@ class TorchLearner final : public Learner {
   std::unique_ptr<nn::Trainable> network_, teacher_;
   nn::ForwardOptions forward_;
   Named trained_;
-  std::vector<std::pair<at::Tensor, at::Tensor>> kept_buffers_;  ///< frozen running statistics, and their values
-  std::vector<std::pair<at::Tensor, at::Tensor>>
-      begun_buffers_;  ///< all running statistics, and before this step's batches
+  /// Running statistics, now and before this step's batches.
+  struct Buffer {
+    at::Tensor now, before;
+    bool frozen;
+  };
+  std::vector<Buffer> buffers_;
   std::optional<Optimiser> optimiser_;
   Named average_;
   double average_count_ = 0;
