@@ -101,9 +101,12 @@ Tensor apply_linear(const Packed& weight, const Tensor& x) {
   if (x.uniform()) {
     weight.multiply(x.rows(), x.data(), x.row_stride(), y.data(), y.channels());
   } else {
-    for (std::int64_t b = 0; b < x.items(); ++b) {
-      weight.multiply(x.frames(), x.row(b, 0), x.row_stride(), y.row(b, 0), y.channels());
-    }
+    // The rows of all items together, so that the weights are read once for all of them.
+    const std::int64_t frames = x.frames();
+    weight.multiply_gathered(x.rows(), y.data(), y.channels(),
+                             [&x, frames](std::int64_t row, std::int64_t from, std::int64_t count, float* to) {
+                               std::copy_n(x.row(row / frames, row % frames) + from, count, to);
+                             });
   }
   return y;
 }
@@ -304,6 +307,10 @@ std::int64_t state_stride(std::int64_t hidden) { return round_up(hidden, kernels
 /// A few hundred milliseconds of steps at most pass between two looks at the stop token.
 constexpr std::int64_t kStepsAtOnce = 16;
 
+/// Recurrent weights (bytes) that no core keeps for itself from step to step, and two directions of which may be more than
+/// the cores' common cache holds.
+constexpr std::int64_t kSharedWeights = std::int64_t{8} << 20;
+
 }  // namespace
 
 Cpu::Lstm::Lstm(const Scope& scope, const LstmOptions& o) : options_(o) {
@@ -359,10 +366,9 @@ void Cpu::Lstm::recur(std::int64_t layer, std::int64_t direction, const Tensor& 
   const std::int64_t items = gates.items(), frames = gates.frames(), ld = state_stride(options_.hidden);
   MSS_ASSERT(state.hidden.frames() == items);
   Tensor next = Tensor::zeros(1, items, ld);
-  for (std::int64_t done = 0; done < frames; done += kStepsAtOnce) {
-    RunScope::check_stop();
-    const std::int64_t count = std::min(kStepsAtOnce, frames - done);
-    const std::int64_t first = direction == 0 ? done : frames - done - count;
+  const std::int64_t panels = gate_channels() / (4 * kernels().lanes);
+  const auto steps = [&](std::int64_t first, std::int64_t count, std::int64_t first_panel, std::int64_t last_panel,
+                         bool descending) {
     kernels().lstm({.frames = count,
                     .items = items,
                     .units = options_.hidden,
@@ -377,9 +383,34 @@ void Cpu::Lstm::recur(std::int64_t layer, std::int64_t direction, const Tensor& 
                     .out = out.row(0, first),
                     .out_item_stride = out.item_stride(),
                     .out_row_stride = out.row_stride(),
-                    .backward = direction == 1});
+                    .backward = direction == 1,
+                    .first_panel = first_panel,
+                    .last_panel = last_panel,
+                    .descending = descending});
+  };
+  if (divides_units()) {
+    const std::int64_t parts = std::min<std::int64_t>(RunScope::threads(), panels);
+    for (std::int64_t done = 0; done < frames; ++done) {
+      RunScope::check_stop();
+      const std::int64_t frame = direction == 0 ? done : frames - 1 - done;
+      in_parallel(parts, [&](std::int64_t part) {
+        steps(frame, 1, part * panels / parts, (part + 1) * panels / parts, done % 2 == 1);
+      });
+      std::swap(state.hidden, next);
+    }
+    return;
+  }
+  for (std::int64_t done = 0; done < frames; done += kStepsAtOnce) {
+    RunScope::check_stop();
+    const std::int64_t count = std::min(kStepsAtOnce, frames - done);
+    steps(direction == 0 ? done : frames - done - count, count, 0, panels, false);
     if (count % 2 == 1) std::swap(state.hidden, next);
   }
+}
+
+bool Cpu::Lstm::divides_units() const noexcept {
+  return RunScope::threads() > 1 &&
+         options_.hidden * gate_channels() * static_cast<std::int64_t>(sizeof(float)) >= kSharedWeights;
 }
 
 Tensor Cpu::Lstm::operator()(const Tensor& given) const {
@@ -388,16 +419,18 @@ Tensor Cpu::Lstm::operator()(const Tensor& given) const {
   Tensor x = given;
   const std::int64_t items = x.items(), frames = x.frames();
   if (items == 0 || frames == 0) return Tensor(items, frames, o.outputs());
-  // A direction is one job; where there are more threads, each takes some of the items.
+  // A direction is one job; where there are more threads, each takes some of the items. Directions that divide their units
+  // go one after the other.
+  const bool divided = divides_units();
   const std::int64_t groups =
-      std::clamp<std::int64_t>((RunScope::threads() + o.directions() - 1) / o.directions(), 1, items);
+      divided ? 1 : std::clamp<std::int64_t>((RunScope::threads() + o.directions() - 1) / o.directions(), 1, items);
   // Gates of a block of frames stay within 8 MiB.
   const std::int64_t per_group = (items + groups - 1) / groups;
   const std::int64_t block =
       std::clamp<std::int64_t>((std::int64_t{2} << 20) / (per_group * gate_channels()), 1, frames);
   for (std::int64_t layer = 0; layer < o.layers; ++layer) {
     Tensor y(items, frames, o.outputs());
-    in_parallel(groups * o.directions(), [&](std::int64_t job) {
+    const auto work = [&](std::int64_t job) {
       const std::int64_t direction = job % o.directions(), group = job / o.directions();
       const std::int64_t first = group * items / groups, count = (group + 1) * items / groups - first;
       const Tensor in = x.narrow(0, first, count),
@@ -407,7 +440,12 @@ Tensor Cpu::Lstm::operator()(const Tensor& given) const {
         const std::int64_t size = std::min(block, frames - done), at = direction == 0 ? done : frames - done - size;
         recur(layer, direction, project(layer, direction, in.narrow(1, at, size)), state, out.narrow(1, at, size));
       }
-    });
+    };
+    if (divided) {
+      for (std::int64_t job = 0; job < o.directions(); ++job) work(job);
+    } else {
+      in_parallel(groups * o.directions(), work);
+    }
     x = std::move(y);
   }
   return x;

@@ -125,6 +125,11 @@ struct Cpu {
     /// Steps through the frames of `gates`, direction 1 from the last to the first, and writes h of frame t to rows t
     /// of `out`, channels [0, H).
     void recur(std::int64_t layer, std::int64_t direction, const Tensor& gates, State& state, Tensor out) const;
+    /// Whether recur() divides the units of every step among the threads of the calling thread's RunScope: with more than
+    /// one thread, where the recurrent weights of a direction are 8 MiB and more (724 units). All threads then read one
+    /// matrix, which the cores' common cache has a chance to hold. Where it does not, callers run directions and items
+    /// beside each other.
+    bool divides_units() const noexcept;
 
    private:
     LstmOptions options_;

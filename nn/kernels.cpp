@@ -191,7 +191,9 @@ void lstm_items(const LstmSteps& s, Index count, Index item, Index first, Index 
 }
 
 void lstm(const LstmSteps& s) {
-  const Index panels = (s.units + kLanes - 1) / kLanes;
+  const Index panels = s.last_panel - s.first_panel;
+  const Index first_unit = s.first_panel * kLanes;
+  const Index end_unit = s.last_panel * kLanes < s.units ? s.last_panel * kLanes : s.units;
   const Index tiles = (s.items + kItemsAtOnce - 1) / kItemsAtOnce;
   float *now = s.h, *next = s.next;
   for (Index step = 0; step < s.frames; ++step) {
@@ -202,8 +204,9 @@ void lstm(const LstmSteps& s) {
     const Index block_panels = s.items <= 2 ? kPanelsOfOne : 1;
     const Index blocks = (panels + block_panels - 1) / block_panels;
     for (Index i = 0; i < blocks; ++i) {
-      const Index b = step % 2 == 0 ? i : blocks - 1 - i;
-      const Index first = b * block_panels, last = first + block_panels < panels ? first + block_panels : panels;
+      const Index b = (step % 2 == 0) != s.descending ? i : blocks - 1 - i;
+      const Index first = s.first_panel + b * block_panels;
+      const Index last = first + block_panels < s.last_panel ? first + block_panels : s.last_panel;
       for (Index tile = 0; tile < tiles; ++tile) {
         const Index begin = tile * s.items / tiles, end = (tile + 1) * s.items / tiles;
         lstm_items(s, end - begin, begin, first, last, gates, now, next);
@@ -212,9 +215,9 @@ void lstm(const LstmSteps& s) {
     for (Index item = 0; item < s.items; ++item) {
       const float* from = next + item * s.ld_state;
       float* to = s.out + item * s.out_item_stride + row * s.out_row_stride;
-      Index k = 0;
-      for (; k + kLanes <= s.units; k += kLanes) store(to + k, load(from + k));
-      for (; k < s.units; ++k) to[k] = from[k];
+      Index k = first_unit;
+      for (; k + kLanes <= end_unit; k += kLanes) store(to + k, load(from + k));
+      for (; k < end_unit; ++k) to[k] = from[k];
     }
     float* const swap = now;
     now = next;

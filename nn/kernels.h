@@ -55,6 +55,10 @@ struct LstmSteps {
   float* out;
   std::int64_t out_item_stride, out_row_stride;
   bool backward;
+  /// Units [first_panel, last_panel) * lanes of all of them. Fewer than all: one frame to a call, and what the others
+  /// have in `next` is theirs to write.
+  std::int64_t first_panel, last_panel;
+  bool descending;  ///< the order of the panels in the first step, which alternates from step to step
 };
 
 enum class Unary { relu, gelu, tanh, sigmoid, log1p };

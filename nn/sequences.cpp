@@ -69,9 +69,11 @@ std::vector<Tensor> run_sequences(const Cpu::Lstm& lstm, const std::vector<Tenso
   for (const Tensor& x : sequences) MSS_ASSERT(x.items() == 1 && x.frames() >= 1 && x.channels() == o.inputs);
 
   // A direction is one job; where there are more threads, each takes some of the sequences: the longest of all first,
-  // then one to each group in turn.
+  // then one to each group in turn. Directions that divide their units go one after the other.
   const std::int64_t directions = o.directions();
-  const std::int64_t groups = std::clamp<std::int64_t>((RunScope::threads() + directions - 1) / directions, 1, count);
+  const bool divided = lstm.divides_units();
+  const std::int64_t groups =
+      divided ? 1 : std::clamp<std::int64_t>((RunScope::threads() + directions - 1) / directions, 1, count);
   std::vector<std::int64_t> sorted(sz(count));
   std::iota(sorted.begin(), sorted.end(), 0);
   std::ranges::stable_sort(
@@ -102,7 +104,7 @@ std::vector<Tensor> run_sequences(const Cpu::Lstm& lstm, const std::vector<Tenso
       run_direction(lstm, layer, direction, lengths[sz(group)], x.narrow(0, first, items),
                     y.narrow(0, first, items).narrow(2, direction * o.hidden, o.hidden));
     };
-    if (RunScope::threads() <= 1) {
+    if (divided || RunScope::threads() <= 1) {
       for (std::int64_t j = 0; j < groups * directions; ++j) job(j);
     } else {
       core::parallel_for(groups * directions, RunScope::threads(), [&](std::int64_t j) {

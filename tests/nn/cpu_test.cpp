@@ -244,6 +244,19 @@ TEST_CASE("results do not depend on threads, batches or blocks of frames", "[nn]
     CHECK(alone == std::vector<float>(once.begin() + i * static_cast<std::int64_t>(alone.size()),
                                       once.begin() + (i + 1) * static_cast<std::int64_t>(alone.size())));
   }
+  // Units that threads divide, and so many gates that the batch goes through in two blocks of frames.
+  const Cpu::Lstm large(Scope(source) / "large", {.inputs = 8, .hidden = 740});
+  CHECK_FALSE(large.divides_units());
+  const Tensor z = keyed("z", 3, 250, 8);
+  const std::vector<float> of_one = large(z).values();
+  for (const int threads : {2, 3, 8}) {
+    const RunScope scope(threads);
+    CHECK(large.divides_units());
+    CHECK(large(z).values() == of_one);
+  }
+  CHECK(large(z.narrow(0, 1, 1)).values() ==
+        std::vector<float>(of_one.begin() + 250 * 1480, of_one.begin() + 2 * 250 * 1480));
+
   const Tensor y = conv(x), first = conv(x.narrow(1, 0, 101)), rest = conv(x.narrow(1, 100, 200));
   CHECK(y.narrow(1, 0, 50).values() == first.values());
   CHECK(y.narrow(1, 50, 99).values() == rest.values());

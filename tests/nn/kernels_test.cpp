@@ -124,7 +124,10 @@ TEST_CASE("steps of an LSTM in two pieces, both directions", "[nn]") {
                  .out = out.data() + first * units,
                  .out_item_stride = 0,
                  .out_row_stride = units,
-                 .backward = backward});
+                 .backward = backward,
+                 .first_panel = 0,
+                 .last_panel = 1,
+                 .descending = false});
         if (count % 2 == 1) std::swap(h, next);
       };
       piece(backward ? 4 : 0, backward ? 5 : 4);

@@ -131,6 +131,7 @@ std::vector<Case> cases() {
   lstm("of two layers and 13 sequences", 13, 21, {.inputs = 20, .hidden = 48, .layers = 2});
   lstm("forward only", 4, 37, {.inputs = 9, .hidden = 130, .layers = 2, .bidirectional = false});
   lstm("of 6 sequences", 6, 9, {.inputs = 16, .hidden = 256});
+  lstm("of units that threads divide", 3, 6, {.inputs = 16, .hidden = 740});
   lstm("of one unit", 2, 5, {.inputs = 1, .hidden = 1});
   out.push_back(
       MSS_CASE("group norm, one group", 3, 70, 20, return typename L::GroupNorm(w / "n", {.channels = 20})(x);));
@@ -349,8 +350,10 @@ TEST_CASE("the LSTM's step interface gives the whole's bits", "[nn_torch]") {
 
 TEST_CASE("sequences of different lengths go through an LSTM at once with the bits of each alone", "[nn_torch]") {
   TestSource source;
-  for (const bool bidirectional : {true, false}) {
-    const Cpu::Lstm lstm(Scope(source), {.inputs = 11, .hidden = 50, .layers = 2, .bidirectional = bidirectional});
+  for (const LstmOptions& options : {LstmOptions{.inputs = 11, .hidden = 50, .layers = 2},
+                                     LstmOptions{.inputs = 11, .hidden = 50, .layers = 2, .bidirectional = false},
+                                     LstmOptions{.inputs = 11, .hidden = 740}}) {
+    const Cpu::Lstm lstm(Scope(source), options);
     std::vector<Tensor> sequences;
     std::vector<std::vector<float>> alone;
     for (const std::int64_t frames : {21, 45, 1, 45, 30, 44, 2}) {
