@@ -408,6 +408,16 @@ void Cpu::Lstm::recur(std::int64_t layer, std::int64_t direction, const Tensor& 
   }
 }
 
+std::int64_t Cpu::Lstm::frames_at_once(std::int64_t layer, std::int64_t items) const noexcept {
+  // The steps read the gates soon enough to find them in the second-level cache, or not far behind it.
+  constexpr std::int64_t kGates = std::int64_t{1} << 18;
+  // Input weights that come from further away than that are read for so many rows that reading them takes little time.
+  constexpr std::int64_t kWeights = std::int64_t{1} << 19, kRows = 256;
+  const std::int64_t least =
+      options_.layer_inputs(layer) * gate_channels() > kWeights ? (kRows + items - 1) / items : 1;
+  return std::max(kGates / (items * gate_channels()), least);
+}
+
 bool Cpu::Lstm::divides_units() const noexcept {
   return RunScope::threads() > 1 &&
          options_.hidden * gate_channels() * static_cast<std::int64_t>(sizeof(float)) >= kSharedWeights;
@@ -424,11 +434,8 @@ Tensor Cpu::Lstm::operator()(const Tensor& given) const {
   const bool divided = divides_units();
   const std::int64_t groups =
       divided ? 1 : std::clamp<std::int64_t>((RunScope::threads() + o.directions() - 1) / o.directions(), 1, items);
-  // Gates of a block of frames stay within 8 MiB.
-  const std::int64_t per_group = (items + groups - 1) / groups;
-  const std::int64_t block =
-      std::clamp<std::int64_t>((std::int64_t{2} << 20) / (per_group * gate_channels()), 1, frames);
   for (std::int64_t layer = 0; layer < o.layers; ++layer) {
+    const std::int64_t block = frames_at_once(layer, (items + groups - 1) / groups);
     Tensor y(items, frames, o.outputs());
     const auto work = [&](std::int64_t job) {
       const std::int64_t direction = job % o.directions(), group = job / o.directions();

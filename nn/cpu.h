@@ -125,6 +125,9 @@ struct Cpu {
     /// Steps through the frames of `gates`, direction 1 from the last to the first, and writes h of frame t to rows t
     /// of `out`, channels [0, H).
     void recur(std::int64_t layer, std::int64_t direction, const Tensor& gates, State& state, Tensor out) const;
+    /// How many frames of `items` sequences are best projected before recur() goes through them: gates of 1 MiB, or 256
+    /// rows where the input weights are large.
+    std::int64_t frames_at_once(std::int64_t layer, std::int64_t items) const noexcept;
     /// Whether recur() divides the units of every step among the threads of the calling thread's RunScope: with more than
     /// one thread, where the recurrent weights of a direction are 8 MiB and more (724 units). All threads then read one
     /// matrix, which the cores' common cache has a chance to hold. Where it does not, callers run directions and items

@@ -75,18 +75,27 @@ void finish(const Finish& f) { f.scale == nullptr ? finish_scaled<false>(f) : fi
 
 // ---- recurrence -----------------------------------------------------------------------------------------------------
 
-/// The cells of `items` x `panels`, once the sums of their gates i, f, g, o are there. A function of its own: its constants
-/// would otherwise stay in the registers that the sums need.
+/// 1 + exp(-x), and exp(2 x) - 1.
+MSS_INLINE Vec one_and_exp(Vec x) { return 1.0F + exp_within(clamp(-x, -28.0F, 28.0F)); }
+MSS_INLINE Vec exp_of_twice(Vec x) { return expm1_within(clamp(2.0F * x, -18.0F, 18.0F)); }
+
+/// The cells of `items` x `panels`, once the sums of their gates i, f, g, o are there. With e_x = exp(-x), s(x) = 1 / (1 +
+/// e_x), and m_x = exp(2 x) - 1, tanh(x) = m_x / (m_x + 2), a common denominator leaves two divisions of five:
+///   c = (c (1 + e_i) (m_g + 2) + m_g (1 + e_f)) / ((1 + e_f) (1 + e_i) (m_g + 2)),  h = m_c / ((m_c + 2) (1 + e_o))
+/// Exponents within 28 and 18 keep the products finite; s(-28) is 7e-13. A function of its own: its constants would
+/// otherwise stay in the registers that the sums need.
 __attribute__((noinline)) void lstm_cells(const LstmSteps& s, Index item, Index items, Index first_panel, Index panels,
                                           const float* sums, float* next) {
   for (Index r = 0; r < items; ++r) {
     for (Index p = 0; p < panels; ++p, sums += 4 * kLanes) {
       const Index at = (item + r) * s.ld_state + (first_panel + p) * kLanes;
-      const Vec input = sigmoid_of(load(sums)), forget = sigmoid_of(load(sums + kLanes));
-      const Vec update = tanh_of(load(sums + 2 * kLanes)), output = sigmoid_of(load(sums + 3 * kLanes));
-      const Vec state = forget * load(s.c + at) + input * update;
+      const Vec input = one_and_exp(load(sums)), forget = one_and_exp(load(sums + kLanes));
+      const Vec update = exp_of_twice(load(sums + 2 * kLanes)), output = one_and_exp(load(sums + 3 * kLanes));
+      const Vec rest = input * (update + 2.0F);
+      const Vec state = (load(s.c + at) * rest + update * forget) / (forget * rest);
       store(s.c + at, state);
-      store(next + at, output * tanh_of(state));
+      const Vec twice = exp_of_twice(state);
+      store(next + at, twice / ((twice + 2.0F) * output));
     }
   }
 }
@@ -337,6 +346,19 @@ void affine(Index count, const float* x, const float* factor, const float* summa
 
 void product(const Product<float>& x) { gemm<float>(x); }
 
+struct Shifted {
+  static constexpr bool kWhole = true;
+  const float* shift;
+  struct Row {
+    const float* shift;
+    MSS_INLINE Vec operator()(Vec sum, Index column) const { return sum + load(shift + column); }
+    MSS_INLINE void next() {}
+  };
+  MSS_INLINE Row row(Index, Index j) const { return {shift + j}; }
+};
+
+void shifted_product(const Product<float>& x, const float* shift) { panels(x, Shifted{shift}); }
+
 }  // namespace
 
 extern const Kernels kKernels;
@@ -344,6 +366,7 @@ const Kernels kKernels = {static_cast<int>(kLanes),
                           static_cast<int>(2 * kLanes),
                           kRows,
                           product,
+                          shifted_product,
                           finish,
                           lstm,
                           unary,

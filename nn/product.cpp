@@ -70,23 +70,31 @@ void Packed::accumulate(const Block& block, const float* a, std::int64_t lda, st
   const float* w = weights_.data() + from * padded;
   const bool last = from + depth == inputs_, single = inputs_ <= kDepth;
   const std::int64_t ld = single ? width : (block.last_panel - block.first_panel) * width;
+  const bool only_shifted = single && activation_ == Activation::none && !has_factor_;
   for (std::int64_t p = block.first_panel; p < block.last_panel; ++p) {
     float* c = single ? sums : sums + (p - block.first_panel) * width;
     const std::int64_t columns = std::min(each, outputs_ - p * each);
     // A panel whose second vector is only padding costs half.
     const std::int64_t n = activation_ != Activation::glu && columns <= lanes_ ? lanes_ : width;
-    k.gemm({.m = block.rows,
-            .n = n,
-            .k = depth,
-            .a = a,
-            .row_stride = lda,
-            .column_stride = 1,
-            .b = w + p * width * depth,
-            .ldb = width,
-            .panel_stride = 0,
-            .c = c,
-            .ldc = ld,
-            .accumulate = from > 0});
+    Product<float> product{.m = block.rows,
+                           .n = n,
+                           .k = depth,
+                           .a = a,
+                           .row_stride = lda,
+                           .column_stride = 1,
+                           .b = w + p * width * depth,
+                           .ldb = width,
+                           .panel_stride = 0,
+                           .c = c,
+                           .ldc = ld,
+                           .accumulate = from > 0};
+    if (only_shifted && columns == n) {
+      product.c = block.out + p * each;
+      product.ldc = block.ld_out;
+      k.gemm_shifted(product, summand_.data() + p * width);
+      continue;
+    }
+    k.gemm(product);
     if (!last) continue;
     k.finish({.rows = block.rows,
               .columns = columns,

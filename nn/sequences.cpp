@@ -29,9 +29,7 @@ void run_direction(const Cpu::Lstm& lstm, std::int64_t layer, std::int64_t direc
     lstm.recur(layer, direction, lstm.project(layer, direction, in), state,
                out.narrow(0, 0, items).narrow(1, first, size));
   };
-  const auto block = [&](std::int64_t items) {
-    return std::max<std::int64_t>((std::int64_t{2} << 20) / (items * lstm.gate_channels()), 1);
-  };
+  const auto block = [&](std::int64_t items) { return lstm.frames_at_once(layer, items); };
   if (direction == 0) {
     Cpu::Lstm::State state = lstm.start(std::ssize(lengths));
     for (std::int64_t t = 0; t < frames;) {

@@ -4,7 +4,7 @@
 // need not have one length: the forward direction lets the short ones go when they end, the backward direction takes
 // them up when their last frame comes. Every result is that of the sequence alone, bit for bit.
 //
-// Memory: inputs and outputs of one layer; gates in blocks of 8 MiB. Thread-safety and stopping as in nn/cpu.h.
+// Memory: inputs and outputs of one layer; gates in blocks (Lstm::frames_at_once). Thread-safety and stopping as in nn/cpu.h.
 #pragma once
 
 #include <cstdint>

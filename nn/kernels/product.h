@@ -122,11 +122,16 @@ void panel(const Product<T>& x, Index j, Epilogue epilogue) {
   if (i < x.m) remainder<T, kV>(x, i, j, epilogue);
 }
 
+template <class T, class Epilogue>
+void panels(const Product<T>& x, Epilogue epilogue) {
+  Index j = 0;
+  for (; j + kPanelOf<T> <= x.n; j += kPanelOf<T>) panel<T, 2>(x, j, epilogue);
+  if (j < x.n) panel<T, 1>(x, j, epilogue);
+}
+
 template <class T>
 void gemm(const Product<T>& x) {
-  Index j = 0;
-  for (; j + kPanelOf<T> <= x.n; j += kPanelOf<T>) panel<T, 2>(x, j, Plain<T>{});
-  if (j < x.n) panel<T, 1>(x, j, Plain<T>{});
+  panels(x, Plain<T>{});
 }
 
 }  // namespace

@@ -4,11 +4,18 @@
 //
 // Accuracy (against double, whole range): exp 1.2e-7 relative, sigmoid and tanh 1.5e-7 absolute (tanh relative near 0),
 // erf 2e-7 absolute. Polynomials: the coefficients of Cephes (S. Moshier, "Methods and Programs for Mathematical
-// Functions", 1989): expf, tanhf, erff, erfcf, logf.
+// Functions", 1989): expf, erff, erfcf, logf.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#if defined(__SSE__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12, of its own "undefined" vectors
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
 
 // Vectors wider than the set's registers only pass between functions that are inlined.
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -59,9 +66,30 @@ MSS_INLINE void store_part(float* p, Vec v, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) p[i] = v[i];
 }
 
-/// exp(x) for x in [-87, 88]: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2].
-MSS_INLINE Vec exp_within(Vec x) {
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to the nearest integer
+/// a > b ? a : b and a < b ? a : b, so b where one of them is not a number. In this form one instruction, which the compiler
+/// does not make of the other.
+#if defined(__AVX512F__)
+MSS_INLINE Vec max_of(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+MSS_INLINE Vec min_of(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+#elif defined(__AVX2__)
+MSS_INLINE Vec max_of(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+MSS_INLINE Vec min_of(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+#elif defined(__SSE__)
+MSS_INLINE Vec max_of(Vec a, Vec b) { return _mm_max_ps(a, b); }
+MSS_INLINE Vec min_of(Vec a, Vec b) { return _mm_min_ps(a, b); }
+#else
+MSS_INLINE Vec max_of(Vec a, Vec b) { return a > b ? a : b; }
+MSS_INLINE Vec min_of(Vec a, Vec b) { return a < b ? a : b; }
+#endif
+MSS_INLINE Vec clamp(Vec x, float low, float high) { return min_of(splat(high), max_of(splat(low), x)); }
+
+/// exp(x) = power (1 + rest) for x in [-87, 88]: 2^n and a polynomial on [-ln 2 / 2, ln 2 / 2] without its constant.
+struct Exp {
+  Vec power, rest;
+};
+MSS_INLINE Exp exp_parts(Vec x) {
+  // 1.5 * 2^23: adding it rounds to the nearest integer, which is then in the lowest bits, here with the exponent's bias.
+  constexpr float kRound = 12582912.0F + 127.0F;
   const Vec shifted = x * 1.44269504088896341F + kRound;
   const Vec n = shifted - kRound;
   const Vec r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
@@ -71,29 +99,25 @@ MSS_INLINE Vec exp_within(Vec x) {
   p = p * r + 4.1665795894e-2F;
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
-  p = p * (r * r) + r + 1.0F;
-  const Ints power = (reinterpret_cast<Ints>(shifted) - 0x4B400000 + 127) << 23;
-  return p * reinterpret_cast<Vec>(power);
+  const Ints power = reinterpret_cast<Ints>(shifted) << 23;
+  return {reinterpret_cast<Vec>(power), p * (r * r) + r};
 }
-
-MSS_INLINE Vec clamp(Vec x, float low, float high) {
-  x = x < low ? splat(low) : x;
-  return x > high ? splat(high) : x;
+MSS_INLINE Vec exp_within(Vec x) {
+  const Exp e = exp_parts(x);
+  return (e.rest + 1.0F) * e.power;
+}
+/// exp(x) - 1, with the small values' digits.
+MSS_INLINE Vec expm1_within(Vec x) {
+  const Exp e = exp_parts(x);
+  return e.rest * e.power + (e.power - 1.0F);
 }
 
 MSS_INLINE Vec sigmoid_of(Vec x) { return 1.0F / (1.0F + exp_within(clamp(-x, -87.0F, 87.0F))); }
 
-/// Below 0.625 an odd polynomial, since the other form loses the small values' digits.
+/// (e^2x - 1) / (e^2x + 1); beyond 9 it is 1.
 MSS_INLINE Vec tanh_of(Vec x) {
-  const Vec z = x * x;
-  Vec p = splat(-5.70498872745e-3F);
-  p = p * z + 2.06390887954e-2F;
-  p = p * z - 5.37397155531e-2F;
-  p = p * z + 1.33314422036e-1F;
-  p = p * z - 3.33332819422e-1F;
-  const Vec small = p * z * x + x;
-  const Vec large = 1.0F - 2.0F / (exp_within(clamp(2.0F * x, -40.0F, 40.0F)) + 1.0F);
-  return z < 0.390625F ? small : large;
+  const Vec e = expm1_within(clamp(2.0F * x, -18.0F, 18.0F));
+  return e / (e + 2.0F);
 }
 
 /// Up to 1 an odd polynomial; above 1 - exp(-x^2)/|x| times a polynomial in 1/x^2, one for each side of 2.
@@ -133,7 +157,7 @@ MSS_INLINE Vec erf_of(Vec x) {
 
 MSS_INLINE Vec gelu_of(Vec x) { return 0.5F * x * (1.0F + erf_of(x * 0.70710678118654752F)); }
 
-MSS_INLINE Vec relu_of(Vec x) { return x > 0.0F ? x : Vec{}; }
+MSS_INLINE Vec relu_of(Vec x) { return max_of(x, Vec{}); }
 
 /// ln(1 + x) for x >= 0.
 MSS_INLINE Vec log1p_of(Vec x) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/isa.h"
@@ -168,6 +169,65 @@ TEST_CASE("tanh and sigmoid of extreme values stay finite", "[nn]") {
       if (std::abs(value) < 0.1F) CHECK(y == Approx(std::tanh(static_cast<double>(value))).epsilon(1e-6));
       k->unary(nn::Unary::sigmoid, 1, &value, &y);
       CHECK(std::abs(y - sigmoid(static_cast<double>(value))) <= 2e-7);
+    }
+  }
+}
+
+TEST_CASE("a cell of an LSTM with any gates is its formula, small values with their digits", "[nn]") {
+  const std::vector<float> values = {
+      0.0F,  1e-30F, -1e-6F, 0.17F, -0.35F, 0.7F, -1.1F,  5.0F,
+      -9.5F, 17.0F,  -27.5F, 30.0F, -90.0F, 1e5F, -1e30F, std::numeric_limits<float>::infinity()};
+  for (const nn::Kernels* k : sets()) {
+    CAPTURE(k->lanes);
+    const std::int64_t width = k->lanes, units = 2 * width;
+    const std::vector<float> w(sz(units * 4 * units), 0.0F);
+    core::Rng rng(5, 6);
+    const auto draw = [&] {
+      return rng.uniform(0, 1) < 0.5 ? values[static_cast<std::size_t>(rng.uniform(0, 16))]
+                                     : static_cast<float>(rng.uniform(-3, 3));
+    };
+    for (int round = 0; round < 200; ++round) {
+      std::vector<float> gates(sz(4 * units)), cell(sz(units)), h(sz(units), 0.0F), next(sz(units), -7.0F),
+          out(sz(units), -7.0F);
+      for (float& g : gates) g = draw();
+      for (float& c : cell) c = static_cast<float>(rng.uniform(-1, 1) * std::pow(10.0, rng.uniform(-12, 3)));
+      const std::vector<float> before = cell;
+      const auto panels = [&](std::int64_t first, std::int64_t last) {
+        k->lstm({.frames = 1,
+                 .items = 1,
+                 .units = units,
+                 .gates = gates.data(),
+                 .gates_item_stride = 0,
+                 .gates_row_stride = 0,
+                 .w = w.data(),
+                 .h = h.data(),
+                 .next = next.data(),
+                 .c = cell.data(),
+                 .ld_state = units,
+                 .out = out.data(),
+                 .out_item_stride = 0,
+                 .out_row_stride = 0,
+                 .backward = false,
+                 .first_panel = first,
+                 .last_panel = last,
+                 .descending = round % 2 == 1});
+      };
+      // The second half of the units alone leaves the first to others.
+      panels(1, 2);
+      for (std::int64_t u = 0; u < width; ++u) REQUIRE((out[sz(u)] == -7.0F && next[sz(u)] == -7.0F));
+      panels(0, 1);
+      for (std::int64_t u = 0; u < units; ++u) {
+        double g[4];
+        for (std::int64_t i = 0; i < 4; ++i) g[i] = gates[sz((u / width * 4 + i) * width + u % width)];
+        CAPTURE(g[0], g[1], g[2], g[3], before[sz(u)]);
+        const double kept = sigmoid(g[1]) * before[sz(u)], update = sigmoid(g[0]) * std::tanh(g[2]), c = kept + update;
+        // Where the summands do not cancel, relative; gates below -28 count as -28.
+        const double size = std::abs(kept) + std::abs(update) + 1e-12 * (1 + std::abs(before[sz(u)]));
+        REQUIRE(std::abs(cell[sz(u)] - c) <= 6e-7 * size + 1e-12 * (1 + std::abs(before[sz(u)])));
+        const double expected = sigmoid(g[3]) * std::tanh(static_cast<double>(cell[sz(u)]));
+        REQUIRE(std::abs(out[sz(u)] - expected) <= 6e-7 * std::abs(expected) + 1e-12);
+        REQUIRE(next[sz(u)] == out[sz(u)]);
+      }
     }
   }
 }

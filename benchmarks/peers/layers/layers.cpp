@@ -3,9 +3,15 @@
 //
 //   layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--only TEXT]
 //
+// Memory that either side frees stays with the process. Fresh pages at every call would cost LibTorch's layers up to a third, or
+// nothing, depending on what ran before them.
+//
 // Held to AVX2 on both sides:
 //   MSSBENCH_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 layers_beside_libtorch
 #include <ATen/Parallel.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 #include <cstdio>
@@ -174,6 +180,10 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, 2147483647);
+#endif
   const c10::InferenceMode inference;
   std::printf("ours: %s; LibTorch: %s\n", std::string(mss::core::isa_name(mss::core::active_isa())).c_str(),
               at::get_cpu_capability().c_str());
