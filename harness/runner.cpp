@@ -247,6 +247,11 @@ Value weights_value(const methods::SeparatorInfo& info) {
   Value out = Value::object();
   out["label"] = info.weights_label;
   out["sha256"] = info.weights_sha256;
+  // What reports say of the training, without the weights at hand.
+  for (const auto& [from, to] : {std::pair{"dataset", "trained_on"}, std::pair{"beyond", "trained_beyond"}}) {
+    const Value* value = info.provenance.is_object() ? info.provenance.find(from) : nullptr;
+    if (value != nullptr && value->is_string()) out[to] = *value;
+  }
   return out;
 }
 

@@ -132,14 +132,8 @@ std::optional<std::string> own_family(const checkpoints::Metadata& metadata) {
   return std::string(text.substr(kPrefix.size(), text.size() - kPrefix.size() - kSuffix.size()));
 }
 
-/// Published weights do not say what they were trained on; the papers and READMEs do. (umxl and umxse: other data.)
+/// Published weights do not say what they were trained on; their families do.
 void name_training_set(const NetworkFamily& family, Value& provenance) {
-  static const std::map<std::string, std::string> sets = {
-      {"umx", "MUSDB18"},          {"umxhq", "MUSDB18-HQ"},        {"demucs", "MUSDB18"},
-      {"demucs_extra", "MUSDB18"}, {"demucs48_hq", "MUSDB18-HQ"},  {"demucs_quantized", "MUSDB18"},
-      {"tasnet", "MUSDB18"},       {"tasnet_extra", "MUSDB18"},    {"demucs-v1", "MUSDB18"},
-      {"light-v1", "MUSDB18"},     {"demucs_extra-v1", "MUSDB18"}, {"light_extra-v1", "MUSDB18"},
-      {"tasnet-v1", "MUSDB18"},    {"tasnet_extra-v1", "MUSDB18"}};
   if (!provenance.is_object() || provenance.find("dataset") != nullptr || provenance.find("tracks") != nullptr) return;
   const Value* files = provenance.find("files");
   if (files == nullptr || !files->is_array()) return;
@@ -147,9 +141,10 @@ void name_training_set(const NetworkFamily& family, Value& provenance) {
     const Value* hash = file.is_object() ? file.find("sha256") : nullptr;
     if (hash == nullptr || !hash->is_string()) continue;
     const OfficialFile* official = known_file(family, hash->as_string());
-    const auto set = official == nullptr ? sets.end() : sets.find(official->model);
-    if (set == sets.end()) continue;
-    provenance["dataset"] = set->second;
+    const auto set = official == nullptr ? family.trained_on.end() : family.trained_on.find(official->model);
+    if (set == family.trained_on.end()) continue;
+    if (!set->second.dataset.empty()) provenance["dataset"] = set->second.dataset;
+    if (!set->second.beyond.empty()) provenance["beyond"] = set->second.beyond;
     return;
   }
 }

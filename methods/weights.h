@@ -109,6 +109,12 @@ struct OfficialFile {
   std::string part;    ///< "vocals"
 };
 
+/// What published weights were trained on, as their papers and READMEs say; the files themselves do not.
+struct TrainingSet {
+  std::string dataset;  ///< the training set of this benchmark: "MUSDB18"; empty = none
+  std::string beyond;   ///< other music, alone or beside it: "150 songs"; empty = none
+};
+
 struct NetworkFile;  // methods/weight_files.h
 
 /// What a folder of methods/ tells of its networks' weights. One object per family, alive as long as the program.
@@ -119,6 +125,8 @@ struct NetworkFamily {
   std::string files_help;
   std::vector<std::pair<std::string, std::string>> examples;  ///< of `mssbench import`: command line, what for
   std::vector<OfficialFile> official;
+  /// By `model` of `official`. Goes into the provenance of weights made of such files, as `dataset` and `beyond`.
+  std::map<std::string, TrainingSet> trained_on;
 
   /// Completes a configuration (order of members, members with defaults); throws Error(checkpoint) with `where` for
   /// missing or impossible ones.

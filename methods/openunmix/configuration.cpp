@@ -181,6 +181,10 @@ NetworkFamily make_family() {
                   {"8d85a5bd", "umxhq", "bass"},   {"b52fbbf7", "umxhq", "other"},  {"bccbd9aa", "umxl", "vocals"},
                   {"69e0ebd4", "umxl", "drums"},   {"2ca1ce51", "umxl", "bass"},    {"c8c5b3e6", "umxl", "other"},
                   {"f5e0d9f9", "umxse", "speech"}, {"04a6fc2d", "umxse", "noise"}};
+  out.trained_on = {{"umx", {"MUSDB18", ""}},
+                    {"umxhq", {"MUSDB18-HQ", ""}},
+                    {"umxl", {"", "private music beyond MUSDB18"}},
+                    {"umxse", {"", "speech and noise (Voice Bank, DEMAND)"}}};
   out.normalise = [](const Value& value, std::string_view where) {
     return configuration_value(configuration_from_value(value, where));
   };

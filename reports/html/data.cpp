@@ -48,9 +48,7 @@ double real_of(const Value* object, std::string_view name) {
   return value != nullptr && value->is_number() ? value->as_real() : kNan;
 }
 
-/// What is known of the data that a row's weights were trained on, by the labels of published weights.
-/// Sources: Open-Unmix's model page (Zenodo 3370486, 3370489, 5069601, 3786908); Demucs' README, "extra" models with 150
-/// additional songs; configs/dictionaries/README.md.
+/// What is known of the data that a row's weights were trained on, as its records say.
 struct Training {
   std::string kind;  ///< "none", "benchmark", "extra", "unknown", "oracle"
   std::string text;
@@ -70,26 +68,12 @@ Training training_of(const Row& row, const Record* record) {
   const std::string label = core::split(text_of(weights, "label"), '#').front();
   if (is_untrained(*record)) return {"none", "nothing: random weights"};
   if (label == "cc0" || label.starts_with("cc0-")) return {"extra", "the CC0 songs of the built-in dictionaries"};
-  static const std::map<std::string, Training> known = {
-      {"umx", {"benchmark", "MUSDB18, training set"}},
-      {"umxhq", {"benchmark", "MUSDB18-HQ, training set"}},
-      {"umxl", {"extra", "private music beyond MUSDB18"}},
-      {"umxse", {"extra", "speech and noise (Voice Bank, DEMAND)"}},
-      {"demucs", {"benchmark", "MUSDB18, training set"}},
-      {"demucs48_hq", {"benchmark", "MUSDB18-HQ, training set"}},
-      {"demucs_quantized", {"benchmark", "MUSDB18, training set"}},
-      {"tasnet", {"benchmark", "MUSDB18, training set"}},
-      {"demucs-v1", {"benchmark", "MUSDB18, training set"}},
-      {"light-v1", {"benchmark", "MUSDB18, training set"}},
-      {"tasnet-v1", {"benchmark", "MUSDB18, training set"}},
-      {"demucs_extra", {"extra", "MUSDB18 and 150 songs"}},
-      {"tasnet_extra", {"extra", "MUSDB18 and 150 songs"}},
-      {"demucs_extra-v1", {"extra", "MUSDB18 and 150 songs"}},
-      {"light_extra-v1", {"extra", "MUSDB18 and 150 songs"}},
-      {"tasnet_extra-v1", {"extra", "MUSDB18 and 150 songs"}},
-  };
-  const auto found = known.find(label);
-  return found != known.end() ? found->second : Training{"unknown", "weights " + label};
+  const std::string set = core::split(text_of(weights, "trained_on"), '#').front(),
+                    beyond = text_of(weights, "trained_beyond");
+  if (set.empty() && beyond.empty()) return {"unknown", "weights " + label};
+  if (!beyond.empty()) return {"extra", set.empty() ? beyond : set + " and " + beyond};
+  if (core::to_lower(set).starts_with("musdb18")) return {"benchmark", set + ", training set"};
+  return {"extra", set};
 }
 
 double median_or_nan(const std::vector<double>& values) { return values.empty() ? kNan : eval::median_of(values); }

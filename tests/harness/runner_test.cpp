@@ -252,7 +252,9 @@ TEST_CASE("a row that was trained on the track is marked", "[harness]") {
     methods::SeparatorInfo info;
     info.spec = core::to_string(spec);
     info.method = "learned";
-    info.provenance = provenance(R"({"tracks":[{"name":"y","sha256":")" + print + R"("}]})");
+    info.provenance =
+        provenance(R"({"dataset":"songs","beyond":"more songs","tracks":[{"name":"y","sha256":")" + print + R"("}]})");
+    info.weights_label = "mine#12345678";
     return std::make_unique<tests::Scale>(
         info, [](std::size_t, std::uint64_t) { return 0.5F; }, nullptr);
   };
@@ -267,8 +269,11 @@ TEST_CASE("a row that was trained on the track is marked", "[harness]") {
   run(plan, registry, options);
   REQUIRE(warnings.size() == 1);
   CHECK(contains(warnings[0], "learned was trained on 1 track that it was run on: Track 0"));
-  for (const records::Record& record : records::read_records(dir / "run"))
+  for (const records::Record& record : records::read_records(dir / "run")) {
     CHECK(record.text("training_data") == (record.key.track == "Track 0" ? "fingerprint" : ""));
+    CHECK(record.body.at("weights").at("trained_on").as_string() == "songs");
+    CHECK(record.body.at("weights").at("trained_beyond").as_string() == "more songs");
+  }
 }
 
 TEST_CASE("a run that lost any of its parts gives the same records", "[harness]") {

@@ -1,5 +1,6 @@
 #include "reports/html/html.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -124,6 +125,40 @@ TEST_CASE("a row says what its method and filters do, where this program separat
     if (!here) continue;
     CHECK(row.at("about").as_array()[0].as_string() == "A network.");
     CHECK(row.at("about").as_array()[1].as_string() == "A filter.");
+  }
+}
+
+TEST_CASE("a row says what its weights were trained on, as its records have it", "[reports_html]") {
+  struct Case {
+    const char *spec, *set, *beyond, *kind, *text;
+  };
+  const std::vector<Case> cases = {{"a:weights=w1", "MUSDB18-HQ", "", "benchmark", "MUSDB18-HQ, training set"},
+                                   {"a:weights=w2", "MUSDB18", "150 songs", "extra", "MUSDB18 and 150 songs"},
+                                   {"a:weights=w3", "", "private music", "extra", "private music"},
+                                   {"a:weights=w4", "songs#12345678", "", "extra", "songs"},
+                                   {"a:weights=w5", "", "", "unknown", "weights mine"}};
+  const TempDir folder;
+  std::vector<Record> records;
+  for (const Case& c : cases) {
+    for (const char* track : {"x", "y"}) {
+      Record record = made(track, c.spec, "vocals", {1});
+      record.body["weights"] = Value::object();
+      record.body["weights"]["label"] = "mine#12345678";
+      if (*c.set != '\0') record.body["weights"]["trained_on"] = c.set;
+      if (*c.beyond != '\0') record.body["weights"]["trained_beyond"] = c.beyond;
+      records.push_back(std::move(record));
+    }
+  }
+  write(build_report(records), records, {}, folder / "out");
+  const Value data = data_of(core::read_text_file(folder / "out/page/data/report.js"));
+  const auto& rows = data.at("sections").as_array()[0].at("rows").as_array();
+  REQUIRE(rows.size() == cases.size());
+  for (const Value& row : rows) {
+    const auto at = std::ranges::find_if(cases, [&](const Case& c) { return row.at("spec").as_string() == c.spec; });
+    REQUIRE(at != cases.end());
+    INFO(at->spec);
+    CHECK(row.at("training").as_string() == at->kind);
+    CHECK(row.at("training_text").as_string() == at->text);
   }
 }
 

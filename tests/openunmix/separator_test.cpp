@@ -144,7 +144,10 @@ TEST_CASE("published weights say what they were trained on", "[openunmix]") {
   CHECK(dataset("b62c91ce" + std::string(56, '0')) == "MUSDB18-HQ");  // umxhq
   CHECK(dataset("c8df74a5" + std::string(56, '0')) == "MUSDB18");     // umx
   CHECK(dataset("bccbd9aa" + std::string(56, '0')).empty());          // umxl: other data
+  CHECK(methods::read_weights(umx::family(), dir / "w.safetensors").provenance.at("beyond").as_string() ==
+        "private music beyond MUSDB18");
   CHECK(dataset(std::string(64, '0')).empty());
+  CHECK(methods::read_weights(umx::family(), dir / "w.safetensors").provenance.find("beyond") == nullptr);
 }
 
 TEST_CASE("the extension without its extra columns is four plain networks", "[openunmix]") {

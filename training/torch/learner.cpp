@@ -213,7 +213,7 @@ class TorchLearner final : public Learner {
       if (settings_.spec_augment.probability > 0 && !network_->masks_features()) {
         throw Error({Code::config, "augment.spec.probability",
                      "this network has no spectrum as input that could be masked",
-                     "umx, xumx, bsrnn or dprnn; for others 0", settings_.architecture, ""});
+                     "a network on spectrograms; for others 0", settings_.architecture, ""});
       }
       freeze();
       if (settings_.trial) return;
