@@ -346,18 +346,25 @@ void affine(Index count, const float* x, const float* factor, const float* summa
 
 void product(const Product<float>& x) { gemm<float>(x); }
 
+template <Activation kAct>
 struct Shifted {
   static constexpr bool kWhole = true;
   const float* shift;
   struct Row {
     const float* shift;
-    MSS_INLINE Vec operator()(Vec sum, Index column) const { return sum + load(shift + column); }
+    MSS_INLINE Vec operator()(Vec sum, Index column) const { return activate<kAct>(sum + load(shift + column)); }
     MSS_INLINE void next() {}
   };
   MSS_INLINE Row row(Index, Index j) const { return {shift + j}; }
 };
 
-void shifted_product(const Product<float>& x, const float* shift) { panels(x, Shifted{shift}); }
+void shifted_product(const Product<float>& x, const float* shift, Activation activation) {
+  if (activation == Activation::relu) {
+    panels(x, Shifted<Activation::relu>{shift});
+  } else {
+    panels(x, Shifted<Activation::none>{shift});
+  }
+}
 
 }  // namespace
 

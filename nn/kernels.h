@@ -68,8 +68,9 @@ struct Kernels {
   int panel;  ///< columns of a panel of packed weights: two vectors
   int rows;   ///< of a tile of the product
   void (*gemm)(const Product<float>& product);
-  /// A B + shift, a summand per column; never accumulates. The bits of gemm and finish, without a pass over the sums.
-  void (*gemm_shifted)(const Product<float>& product, const float* shift);
+  /// act(A B + shift), a summand per column, for none and relu; never accumulates. The bits of gemm and finish, without a
+  /// pass over the sums.
+  void (*gemm_shifted)(const Product<float>& product, const float* shift, Activation activation);
   void (*finish)(const Finish& finish);
   void (*lstm)(const LstmSteps& steps);
   /// y[i] = f(x[i]); may be in place.

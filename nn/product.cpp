@@ -70,7 +70,8 @@ void Packed::accumulate(const Block& block, const float* a, std::int64_t lda, st
   const float* w = weights_.data() + from * padded;
   const bool last = from + depth == inputs_, single = inputs_ <= kDepth;
   const std::int64_t ld = single ? width : (block.last_panel - block.first_panel) * width;
-  const bool only_shifted = single && activation_ == Activation::none && !has_factor_;
+  const bool only_shifted =
+      single && (activation_ == Activation::none || activation_ == Activation::relu) && !has_factor_;
   for (std::int64_t p = block.first_panel; p < block.last_panel; ++p) {
     float* c = single ? sums : sums + (p - block.first_panel) * width;
     const std::int64_t columns = std::min(each, outputs_ - p * each);
@@ -91,7 +92,7 @@ void Packed::accumulate(const Block& block, const float* a, std::int64_t lda, st
     if (only_shifted && columns == n) {
       product.c = block.out + p * each;
       product.ldc = block.ld_out;
-      k.gemm_shifted(product, summand_.data() + p * width);
+      k.gemm_shifted(product, summand_.data() + p * width, activation_);
       continue;
     }
     k.gemm(product);
