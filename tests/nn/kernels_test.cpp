@@ -80,6 +80,27 @@ TEST_CASE("products and what follows them", "[nn]") {
         }
       }
     }
+    // The same in one: equal bits.
+    product.accumulate = false;
+    k->gemm(product);
+    for (const nn::Activation activation : {nn::Activation::none, nn::Activation::relu}) {
+      std::vector<float> apart(sz(rows * columns)), at_once(sz(rows * columns));
+      k->finish({.rows = rows,
+                 .columns = columns,
+                 .sums = c.data(),
+                 .ld_sums = columns,
+                 .scale = nullptr,
+                 .shift = shift.data(),
+                 .activation = activation,
+                 .out = apart.data(),
+                 .ld_out = columns});
+      nn::Product<float> other = product;
+      other.c = at_once.data();
+      k->gemm_shifted(other, shift.data(), activation);
+      CHECK(at_once == apart);
+    }
+    product.accumulate = true;
+    k->gemm(product);
     for (std::int64_t i = 0; i < rows; ++i) {
       for (std::int64_t j = 0; j < columns; ++j) {
         double sum = 0;
