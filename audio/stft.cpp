@@ -373,7 +373,20 @@ struct Stft<T>::Impl {
       for (std::int64_t i = 0; i < p1 - p0; ++i) out[i] = static_cast<Out>(sums[i]);
       return;
     }
-    for (std::int64_t i = 0; i < p1 - p0; ++i) out[i] = static_cast<Out>(sums[i] * weight_at(p0 + i, frames));
+    // Where frames overlap as everywhere, the weights repeat with the hop.
+    const std::int64_t hop = spec.hop_samples, first = std::clamp<std::int64_t>(spec.fft_size - hop, p0, p1),
+                       last = std::clamp(frames * hop, first, p1);
+    std::int64_t p = p0;
+    for (; p < first; ++p) out[p - p0] = static_cast<Out>(sums[p - p0] * weight_at(p, frames));
+    while (p < last) {
+      const std::int64_t phase = p % hop, run = std::min(hop - phase, last - p);
+      const T* weights = inverse_norm.data() + phase;
+      const T* from = sums + (p - p0);
+      Out* to = out + (p - p0);
+      for (std::int64_t i = 0; i < run; ++i) to[i] = static_cast<Out>(from[i] * weights[i]);
+      p += run;
+    }
+    for (; p < p1; ++p) out[p - p0] = static_cast<Out>(sums[p - p0] * weight_at(p, frames));
   }
 
   /// Output samples [t0, t1) from all frames that touch them, earliest first: the bits of a sample do not depend on how

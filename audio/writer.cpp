@@ -284,24 +284,32 @@ struct Writer::Impl {
     }
   }
 
-  void write_wav(AudioView part) {
-    const auto count = static_cast<std::size_t>(part.samples());
-    bytes.clear();
-    for (std::size_t i = 0; i < count; ++i) {
-      for (int c = 0; c < channels; ++c) {
-        const float x = part.channel(c)[i];
-        switch (options.format) {
-          case SampleFormat::float32:
-            put(bytes, std::bit_cast<std::uint32_t>(x), 4);
-            break;
-          case SampleFormat::pcm16:
-            put(bytes, static_cast<std::uint32_t>(quantised(x, 0x1p15)), 2);
-            break;
-          case SampleFormat::pcm24:
-            put(bytes, static_cast<std::uint32_t>(quantised(x, 0x1p23)), 3);
-            break;
-        }
+  /// Values of kBytes each, the lowest byte first, channels side by side.
+  template <int kBytes, class Code>
+  void interleave(AudioView part, Code code) {
+    const auto count = static_cast<std::size_t>(part.samples()), stride = static_cast<std::size_t>(channels * kBytes);
+    bytes.resize(count * stride);
+    for (int c = 0; c < channels; ++c) {
+      const auto from = part.channel(c);
+      char* to = bytes.data() + c * kBytes;
+      for (std::size_t i = 0; i < count; ++i, to += stride) {
+        const std::uint32_t value = code(from[i]);
+        for (int k = 0; k < kBytes; ++k) to[k] = static_cast<char>(value >> (8 * k) & 0xFF);
       }
+    }
+  }
+
+  void write_wav(AudioView part) {
+    switch (options.format) {
+      case SampleFormat::float32:
+        interleave<4>(part, [](float x) { return std::bit_cast<std::uint32_t>(x); });
+        break;
+      case SampleFormat::pcm16:
+        interleave<2>(part, [this](float x) { return static_cast<std::uint32_t>(quantised(x, 0x1p15)); });
+        break;
+      case SampleFormat::pcm24:
+        interleave<3>(part, [this](float x) { return static_cast<std::uint32_t>(quantised(x, 0x1p23)); });
+        break;
     }
     out->write(bytes.data(), static_cast<std::int64_t>(bytes.size()));
   }
