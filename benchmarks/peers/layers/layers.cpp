@@ -1,10 +1,10 @@
 // Our layers beside LibTorch's on the same shapes, weights and input, in one process and one run: both are called alternately, and each gets its best
 // time of several calls (the machine may be busy; what disturbs only makes calls longer). Both compute what the layer computes: product, bias, activation.
 //
-//   layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--only TEXT]
+//   layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--memory keep|system] [--only TEXT]
 //
-// Memory that either side frees stays with the process. Fresh pages at every call would cost LibTorch's layers up to a third, or
-// nothing, depending on what ran before them.
+// Memory that either side frees stays with the process. With --memory system large blocks go back, as glibc does by itself: fresh
+// pages at every call then cost LibTorch's layers a third, or most of the time of the short ones, depending on what ran before them.
 //
 // Held to AVX2 on both sides:
 //   MSSBENCH_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 layers_beside_libtorch
@@ -160,13 +160,15 @@ int main(int argc, char** argv) {
   std::vector<int> threads{1, 2};
   int calls = 7;
   std::string only;
-  bool cpu = false;
+  bool cpu = false, keep = true;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
     if (name == "--calls") {
       calls = std::atoi(argv[i + 1]);
     } else if (name == "--clock") {
       cpu = std::string(argv[i + 1]) == "cpu";
+    } else if (name == "--memory") {
+      keep = std::string(argv[i + 1]) != "system";
     } else if (name == "--only") {
       only = argv[i + 1];
     } else if (name == "--threads") {
@@ -176,13 +178,16 @@ int main(int argc, char** argv) {
       }
     } else {
       std::fprintf(stderr,
-                   "usage: layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--only TEXT]\n");
+                   "usage: layers_beside_libtorch [--threads 1,2] [--calls N] [--clock wall|cpu] [--memory "
+                   "keep|system] [--only TEXT]\n");
       return 2;
     }
   }
 #if defined(__GLIBC__)
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, 2147483647);
+  if (keep) {
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, 2147483647);
+  }
 #endif
   const c10::InferenceMode inference;
   std::printf("ours: %s; LibTorch: %s\n", std::string(mss::core::isa_name(mss::core::active_isa())).c_str(),
