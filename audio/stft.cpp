@@ -274,11 +274,10 @@ struct Stft<T>::Impl {
 
   T reciprocal(double norm) const { return norm > smallest_norm ? static_cast<T>(1.0 / norm) : T(0); }
 
-  /// Weight of position p = t + offset of the overlap-added frames, N = frames.
-  T weight_at(std::int64_t p, std::int64_t frames) const {
+  /// Weight of position p = t + offset of the overlap-added frames, N = frames, where some frame is missing at an edge.
+  T edge_weight(std::int64_t p, std::int64_t frames) const {
     const std::int64_t fft = spec.fft_size, hop = spec.hop_samples;
     const std::int64_t low = floor_div(p - fft, hop) + 1, high = floor_div(p, hop);
-    if (low >= 0 && high < frames) return inverse_norm[static_cast<std::size_t>(p - high * hop)];
     double sum = 0.0;
     for (std::int64_t n = std::max<std::int64_t>(low, 0); n <= std::min(high, frames - 1); ++n) {
       sum += product[static_cast<std::size_t>(p - n * hop)];
@@ -377,7 +376,7 @@ struct Stft<T>::Impl {
     const std::int64_t hop = spec.hop_samples, first = std::clamp<std::int64_t>(spec.fft_size - hop, p0, p1),
                        last = std::clamp(frames * hop, first, p1);
     std::int64_t p = p0;
-    for (; p < first; ++p) out[p - p0] = static_cast<Out>(sums[p - p0] * weight_at(p, frames));
+    for (; p < first; ++p) out[p - p0] = static_cast<Out>(sums[p - p0] * edge_weight(p, frames));
     while (p < last) {
       const std::int64_t phase = p % hop, run = std::min(hop - phase, last - p);
       const T* weights = inverse_norm.data() + phase;
@@ -386,7 +385,7 @@ struct Stft<T>::Impl {
       for (std::int64_t i = 0; i < run; ++i) to[i] = static_cast<Out>(from[i] * weights[i]);
       p += run;
     }
-    for (; p < p1; ++p) out[p - p0] = static_cast<Out>(sums[p - p0] * weight_at(p, frames));
+    for (; p < p1; ++p) out[p - p0] = static_cast<Out>(sums[p - p0] * edge_weight(p, frames));
   }
 
   /// Output samples [t0, t1) from all frames that touch them, earliest first: the bits of a sample do not depend on how

@@ -82,8 +82,14 @@ SF_VIRTUAL_IO virtual_io() {
   return io;
 }
 
+/// The lowest byte first.
+inline void store(char* to, std::uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) to[i] = static_cast<char>(value >> (8 * i) & 0xFF);
+}
+
 void put(std::string& to, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) to.push_back(static_cast<char>(value >> (8 * i) & 0xFF));
+  to.resize(to.size() + static_cast<std::size_t>(bytes));
+  store(to.data() + to.size() - bytes, value, bytes);
 }
 
 /// RIFF/WAVE header with a place for the 64-bit sizes that RF64 needs (EBU Tech 3306): a JUNK chunk that turns into
@@ -284,7 +290,7 @@ struct Writer::Impl {
     }
   }
 
-  /// Values of kBytes each, the lowest byte first, channels side by side.
+  /// Values of kBytes each, channels side by side.
   template <int kBytes, class Code>
   void interleave(AudioView part, Code code) {
     const auto count = static_cast<std::size_t>(part.samples()), stride = static_cast<std::size_t>(channels * kBytes);
@@ -292,10 +298,7 @@ struct Writer::Impl {
     for (int c = 0; c < channels; ++c) {
       const auto from = part.channel(c);
       char* to = bytes.data() + c * kBytes;
-      for (std::size_t i = 0; i < count; ++i, to += stride) {
-        const std::uint32_t value = code(from[i]);
-        for (int k = 0; k < kBytes; ++k) to[k] = static_cast<char>(value >> (8 * k) & 0xFF);
-      }
+      for (std::size_t i = 0; i < count; ++i, to += stride) store(to, code(from[i]), kBytes);
     }
   }
 

@@ -366,44 +366,34 @@ void Cpu::Lstm::recur(std::int64_t layer, std::int64_t direction, const Tensor& 
   const std::int64_t items = gates.items(), frames = gates.frames(), ld = state_stride(options_.hidden);
   MSS_ASSERT(state.hidden.frames() == items);
   Tensor next = Tensor::zeros(1, items, ld);
+  // Threads that divide the units meet after every step; one alone makes several.
   const std::int64_t panels = gate_channels() / (4 * kernels().lanes);
-  const auto steps = [&](std::int64_t first, std::int64_t count, std::int64_t first_panel, std::int64_t last_panel,
-                         bool descending) {
-    kernels().lstm({.frames = count,
-                    .items = items,
-                    .units = options_.hidden,
-                    .gates = gates.row(0, first),
-                    .gates_item_stride = gates.item_stride(),
-                    .gates_row_stride = gates.row_stride(),
-                    .w = d.recurrent.data(),
-                    .h = state.hidden.data(),
-                    .next = next.data(),
-                    .c = state.cell.data(),
-                    .ld_state = ld,
-                    .out = out.row(0, first),
-                    .out_item_stride = out.item_stride(),
-                    .out_row_stride = out.row_stride(),
-                    .backward = direction == 1,
-                    .first_panel = first_panel,
-                    .last_panel = last_panel,
-                    .descending = descending});
-  };
-  if (divides_units()) {
-    const std::int64_t parts = std::min<std::int64_t>(RunScope::threads(), panels);
-    for (std::int64_t done = 0; done < frames; ++done) {
-      RunScope::check_stop();
-      const std::int64_t frame = direction == 0 ? done : frames - 1 - done;
-      in_parallel(parts, [&](std::int64_t part) {
-        steps(frame, 1, part * panels / parts, (part + 1) * panels / parts, done % 2 == 1);
-      });
-      std::swap(state.hidden, next);
-    }
-    return;
-  }
-  for (std::int64_t done = 0; done < frames; done += kStepsAtOnce) {
+  const std::int64_t parts = divides_units() ? std::min<std::int64_t>(RunScope::threads(), panels) : 1;
+  const std::int64_t at_once = parts > 1 ? 1 : kStepsAtOnce;
+  for (std::int64_t done = 0; done < frames; done += at_once) {
     RunScope::check_stop();
-    const std::int64_t count = std::min(kStepsAtOnce, frames - done);
-    steps(direction == 0 ? done : frames - done - count, count, 0, panels, false);
+    const std::int64_t count = std::min(at_once, frames - done);
+    const std::int64_t first = direction == 0 ? done : frames - done - count;
+    in_parallel(parts, [&](std::int64_t part) {
+      kernels().lstm({.frames = count,
+                      .items = items,
+                      .units = options_.hidden,
+                      .gates = gates.row(0, first),
+                      .gates_item_stride = gates.item_stride(),
+                      .gates_row_stride = gates.row_stride(),
+                      .w = d.recurrent.data(),
+                      .h = state.hidden.data(),
+                      .next = next.data(),
+                      .c = state.cell.data(),
+                      .ld_state = ld,
+                      .out = out.row(0, first),
+                      .out_item_stride = out.item_stride(),
+                      .out_row_stride = out.row_stride(),
+                      .backward = direction == 1,
+                      .first_panel = part * panels / parts,
+                      .last_panel = (part + 1) * panels / parts,
+                      .descending = done % 2 == 1});
+    });
     if (count % 2 == 1) std::swap(state.hidden, next);
   }
 }
@@ -423,22 +413,33 @@ bool Cpu::Lstm::divides_units() const noexcept {
          options_.hidden * gate_channels() * static_cast<std::int64_t>(sizeof(float)) >= kSharedWeights;
 }
 
+std::int64_t Cpu::Lstm::groups(std::int64_t items) const noexcept {
+  const std::int64_t directions = options_.directions();
+  return divides_units() ? 1 : std::clamp<std::int64_t>((RunScope::threads() + directions - 1) / directions, 1, items);
+}
+
+void Cpu::Lstm::for_jobs(std::int64_t groups,
+                         const std::function<void(std::int64_t direction, std::int64_t group)>& job) const {
+  const std::int64_t directions = options_.directions(), count = groups * directions;
+  const auto one = [&](std::int64_t i) { job(i % directions, i / directions); };
+  if (divides_units()) {
+    for (std::int64_t i = 0; i < count; ++i) one(i);
+  } else {
+    in_parallel(count, one);
+  }
+}
+
 Tensor Cpu::Lstm::operator()(const Tensor& given) const {
   const LstmOptions& o = options_;
   expect_channels(given, o.inputs);
   Tensor x = given;
   const std::int64_t items = x.items(), frames = x.frames();
   if (items == 0 || frames == 0) return Tensor(items, frames, o.outputs());
-  // A direction is one job; where there are more threads, each takes some of the items. Directions that divide their units
-  // go one after the other.
-  const bool divided = divides_units();
-  const std::int64_t groups =
-      divided ? 1 : std::clamp<std::int64_t>((RunScope::threads() + o.directions() - 1) / o.directions(), 1, items);
+  const std::int64_t groups = this->groups(items);
   for (std::int64_t layer = 0; layer < o.layers; ++layer) {
     const std::int64_t block = frames_at_once(layer, (items + groups - 1) / groups);
     Tensor y(items, frames, o.outputs());
-    const auto work = [&](std::int64_t job) {
-      const std::int64_t direction = job % o.directions(), group = job / o.directions();
+    for_jobs(groups, [&](std::int64_t direction, std::int64_t group) {
       const std::int64_t first = group * items / groups, count = (group + 1) * items / groups - first;
       const Tensor in = x.narrow(0, first, count),
                    out = y.narrow(0, first, count).narrow(2, direction * o.hidden, o.hidden);
@@ -447,12 +448,7 @@ Tensor Cpu::Lstm::operator()(const Tensor& given) const {
         const std::int64_t size = std::min(block, frames - done), at = direction == 0 ? done : frames - done - size;
         recur(layer, direction, project(layer, direction, in.narrow(1, at, size)), state, out.narrow(1, at, size));
       }
-    };
-    if (divided) {
-      for (std::int64_t job = 0; job < o.directions(); ++job) work(job);
-    } else {
-      in_parallel(groups * o.directions(), work);
-    }
+    });
     x = std::move(y);
   }
   return x;

@@ -36,6 +36,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -133,6 +134,12 @@ struct Cpu {
     /// matrix, which the cores' common cache has a chance to hold. Where it does not, callers run directions and items
     /// beside each other.
     bool divides_units() const noexcept;
+    /// In how many groups `items` sequences go through a layer, so that every thread has work: a direction of a group is a
+    /// job. One where recur() divides units.
+    std::int64_t groups(std::int64_t items) const noexcept;
+    /// Calls job(direction, group) for all of them, beside each other or, where recur() divides units, one after the other.
+    void for_jobs(std::int64_t groups,
+                  const std::function<void(std::int64_t direction, std::int64_t group)>& job) const;
 
    private:
     LstmOptions options_;

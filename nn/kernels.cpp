@@ -75,9 +75,8 @@ void finish(const Finish& f) { f.scale == nullptr ? finish_scaled<false>(f) : fi
 
 // ---- recurrence -----------------------------------------------------------------------------------------------------
 
-/// 1 + exp(-x), and exp(2 x) - 1.
+/// 1 + exp(-x).
 MSS_INLINE Vec one_and_exp(Vec x) { return 1.0F + exp_within(clamp(-x, -28.0F, 28.0F)); }
-MSS_INLINE Vec exp_of_twice(Vec x) { return expm1_within(clamp(2.0F * x, -18.0F, 18.0F)); }
 
 /// The cells of `items` x `panels`, once the sums of their gates i, f, g, o are there. With e_x = exp(-x), s(x) = 1 / (1 +
 /// e_x), and m_x = exp(2 x) - 1, tanh(x) = m_x / (m_x + 2), a common denominator leaves two divisions of five:
@@ -90,11 +89,11 @@ __attribute__((noinline)) void lstm_cells(const LstmSteps& s, Index item, Index 
     for (Index p = 0; p < panels; ++p, sums += 4 * kLanes) {
       const Index at = (item + r) * s.ld_state + (first_panel + p) * kLanes;
       const Vec input = one_and_exp(load(sums)), forget = one_and_exp(load(sums + kLanes));
-      const Vec update = exp_of_twice(load(sums + 2 * kLanes)), output = one_and_exp(load(sums + 3 * kLanes));
+      const Vec update = expm1_of_twice(load(sums + 2 * kLanes)), output = one_and_exp(load(sums + 3 * kLanes));
       const Vec rest = input * (update + 2.0F);
       const Vec state = (load(s.c + at) * rest + update * forget) / (forget * rest);
       store(s.c + at, state);
-      const Vec twice = exp_of_twice(state);
+      const Vec twice = expm1_of_twice(state);
       store(next + at, twice / ((twice + 2.0F) * output));
     }
   }

@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "core/error.h"
-#include "core/parallel.h"
 
 namespace mss::nn {
 namespace {
@@ -66,12 +65,8 @@ std::vector<Tensor> run_sequences(const Cpu::Lstm& lstm, const std::vector<Tenso
   if (count == 0) return {};
   for (const Tensor& x : sequences) MSS_ASSERT(x.items() == 1 && x.frames() >= 1 && x.channels() == o.inputs);
 
-  // A direction is one job; where there are more threads, each takes some of the sequences: the longest of all first,
-  // then one to each group in turn. Directions that divide their units go one after the other.
-  const std::int64_t directions = o.directions();
-  const bool divided = lstm.divides_units();
-  const std::int64_t groups =
-      divided ? 1 : std::clamp<std::int64_t>((RunScope::threads() + directions - 1) / directions, 1, count);
+  // Groups get the longest sequences of all first, then one each in turn.
+  const std::int64_t groups = lstm.groups(count);
   std::vector<std::int64_t> sorted(sz(count));
   std::iota(sorted.begin(), sorted.end(), 0);
   std::ranges::stable_sort(
@@ -93,23 +88,13 @@ std::vector<Tensor> run_sequences(const Cpu::Lstm& lstm, const std::vector<Tenso
 
   for (std::int64_t layer = 0; layer < o.layers; ++layer) {
     Tensor y(count, frames, o.outputs());
-    const RunScope* outer = RunScope::innermost();
-    const auto job = [&](std::int64_t j) {
-      const std::int64_t direction = j % directions, group = j / directions;
+    lstm.for_jobs(groups, [&](std::int64_t direction, std::int64_t group) {
       std::int64_t first = 0;
       for (std::int64_t g = 0; g < group; ++g) first += std::ssize(lengths[sz(g)]);
       const std::int64_t items = std::ssize(lengths[sz(group)]);
       run_direction(lstm, layer, direction, lengths[sz(group)], x.narrow(0, first, items),
                     y.narrow(0, first, items).narrow(2, direction * o.hidden, o.hidden));
-    };
-    if (divided || RunScope::threads() <= 1) {
-      for (std::int64_t j = 0; j < groups * directions; ++j) job(j);
-    } else {
-      core::parallel_for(groups * directions, RunScope::threads(), [&](std::int64_t j) {
-        const RunScope mine(outer, 1);
-        job(j);
-      });
-    }
+    });
     x = std::move(y);
   }
 

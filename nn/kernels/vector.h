@@ -114,9 +114,12 @@ MSS_INLINE Vec expm1_within(Vec x) {
 
 MSS_INLINE Vec sigmoid_of(Vec x) { return 1.0F / (1.0F + exp_within(clamp(-x, -87.0F, 87.0F))); }
 
-/// (e^2x - 1) / (e^2x + 1); beyond 9 it is 1.
+/// exp(2 x) - 1 as tanh needs it: beyond 9 that is 1.
+MSS_INLINE Vec expm1_of_twice(Vec x) { return expm1_within(clamp(2.0F * x, -18.0F, 18.0F)); }
+
+/// (e^2x - 1) / (e^2x + 1).
 MSS_INLINE Vec tanh_of(Vec x) {
-  const Vec e = expm1_within(clamp(2.0F * x, -18.0F, 18.0F));
+  const Vec e = expm1_of_twice(x);
   return e / (e + 2.0F);
 }
 

@@ -244,7 +244,7 @@ TEST_CASE("results do not depend on threads, batches or blocks of frames", "[nn]
     CHECK(alone == std::vector<float>(once.begin() + i * static_cast<std::int64_t>(alone.size()),
                                       once.begin() + (i + 1) * static_cast<std::int64_t>(alone.size())));
   }
-  // Units that threads divide, and so many gates that the batch goes through in two blocks of frames.
+  // Units that threads divide, and so many gates that the batch goes through in several blocks of frames.
   const Cpu::Lstm large(Scope(source) / "large", {.inputs = 8, .hidden = 740});
   CHECK_FALSE(large.divides_units());
   const Tensor z = keyed("z", 3, 250, 8);
